@@ -1,0 +1,238 @@
+"""Strict decoding: YAML, JSON and opaque configuration into attrs classes.
+
+Keys are camelCase in documents and snake_case in Python. Unknown keys, duplicate keys, missing keys and values of
+another type are refused, with the path to the place. Nothing is coerced: "1" is not 1, and 1 is not true.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import attrs
+import yaml
+from cattrs import Converter
+from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from drakit.errors import ConfigError, InvalidDeviceConfig, shorten
+from drakit.model import OpaqueConfig, Quantity
+
+T = TypeVar("T")
+
+
+class ConfigType(Protocol):
+    """A class of opaque configuration: an attrs class that says which documents it decodes."""
+
+    api_version: ClassVar[str]
+    kind: ClassVar[str]
+
+
+class AmbiguousObject(dict[str, Any]):
+    """A JSON object that had a key twice. `json` would quietly keep the last one."""
+
+    key = ""
+
+
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON. An object with a duplicate key becomes an AmbiguousObject; raises ValueError for bad JSON."""
+    return json.loads(text, object_pairs_hook=_unique_pairs)
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) == len(pairs):
+        return result
+    ambiguous = AmbiguousObject(result)
+    seen: set[str] = set()
+    ambiguous.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return ambiguous
+
+
+def duplicate_key(value: Any) -> str | None:
+    """The first key that occurs twice in an object, anywhere in a parsed document; None if there is none."""
+    if isinstance(value, AmbiguousObject):
+        return value.key
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return next((key for child in children if (key := duplicate_key(child)) is not None), None)
+
+
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's safe loader, but a duplicate key is an error."""
+
+
+def _unique_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    result: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int | float | bool):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be a scalar", key_node.start_mark)
+        if key in result:
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
+        result[key] = loader.construct_object(value_node, deep=True)
+    return result
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def load_yaml(text: str, where: str) -> list[Any]:
+    """Every document of a YAML text, empty ones left out. Raises ConfigError with `where`, line and column."""
+    try:
+        return [document for document in yaml.load_all(text, _StrictLoader) if document is not None]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
+        raise ConfigError(f"{place}: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def read_yaml(path: Path) -> list[Any]:
+    """Every document of a YAML file. Raises ConfigError where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from None
+    return load_yaml(text, str(path))
+
+
+def camel(name: str) -> str:
+    """`logical_neuron_core` -> `logicalNeuronCore`; a trailing underscore, for a Python keyword, is dropped."""
+    first, *rest = name.rstrip("_").split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+class WrongType(TypeError):
+    """A value is not of the type the class asks for."""
+
+
+def _exactly(kind: type, accepts: tuple[type, ...]) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _type: Any) -> Any:
+        if type(value) not in accepts:
+            raise WrongType(f"must be {_NAMES[kind]}, not {shorten(value, 60)}")
+        return kind(value)
+
+    return structure
+
+
+_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", Path: "a path"}
+
+
+def _make_converter(*, forbid_extra_keys: bool) -> Converter:
+    converter = Converter(forbid_extra_keys=forbid_extra_keys)
+    for kind, accepts in {bool: (bool,), int: (int,), float: (int, float), str: (str,), Path: (str,)}.items():
+        converter.register_structure_hook(kind, _exactly(kind, accepts))
+    converter.register_structure_hook(Quantity, lambda value, _: Quantity(value))
+    converter.register_unstructure_hook(Quantity, str)
+    converter.register_unstructure_hook(Path, str)
+    converter.register_structure_hook_func(
+        lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), _structure_enum
+    )
+    converter.register_structure_hook_factory(attrs.has, lambda kind: _structure_attrs(converter, kind))
+    converter.register_unstructure_hook_factory(
+        attrs.has,
+        lambda kind: make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, **_renames(kind)),
+    )
+    return converter
+
+
+def _structure_attrs(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
+    """Like cattrs' own, but what is not a mapping is said to be none, rather than to lack its keys."""
+    structure = make_dict_structure_fn(kind, converter, **_renames(kind))
+
+    def strictly(value: Any, target: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise WrongType(f"must be a mapping, not {shorten(value, 60)}")
+        return structure(value, target)
+
+    return strictly
+
+
+def _renames(kind: Any) -> dict[str, Any]:
+    return {a.name: override(rename=camel(a.name)) for a in attrs.fields(kind) if camel(a.name) != a.name}
+
+
+def _structure_enum(value: Any, kind: Any) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = ", ".join(str(member.value) for member in kind)
+        raise WrongType(f"must be one of {allowed}, not {shorten(value, 60)}") from None
+
+
+_strict = _make_converter(forbid_extra_keys=True)
+_lenient = _make_converter(forbid_extra_keys=False)
+
+
+def structure(kind: type[T], value: Any, where: str) -> T:
+    """Build `kind` from plain data, strictly. Raises ConfigError; every problem is named, with its path."""
+    try:
+        return _strict.structure(value, kind)
+    except Exception as error:  # cattrs raises groups, validators anything
+        raise ConfigError("; ".join(f"{where}{problem}" for problem in problems(error))) from None
+
+
+def structure_lenient(kind: type[T], value: Any) -> T:
+    """Build `kind` from data of our own of another release: unknown keys are ignored. Raises what cattrs raises."""
+    return _lenient.structure(value, kind)
+
+
+def unstructure(value: Any) -> Any:
+    """Plain data, camelCase, defaults left out."""
+    return _strict.unstructure(value)
+
+
+def problems(error: BaseException, path: str = "") -> list[str]:
+    """Every leaf of a structuring error as `.path: what is wrong`."""
+    if isinstance(error, BaseValidationError):
+        found: list[str] = []
+        for nested in error.exceptions:
+            found += problems(nested, path + _step(nested, isinstance(error, IterableValidationError)))
+        return found
+    prefix = f"{path}: " if path else ": "
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = sorted(camel(a.name) for a in attrs.fields(error.cl))
+        keys = ", ".join(repr(key) for key in sorted(map(str, error.extra_fields)))
+        return [f"{prefix}unknown key {keys}; known keys are {', '.join(known)}"]
+    if isinstance(error, KeyError):
+        return [f"{prefix}missing key {camel(str(error.args[0]))!r}"]
+    return [f"{prefix}{' '.join(str(error).split()) or type(error).__name__}"]
+
+
+def _step(error: BaseException, in_sequence: bool) -> str:
+    """The path step that cattrs noted on an error: an attribute, or an index."""
+    for note in getattr(error, "__notes__", ()):
+        if in_sequence and hasattr(note, "index"):
+            return f"[{note.index}]" if isinstance(note.index, int) else f".{note.index}"
+        if not in_sequence and hasattr(note, "name"):
+            return f".{camel(note.name)}"
+    return ""
+
+
+def decode_config(opaque: OpaqueConfig, kinds: tuple[type[Any], ...], *, strict: bool = True) -> Any:
+    """Decode one opaque configuration into the one of `kinds` with its apiVersion and kind.
+
+    Raises InvalidDeviceConfig in the words of whoever wrote the claim. With `strict=False`, for what we stored
+    ourselves, unknown keys are ignored.
+    """
+    parameters = dict(opaque.parameters)
+    api_version, kind = parameters.pop("apiVersion", None), parameters.pop("kind", None)
+    accepted = {(known.api_version, known.kind): known for known in kinds}
+    target = accepted.get((api_version, kind))
+    if target is None:
+        names = " or ".join(f"{k} of {v}" for v, k in accepted) or "no configuration at all"
+        raise InvalidDeviceConfig(
+            f"opaque parameters are apiVersion {api_version!r}, kind {kind!r}; this driver takes {names}"
+        )
+    try:
+        return (_strict if strict else _lenient).structure(parameters, target)
+    except Exception as error:
+        raise InvalidDeviceConfig(
+            f"opaque parameters ({kind} of {api_version}): "
+            + "; ".join(problem.removeprefix(": ") for problem in problems(error))
+        ) from None

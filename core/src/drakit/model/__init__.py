@@ -1,0 +1,67 @@
+"""The vocabulary of DRA as frozen values. Validators are the API server's own limits; nothing here does I/O."""
+
+from drakit.model.claim import AllocatedDevice, ClaimAllocation, ClaimRef, ConfigSource, OpaqueConfig
+from drakit.model.device import (
+    ALL_NODES,
+    PER_DEVICE,
+    THIS_NODE,
+    AttributeValue,
+    BindingConditions,
+    CounterConsumption,
+    CounterSet,
+    Device,
+    DeviceRef,
+    Health,
+    HealthStatus,
+    NodeSelection,
+    NodeSelector,
+    NodeSelectorRequirement,
+    Taint,
+    TaintEffect,
+)
+from drakit.model.edits import ContainerEdits, ContainerHook, DeviceHandle, DeviceNode, Mount, PreparedDevice
+from drakit.model.hardware import PciFunction
+from drakit.model.pool import DeviceGroup, Inventory, Pool, ResolvedPool
+from drakit.model.quantity import Quantity
+from drakit.model.sharing import RequestPolicy, SharePolicy, ValidRange
+from drakit.model.version import Version
+
+__all__ = [
+    "ALL_NODES",
+    "PER_DEVICE",
+    "THIS_NODE",
+    "AllocatedDevice",
+    "AttributeValue",
+    "BindingConditions",
+    "ClaimAllocation",
+    "ClaimRef",
+    "ConfigSource",
+    "ContainerEdits",
+    "ContainerHook",
+    "CounterConsumption",
+    "CounterSet",
+    "Device",
+    "DeviceGroup",
+    "DeviceHandle",
+    "DeviceNode",
+    "DeviceRef",
+    "Health",
+    "HealthStatus",
+    "Inventory",
+    "Mount",
+    "NodeSelection",
+    "NodeSelector",
+    "NodeSelectorRequirement",
+    "OpaqueConfig",
+    "PciFunction",
+    "Pool",
+    "PreparedDevice",
+    "Quantity",
+    "RequestPolicy",
+    "ResolvedPool",
+    "SharePolicy",
+    "Taint",
+    "TaintEffect",
+    "ValidRange",
+    "Version",
+]

@@ -1,0 +1,92 @@
+"""What a container gets, in the terms of the Container Device Interface (CDI)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from drakit.model.claim import AllocatedDevice
+from drakit.model.converters import frozen_tuple, string_mapping
+from drakit.model.device import DeviceRef
+
+
+@frozen
+class DeviceNode:
+    """A device node. `path` is in the container; `host_path` on the host, where it differs. Permissions: r, w, m."""
+
+    path: str
+    host_path: str | None = None
+    permissions: str = "rw"
+
+
+@frozen
+class Mount:
+    """A bind mount of `host_path` at `container_path`."""
+
+    host_path: str
+    container_path: str
+    options: tuple[str, ...] = field(default=("ro", "nosuid", "nodev", "bind"), converter=frozen_tuple)
+
+
+@frozen
+class ContainerHook:
+    """An OCI hook: `hook_name` is e.g. createContainer, `path` an executable on the host."""
+
+    hook_name: str
+    path: str
+    args: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+    env: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+
+
+def _nodes(value: Any) -> tuple[DeviceNode, ...]:
+    return tuple(DeviceNode(node) if isinstance(node, str) else node for node in value)
+
+
+@frozen
+class ContainerEdits:
+    """The edits to a container that may use a device. A device node may be given as its path alone."""
+
+    env: Mapping[str, str] = field(factory=dict, converter=string_mapping)
+    device_nodes: tuple[DeviceNode, ...] = field(default=(), converter=_nodes)
+    mounts: tuple[Mount, ...] = field(default=(), converter=frozen_tuple)
+    hooks: tuple[ContainerHook, ...] = field(default=(), converter=frozen_tuple)
+    additional_gids: tuple[int, ...] = field(default=(), converter=frozen_tuple)
+
+
+@frozen
+class PreparedDevice:
+    """One allocated device, prepared: what its container gets, and what `unprepare` will need.
+
+    `state` is journalled and handed back to `unprepare`, perhaps in another process.
+    """
+
+    request: str
+    device: DeviceRef
+    edits: ContainerEdits = field(factory=ContainerEdits)
+    state: Mapping[str, str] = field(factory=dict, converter=string_mapping)
+    share_id: str | None = None
+
+    @classmethod
+    def of(
+        cls, allocated: AllocatedDevice, edits: ContainerEdits, state: Mapping[str, str] | None = None
+    ) -> PreparedDevice:
+        """The preparation of one allocated device."""
+        return cls(allocated.request, allocated.device, edits, state or {}, allocated.share_id)
+
+    @property
+    def key(self) -> tuple[str, DeviceRef, str | None]:
+        """Equal to the key of the allocated device this is the preparation of."""
+        return (self.request, self.device, self.share_id)
+
+
+@frozen
+class DeviceHandle:
+    """One prepared device as the kubelet is told of it. The first CDI id is specific to the device."""
+
+    request: str
+    """The base name of the request, as containers refer to it."""
+    device: DeviceRef
+    cdi_ids: tuple[str, ...]
+    share_id: str | None = None

@@ -1,0 +1,1 @@
+"""Elastic Fabric Adapter devices for drakit."""

@@ -1,0 +1,1 @@
+"""Mock devices and faked hardware for drakit."""

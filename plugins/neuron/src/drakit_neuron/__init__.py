@@ -1,0 +1,1 @@
+"""AWS Trainium and Inferentia devices for drakit."""
