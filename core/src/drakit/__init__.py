@@ -4,6 +4,7 @@ A hardware backend needs nothing but what is named here, and `drakit.errors` for
 """
 
 from drakit.context import PluginContext
+from drakit.decoding import read_document
 from drakit.errors import ClaimError, DRAError, InvalidDeviceConfig
 from drakit.hookspecs import hookimpl
 from drakit.model import (
@@ -83,4 +84,5 @@ __all__ = [
     "ValidRange",
     "Version",
     "hookimpl",
+    "read_document",
 ]

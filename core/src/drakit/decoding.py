@@ -177,6 +177,24 @@ def structure(kind: type[T], value: Any, where: str) -> T:
         raise ConfigError("; ".join(f"{where}{problem}" for problem in problems(error))) from None
 
 
+def read_document(path: Path, kind: type[T], api_version: str, kind_name: str) -> T:
+    """Decode a YAML file that holds one document with this apiVersion and kind, strictly.
+
+    Raises ConfigError with the file and the place. For plugins that read files of a format of their own.
+    """
+    documents = read_yaml(path)
+    if len(documents) != 1 or not isinstance(documents[0], Mapping):
+        raise ConfigError(f"{path}: must hold one {kind_name} document, a mapping with apiVersion and kind")
+    content = dict(documents[0])
+    found = (content.pop("apiVersion", None), content.pop("kind", None))
+    if found != (api_version, kind_name):
+        raise ConfigError(
+            f"{path}: is apiVersion {shorten(found[0])}, kind {shorten(found[1])}; "
+            f"must be apiVersion {api_version!r}, kind {kind_name!r}"
+        )
+    return structure(kind, content, str(path))
+
+
 def structure_lenient(kind: type[T], value: Any) -> T:
     """Build `kind` from data of our own of another release: unknown keys are ignored. Raises what cattrs raises."""
     return _lenient.structure(value, kind)
