@@ -1,0 +1,192 @@
+"""CDI files: what the container runtime is told about prepared devices.
+
+One file per claim and driver, written by rename and never in part. The files are rebuilt from the journal whenever
+they are missing, so they are atomic, not durable. Their annotations name the claim and its devices, so that a claim
+whose journal record was lost still holds them. Files that are not ours are never touched. Source: CDI specification
+1.0; the kubelet passes the ids on to the runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from drakit.errors import ClaimError, ConfigError
+from drakit.model import ClaimRef, ContainerEdits, DeviceNode, DeviceRef, PreparedDevice
+
+ANNOTATION_CLAIM = "drakit/claim"
+ANNOTATION_DEVICES = "drakit/devices"
+CLASS = "claim"
+
+_UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,126}[A-Za-z0-9])?")
+
+
+@frozen
+class ClaimFile:
+    """What one of our files says of itself: the claim, and the devices it holds."""
+
+    claim: ClaimRef
+    devices: tuple[DeviceRef, ...]
+
+
+class CdiDirectory:
+    """The CDI files of one driver in the runtime's directory, usually /var/run/cdi."""
+
+    def __init__(self, root: Path, driver: str) -> None:
+        self._root = root
+        self._driver = driver
+        self.kind = f"k8s.{driver}/{CLASS}"
+        """CDI kind of every device. A CDI vendor must begin with a letter, which a driver name need not."""
+
+    def device_ids(self, uid: str, digest: str, prepared: Sequence[PreparedDevice]) -> list[tuple[str, ...]]:
+        """The CDI ids of each prepared device, in order: one that is its own, or none where it edits nothing.
+
+        `digest` stands for the allocation: runtimes cache, so no id may ever come to mean something else.
+        """
+        return [
+            (f"{self.kind}={name}",) if device.edits != _NO_EDITS else ()
+            for name, device in zip(_device_names(uid, digest, prepared), prepared, strict=True)
+        ]
+
+    def ensure(self, claim: ClaimRef, digest: str, prepared: Sequence[PreparedDevice]) -> bool:
+        """Make the claim's file be there with this content; returns whether it had to be written. Raises OSError."""
+        path = self._path(claim.uid)
+        content = self._render(claim, digest, prepared)
+        if content is None:
+            self.remove(claim.uid)
+            return False
+        try:
+            if path.read_bytes() == content:
+                return False
+        except OSError:
+            pass
+        self._write(path, content)
+        return True
+
+    def remove(self, uid: str) -> None:
+        """Remove the claim's file; it need not be there. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(uid))
+
+    def files(self) -> Iterator[ClaimFile]:
+        """Every file of this driver, read back from its annotations. One that cannot be read still names its uid."""
+        for path in sorted(self._root.glob(f"{self._prefix}*.json")):
+            uid = path.name.removeprefix(self._prefix).removesuffix(".json")
+            try:
+                annotations = json.loads(path.read_bytes())["annotations"]
+                namespace, _, name = annotations[ANNOTATION_CLAIM].partition("/")
+                devices = tuple(
+                    DeviceRef(self._driver, *entry) for entry in json.loads(annotations[ANNOTATION_DEVICES])
+                )
+            except (OSError, ValueError, KeyError, TypeError):
+                namespace, name, devices = "", "", ()
+            yield ClaimFile(ClaimRef(uid, namespace, name), devices)
+
+    @property
+    def _prefix(self) -> str:
+        return f"k8s.{self._driver}-{CLASS}_"
+
+    def _path(self, uid: str) -> Path:
+        check_uid(uid)
+        return self._root / f"{self._prefix}{uid}.json"
+
+    def _render(self, claim: ClaimRef, digest: str, prepared: Sequence[PreparedDevice]) -> bytes | None:
+        devices = [
+            {"name": name, "containerEdits": edits_to_cdi(device.edits)}
+            for name, device in zip(_device_names(claim.uid, digest, prepared), prepared, strict=True)
+            if device.edits != _NO_EDITS
+        ]
+        if not devices:
+            return None
+        document = {
+            "cdiVersion": _minimum_version(prepared),
+            "kind": self.kind,
+            "annotations": {
+                ANNOTATION_CLAIM: f"{claim.namespace}/{claim.name}",
+                ANNOTATION_DEVICES: json.dumps([[device.device.pool, device.device.name] for device in prepared]),
+            },
+            "devices": devices,
+        }
+        return json.dumps(document, indent=1).encode()
+
+    def _write(self, path: Path, content: bytes) -> None:
+        # Runtimes read every *.json and *.yaml here, so the temporary name must end otherwise.
+        temporary = f"{path}.tmp"
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            self._root.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+            os.rename(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+_NO_EDITS = ContainerEdits()
+
+
+def check_uid(uid: str) -> None:
+    """Raise ClaimError for a uid that could not stand in a file name or a CDI id."""
+    if not _UID.fullmatch(uid):
+        raise ClaimError(f"claim uid {uid!r} is not a uid; it must be letters, digits and '-'")
+
+
+def check_directory(root: Path) -> None:
+    """Raise ConfigError unless CDI files can be written here."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the CDI directory {root} cannot be made: {error.strerror}; set cdiRoot (CDI_ROOT)"
+        ) from None
+    if not os.access(root, os.W_OK):
+        raise ConfigError(f"the CDI directory {root} cannot be written; set cdiRoot (CDI_ROOT), or its permissions")
+
+
+def edits_to_cdi(edits: ContainerEdits) -> dict[str, Any]:
+    """Container edits as CDI's `containerEdits`; empty parts are left out."""
+    document: dict[str, Any] = {
+        "env": [f"{name}={value}" for name, value in edits.env.items()],
+        "deviceNodes": [_node_to_cdi(node) for node in edits.device_nodes],
+        "mounts": [
+            {"hostPath": m.host_path, "containerPath": m.container_path, "options": list(m.options)}
+            for m in edits.mounts
+        ],
+        "hooks": [
+            {"hookName": hook.hook_name, "path": hook.path, "args": list(hook.args), "env": list(hook.env)}
+            for hook in edits.hooks
+        ],
+        "additionalGids": list(edits.additional_gids),
+    }
+    return {key: value for key, value in document.items() if value}
+
+
+def _node_to_cdi(node: DeviceNode) -> Mapping[str, str]:
+    document = {"path": node.path, "permissions": node.permissions}
+    if node.host_path is not None and node.host_path != node.path:
+        document["hostPath"] = node.host_path
+    return document
+
+
+def _device_names(uid: str, digest: str, prepared: Sequence[PreparedDevice]) -> list[str]:
+    """CDI device names, unique in the claim: a device may be there twice, by two shares or two requests."""
+    return [f"{device.device.name}.{uid}.{digest}.{index}" for index, device in enumerate(prepared)]
+
+
+def _minimum_version(prepared: Sequence[PreparedDevice]) -> str:
+    """The lowest CDI version that knows every field used: loaders refuse what a stated version does not have."""
+    if any(device.edits.additional_gids for device in prepared):
+        return "0.7.0"
+    return "0.6.0"  # annotations
