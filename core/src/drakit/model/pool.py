@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import field, frozen
 
@@ -92,6 +92,10 @@ class Inventory:
         return {ref: device.attributes[attribute] for ref, device in self if attribute in device.attributes}
 
 
+def _members(refs: Iterable[DeviceRef]) -> frozenset[DeviceRef]:
+    return frozenset(refs)
+
+
 @frozen
 class DeviceGroup:
     """Devices, of any drivers, that belong together: the core gives each of them `attribute = value`.
@@ -102,7 +106,7 @@ class DeviceGroup:
 
     attribute: str
     value: AttributeValue
-    members: frozenset[DeviceRef] = field(converter=frozenset)
+    members: frozenset[DeviceRef] = field(converter=_members)
     rank: int = 0
 
     def __attrs_post_init__(self) -> None:
