@@ -1,0 +1,125 @@
+"""A fleet: the devices a profile stands for, one by one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import frozen
+from drakit import (
+    ContainerEdits,
+    CounterConsumption,
+    CounterSet,
+    Device,
+    DeviceNode,
+    DRAError,
+    Pool,
+    SharePolicy,
+)
+from drakit.errors import ConfigError
+
+from drakit_mock.environment import check_names
+from drakit_mock.grouping import check_group_set
+from drakit_mock.profile import Container, DeviceSet, GroupSet, MockProfile, Report
+from drakit_mock.template import Variables, attribute_value, fill, fill_mapping, repetitions
+
+
+@frozen
+class MockDevice:
+    """One device, how it is shared, and what its containers get."""
+
+    device: Device
+    share: SharePolicy | None
+    edits: ContainerEdits
+
+
+@frozen
+class Fleet:
+    """Everything a profile declares, by device name, in the order it is published."""
+
+    devices: Mapping[str, MockDevice]
+    pool: Pool
+    groups: Sequence[GroupSet]
+    health: Mapping[str, Report]
+
+
+def build_fleet(profile: MockProfile, where: str) -> Fleet:
+    """Repeat and fill everything in a profile. Raises ConfigError with `where` and the entry that is wrong."""
+    counters: list[CounterSet] = []
+    for index, sets in enumerate(profile.counters):
+        with _at(f"{where}: counters[{index}]"):
+            counters += [
+                CounterSet(fill(sets.name, variables), sets.counters)
+                for variables in repetitions(sets.count, sets.for_each)
+            ]
+    devices: list[MockDevice] = []
+    for index, device_set in enumerate(profile.devices):
+        with _at(f"{where}: devices[{index}]"):
+            devices += [_device(device_set, row) for row in repetitions(device_set.count, device_set.for_each)]
+    with _at(where):
+        pool = Pool([item.device for item in devices], counters=counters)
+        by_name = {item.device.name: item for item in devices}
+        _check_references(profile, by_name)
+    for index, group_set in enumerate(profile.groups):
+        with _at(f"{where}: groups[{index}]"):
+            check_group_set(group_set)
+    return Fleet(by_name, pool, profile.groups, profile.health)
+
+
+@contextlib.contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say where in the profile a limit of the API or a template was violated."""
+    try:
+        yield
+    except (DRAError, TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _device(device_set: DeviceSet, variables: Variables) -> MockDevice:
+    device = Device(
+        name=fill(device_set.name, variables),
+        attributes={name: attribute_value(value, variables) for name, value in device_set.attributes.items()},
+        capacity=device_set.capacity,
+        taints=device_set.taints,
+        consumes=[
+            CounterConsumption(fill(consumption.counter_set, variables), consumption.counters)
+            for consumption in device_set.consumes
+        ],
+    )
+    return MockDevice(device, _share(device_set, device), _edits(device_set.container, variables))
+
+
+def _share(device_set: DeviceSet, device: Device) -> SharePolicy | None:
+    if device_set.share is None:
+        return None
+    for name, policy in device_set.share.items():
+        if name not in device.capacity:
+            raise ConfigError(f"share names the capacity {name!r}, which the device does not have")
+        policy.check_capacity(name, device.capacity[name])
+    return SharePolicy(device_set.share)
+
+
+def _edits(container: Container, variables: Variables) -> ContainerEdits:
+    env = fill_mapping(container.env, variables)
+    check_names(env)
+    return ContainerEdits(
+        env=env,
+        device_nodes=[
+            DeviceNode(fill(node.path, variables), node.host_path and fill(node.host_path, variables), node.permissions)
+            for node in container.device_nodes
+        ],
+    )
+
+
+def _check_references(profile: MockProfile, devices: Mapping[str, MockDevice]) -> None:
+    named = [("health", name) for name in profile.health]
+    for group in profile.groups:
+        members = [name for names in group.members or () for name in names]
+        named += [(f"group {group.attribute!r}", name) for name in members]
+        twice = [name for name, times in Counter(members).items() if times > 1]
+        if twice:
+            raise ConfigError(f"group {group.attribute!r} has device {twice[0]!r} twice; a device has one value of it")
+    for place, name in named:
+        if name not in devices:
+            raise ConfigError(f"{place} names device {name!r}, which the profile does not have")
