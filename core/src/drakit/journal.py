@@ -19,6 +19,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +28,7 @@ from attrs import field, frozen
 
 from drakit.decoding import structure_lenient, unstructure
 from drakit.errors import JournalError
-from drakit.model import AllocatedDevice, ClaimRef, PreparedDevice
+from drakit.model import AllocatedDevice, ClaimRef, DeviceRef, PreparedDevice
 from drakit.model.converters import frozen_tuple
 
 SCHEMA = 1
@@ -55,6 +56,7 @@ class Entry:
     phase: Phase = field(default=Phase.COMMITTED, converter=Phase)
     digest: str = ""
     boot_id: str = ""
+    attempt: str = ""
     devices: tuple[AllocatedDevice, ...] = field(default=(), converter=frozen_tuple)
     prepared: tuple[PreparedDevice, ...] = field(default=(), converter=frozen_tuple)
 
@@ -71,15 +73,15 @@ class Journal:
     def __init__(self, path: Path, *, sync: Callable[[int], None] = os.fdatasync) -> None:
         """Open or create the journal; read it inside `locked`. Raises JournalError if it cannot be opened."""
         self.path = path
+        self._aside = Path(f"{path}.damaged")
         self._sync = sync
         self._entries: dict[str, Entry] = {}
+        self._holders: dict[DeviceRef, set[str]] = {}
         self._staged: list[tuple[str, Entry | None, bytes]] = []
         self._offset = 0
         self._lines = 0
         self._inode = -1
         self._in_doubt = False
-        self.damaged = 0
-        """How many damaged lines have been set aside since this process started."""
         self.syncs = 0
         try:
             self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -91,6 +93,20 @@ class Journal:
     def entries(self) -> Mapping[str, Entry]:
         """Every claim in the journal, by uid."""
         return MappingProxyType(self._entries)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether damaged lines were set aside, and nobody has yet looked for what they held."""
+        return self._aside.exists()
+
+    def damage_is_settled(self) -> None:
+        """Keep the damaged lines for the curious only: what they held is accounted for."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self._aside, f"{self._aside}.settled")
+
+    def holders(self, device: DeviceRef) -> AbstractSet[str]:
+        """The uids of the claims that hold a device."""
+        return self._holders.get(device, frozenset())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -141,10 +157,13 @@ class Journal:
         self._apply(uid, entry)
 
     def _apply(self, uid: str, entry: Entry | None) -> None:
-        if entry is None:
-            self._entries.pop(uid, None)
-        else:
+        before = self._entries.pop(uid, None)
+        for device in before.devices if before else ():
+            self._holders[device.device].discard(uid)
+        if entry is not None:
             self._entries[uid] = entry
+            for device in entry.devices:
+                self._holders.setdefault(device.device, set()).add(uid)
 
     def _undo(self) -> None:
         for uid, before, _ in reversed(self._staged):
@@ -201,6 +220,7 @@ class Journal:
         if on_disk is None or on_disk.st_ino != self._inode or on_disk.st_size < self._offset:
             self._reopen()
             self._entries.clear()
+            self._holders.clear()
             self._offset = self._lines = 0
         if self._offset < os.fstat(self._file).st_size:
             self._read()
@@ -214,8 +234,7 @@ class Journal:
         damaged = [line for line in tail[:complete].splitlines() if not self._replay(line)]
         self._offset += complete
         if damaged:
-            self.damaged += len(damaged)
-            with open(f"{self.path}.damaged", "ab") as file:
+            with open(self._aside, "ab") as file:
                 file.write(b"\n".join(damaged) + b"\n")
             self._rewrite()
 

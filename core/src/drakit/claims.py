@@ -1,0 +1,385 @@
+"""The claims engine: prepare and unprepare over the journal, the CDI directory and the backend.
+
+Synchronous, and called by one thread. Work comes in batches, each under the journal's lock: hooks one after another,
+CDI files, then one sync for all records, and only then the answers. The order of durable steps is
+
+    prepare     [intent, if the backend has side effects] -> hook -> CDI file -> commit
+    unprepare   hook -> CDI file removed -> release
+
+so that a crash between any two of them leaves nothing that a repeat, or the next start, does not put right.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from attrs import evolve, field, frozen
+
+from drakit.cdi import CdiDirectory, check_uid
+from drakit.decoding import decode_config
+from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound, DRAError, InvalidDeviceConfig, JournalError, describe
+from drakit.journal import Entry, Journal, Phase, allocation_digest
+from drakit.loading import Declarations
+from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef, PreparedDevice
+
+
+class Backend(Protocol):
+    """The two hooks of the backend, and what it declares."""
+
+    @property
+    def declarations(self) -> Declarations:
+        """What the plugin class says of itself."""
+
+    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+        """Ask the plugin. Raises ClaimError or PluginError."""
+
+    def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
+        """Ask the plugin. Raises PluginError."""
+
+
+@frozen
+class Prepare:
+    """Prepare a claim as it was allocated. Answered with the claim's handles."""
+
+    allocation: ClaimAllocation
+
+    @property
+    def claim(self) -> ClaimRef:
+        """The claim."""
+        return self.allocation.claim
+
+
+@frozen
+class Repeat:
+    """Answer for a claim already prepared, from the journal alone: the API server could not be asked."""
+
+    claim: ClaimRef
+
+
+@frozen
+class Unprepare:
+    """Undo a preparation. Only the uid counts. Answered with nothing."""
+
+    claim: ClaimRef
+
+
+@frozen
+class RollBack:
+    """Undo an interrupted preparation whose claim is gone. Does nothing to one that was completed."""
+
+    claim: ClaimRef
+
+
+@frozen
+class Restore:
+    """Make the CDI files agree with the journal, as at start and after the hardware was renumbered."""
+
+    claim: ClaimRef = field(init=False, default=ClaimRef("", "", "every prepared claim"))
+
+
+Job = Prepare | Repeat | Unprepare | RollBack | Restore
+Answer = tuple[DeviceHandle, ...]
+
+
+@frozen(kw_only=True)
+class ClaimsEngine:
+    """One driver's claims.
+
+    `backend` is None where the plugin is not there any more: then claims can only be unprepared. `known` gives the
+    devices this node has, None before the first discovery. `began` is told what starts now, for whoever bounds it.
+    """
+
+    driver: str
+    journal: Journal
+    cdi: CdiDirectory
+    backend: Backend | None
+    boot_id: str
+    known: Callable[[], Collection[DeviceRef] | None]
+    began: Callable[[str], None] = field(default=lambda _what: None)
+    warn: Callable[[str], None] = field(default=lambda _message: None)
+    attempt: str = field(factory=lambda: uuid.uuid4().hex)
+    """Marks the intents of this process: any other is of an attempt that was interrupted."""
+
+    def entry(self, uid: str) -> Entry | None:
+        """What is journalled of a claim. May be called from any thread."""
+        return self.journal.entries.get(uid)
+
+    def run(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
+        """Do a batch of jobs in order; one answer or error each. Nothing is answered before it is durable."""
+        self.began("waiting for the journal's lock")
+        try:
+            with self.journal.locked():
+                return self._run_locked(jobs)
+        except (JournalError, OSError) as error:
+            return [error] * len(jobs)
+
+    def _run_locked(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
+        self._stage_intents(jobs)
+        answers: list[Answer | BaseException] = []
+        for job in jobs:
+            self.began(f"{type(job).__name__.lower()} of {job.claim}")
+            try:
+                answers.append(self._do(job))
+            except BaseException as error:  # one claim's failure, of whatever kind, is one claim's answer
+                answers.append(error)
+        self.began("writing the journal")
+        try:
+            self.journal.commit()
+        except JournalError as error:
+            # Nothing of this batch is durable: no success may be told, and files of unrecorded claims must not stay.
+            self._restore_files(jobs)
+            return [answer if isinstance(answer, BaseException) else error for answer in answers]
+        return answers
+
+    def _stage_intents(self, jobs: Sequence[Job]) -> None:
+        """Record, before any hook runs, what is about to be asked of a backend with side effects: one sync for all."""
+        for job in jobs:
+            if isinstance(job, Prepare) and job.allocation.devices:
+                self._stage_intent(job.allocation)
+        self.journal.commit()
+
+    def _stage_intent(self, allocation: ClaimAllocation) -> bool:
+        """Stage the intent of a claim that has no entry yet; returns whether there was anything to stage."""
+        if not self._has_side_effects() or self.entry(allocation.claim.uid) is not None:
+            return False
+        self.journal.put(
+            Entry(claim=allocation.claim, phase=Phase.INTENT, attempt=self.attempt, devices=allocation.devices)
+        )
+        return True
+
+    def _do(self, job: Job) -> Answer:
+        match job:
+            case Prepare():
+                return self._prepare(job.allocation)
+            case Repeat():
+                return self._repeat(job.claim)
+            case Unprepare():
+                self._unprepare(job.claim)
+            case RollBack():
+                if (entry := self.entry(job.claim.uid)) and entry.phase is Phase.INTENT:
+                    self._unprepare(job.claim)
+            case Restore():
+                self._restore()
+        return ()
+
+    def _prepare(self, allocation: ClaimAllocation) -> Answer:
+        claim = allocation.claim
+        check_uid(claim.uid)
+        digest = allocation_digest(allocation.devices)
+        entry = self.entry(claim.uid)
+        if entry is not None and entry.phase is Phase.QUARANTINED:
+            raise ClaimError(f"the record of claim {claim} on this node was damaged; delete the pod and its claim")
+        if entry is not None and entry.phase is Phase.COMMITTED:
+            if entry.digest == digest:
+                return self._again(entry)
+            self._unprepare(claim)  # allocated anew under the same uid: that is another preparation
+        if not allocation.devices:
+            return ()
+        return self._prepare_anew(allocation, digest)
+
+    def _prepare_anew(self, allocation: ClaimAllocation, digest: str) -> Answer:
+        claim = allocation.claim
+        entry = self.entry(claim.uid)
+        interrupted = entry is not None and entry.attempt != self.attempt
+        try:
+            decoded = self._checked(allocation)
+        except ClaimError:
+            if not interrupted:
+                self.journal.release(claim.uid)  # this batch's own intent: the backend was never asked
+            raise
+        backend = self._required()
+        if interrupted:
+            backend.unprepare(claim, ())
+        elif self._stage_intent(allocation):
+            self.journal.commit()
+        try:
+            prepared = _in_order(decoded, backend.prepare(decoded))
+            entry = Entry(
+                claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
+            )
+            self._ensure_file(entry)
+        except BaseException:
+            self._abandon(claim)
+            raise
+        self.journal.put(entry)
+        return self._handles(entry)
+
+    def _checked(self, allocation: ClaimAllocation) -> ClaimAllocation:
+        """The allocation with its configuration decoded. Raises ClaimError where it cannot be prepared here."""
+        self._required()
+        self._check_devices(allocation)
+        return evolve(allocation, devices=tuple(map(self._decode, allocation.devices)))
+
+    def _required(self) -> Backend:
+        if self.backend is None:
+            raise ClaimError(f"driver {self.driver} has no backend on this node now and can only unprepare")
+        return self.backend
+
+    def _abandon(self, claim: ClaimRef) -> None:
+        """After a failed preparation: undo what it may have done. What cannot be undone now stays an intent."""
+        if self.backend is None or not self._has_side_effects():
+            return
+        try:
+            self.backend.unprepare(claim, ())
+        except DRAError as error:
+            self.warn(f"claim {claim}: its failed preparation could not be undone yet: {describe(error)}")
+            if (entry := self.entry(claim.uid)) is not None:
+                self.journal.put(evolve(entry, attempt=""))  # as if it were another process's: to be undone first
+            return
+        self.journal.release(claim.uid)
+
+    def _again(self, entry: Entry) -> Answer:
+        """Answer a repeat: the same devices and ids. Hooks are asked only in a boot that has not seen the claim."""
+        if entry.boot_id != self.boot_id and self.backend is not None:
+            entry = self._recomputed(entry, refuse=True)
+        self._ensure_file(entry)
+        return self._handles(entry)
+
+    def _repeat(self, claim: ClaimRef) -> Answer:
+        entry = self.entry(claim.uid)
+        if entry is None or entry.phase is not Phase.COMMITTED:
+            raise ClaimError(f"claim {claim} is not prepared here, and the API server cannot be asked about it now")
+        return self._again(entry)
+
+    def _unprepare(self, claim: ClaimRef) -> None:
+        check_uid(claim.uid)
+        entry = self.entry(claim.uid)
+        if entry is not None and self.backend is not None:
+            try:
+                self.backend.unprepare(entry.claim, entry.prepared)
+            except DRAError as error:
+                if entry.phase is not Phase.QUARANTINED:
+                    raise
+                self.warn(f"claim {entry.claim}: its record was damaged and unprepare failed: {describe(error)}")
+        self.cdi.remove(claim.uid)
+        self.journal.release(claim.uid)
+
+    def _restore(self) -> None:
+        """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim."""
+        self._adopt_or_remove_strays()
+        committed = [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
+        for entry in committed:
+            self._ensure_file_quietly(entry)
+        for entry in committed if self.backend is not None else ():
+            self.began(f"restoring claim {entry.claim}")
+            self._ensure_file_quietly(self._recomputed(entry))
+
+    def _adopt_or_remove_strays(self) -> None:
+        """Files of ours that no entry explains: of a crash before commit, unless records of the journal were lost."""
+        for file in list(self.cdi.files()):
+            if file.claim.uid in self.journal.entries:
+                continue
+            if not self.journal.damaged:
+                self.cdi.remove(file.claim.uid)
+                continue
+            self.warn(
+                f"claim {file.claim} ({file.claim.uid}): its record was damaged; it holds its devices until it ends"
+            )
+            devices = tuple(AllocatedDevice("", device) for device in file.devices)
+            self.journal.put(Entry(claim=file.claim, phase=Phase.QUARANTINED, devices=devices))
+        self.journal.commit()
+        self.journal.damage_is_settled()
+
+    def _recomputed(self, entry: Entry, *, refuse: bool = False) -> Entry:
+        """The entry as the backend sees it now; as journalled where it cannot say. `refuse`: pass on a ClaimError."""
+        assert self.backend is not None
+        try:
+            devices = tuple(self._decode(device, strict=False) for device in entry.devices)
+            allocation = ClaimAllocation(entry.claim, devices)
+            prepared = _in_order(allocation, self.backend.prepare(allocation))
+        except DRAError as error:
+            if refuse and isinstance(error, ClaimError):
+                raise
+            self.warn(f"claim {entry.claim}: kept as it was prepared, for now: {describe(error)}")
+            return entry
+        current = evolve(entry, prepared=prepared, boot_id=self.boot_id)
+        if current != entry:
+            self.journal.put(current)
+        return current
+
+    def _check_devices(self, allocation: ClaimAllocation) -> None:
+        known = self.known()
+        if known is None:
+            raise ClaimError(f"driver {self.driver} has not finished its first discovery; this is tried again")
+        for wanted in allocation.devices:
+            if wanted.device not in known:
+                raise DeviceNotFound(
+                    f"device {wanted.device} is not on this node: it was removed or renamed after the claim was "
+                    f"allocated; delete the pod to have it scheduled anew"
+                )
+            self._check_free(allocation.claim, wanted)
+
+    def _check_free(self, claim: ClaimRef, wanted: AllocatedDevice) -> None:
+        """Last line of defence against a device given to two claims."""
+        if wanted.admin_access:
+            return
+        for uid in self.journal.holders(wanted.device) - {claim.uid}:
+            holder = self.journal.entries[uid]
+            if holder.phase is Phase.INTENT and holder.attempt == self.attempt:
+                continue  # waits in this batch, as this claim does: the first one gets the device
+            if any(not _compatible(wanted, held) for held in holder.devices if held.device == wanted.device):
+                raise DeviceBusy(
+                    f"device {wanted.device} is held by claim {holder.claim} ({uid}) until that claim's pod has ended"
+                )
+
+    def _decode(self, device: AllocatedDevice, *, strict: bool = True) -> AllocatedDevice:
+        if not device.opaque:
+            return device
+        assert self.backend is not None
+        kinds = self.backend.declarations.config_types
+        try:
+            config = tuple(decode_config(opaque, kinds, strict=strict) for opaque in device.opaque)
+        except InvalidDeviceConfig as error:
+            raise InvalidDeviceConfig(f"request {device.request!r}, driver {self.driver}: {error}") from None
+        return evolve(device, config=config)
+
+    def _has_side_effects(self) -> bool:
+        return self.backend is not None and self.backend.declarations.side_effects
+
+    def _ensure_file(self, entry: Entry) -> None:
+        try:
+            self.cdi.ensure(entry.claim, entry.digest, entry.prepared)
+        except OSError as error:
+            raise ClaimError(
+                f"the CDI file of claim {entry.claim} cannot be written on this node: {error.strerror}; "
+                f"free space in the CDI directory, or mend its permissions"
+            ) from error
+
+    def _ensure_file_quietly(self, entry: Entry) -> None:
+        """One claim whose file cannot be written must not keep the others from theirs."""
+        try:
+            self._ensure_file(entry)
+        except DRAError as error:
+            self.warn(describe(error))
+
+    def _restore_files(self, jobs: Sequence[Job]) -> None:
+        """After a commit that failed: make the files agree with the entries, which are as they were before."""
+        for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore)}:
+            entry = self.entry(uid)
+            try:
+                if entry is None or entry.phase is Phase.INTENT:
+                    self.cdi.remove(uid)
+                elif entry.phase is Phase.COMMITTED:
+                    self._ensure_file(entry)
+            except (DRAError, OSError) as error:
+                self.warn(f"claim {uid}: its CDI file could not be put right: {describe(error)}")
+
+    def _handles(self, entry: Entry) -> Answer:
+        ids = self.cdi.device_ids(entry.claim.uid, entry.digest, entry.prepared)
+        return tuple(
+            DeviceHandle(device.request.partition("/")[0], device.device, cdi_ids, device.share_id)
+            for device, cdi_ids in zip(entry.prepared, ids, strict=True)
+        )
+
+
+def _compatible(wanted: AllocatedDevice, held: AllocatedDevice) -> bool:
+    """Whether two claims may hold one device: as shares of it, or one of them by admin access."""
+    return held.admin_access or (wanted.share_id is not None and held.share_id is not None)
+
+
+def _in_order(allocation: ClaimAllocation, prepared: Sequence[PreparedDevice]) -> tuple[PreparedDevice, ...]:
+    """The prepared devices in the order of the allocation, so that ids do not depend on the plugin's order."""
+    order = {device.key: index for index, device in enumerate(allocation.devices)}
+    return tuple(sorted(prepared, key=lambda device: order[device.key]))
