@@ -1,0 +1,224 @@
+"""Faked nodes: a directory that looks to plugins like the root of a machine with their hardware.
+
+Every plugin writes what it knows, by its `layout` hook; what all machines have is written here: DMI, the boot id and
+the PCI functions that the plugins name. Plugins then run on the directory as on a real machine, with it as `root`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import field, frozen
+
+from drakit.context import PluginContext
+from drakit.errors import ConfigError, DuplicateDevice, PluginContractError, PluginError, PluginLoadError, describe
+from drakit.host import PluginHost
+from drakit.loading import LoadedPlugin, load_installed
+from drakit.model import PciFunction
+from drakit.model.converters import frozen_mapping, frozen_tuple
+
+MARKER = ".drakit-node"
+"""The file that tells a directory laid out by us, with the node's type in it."""
+
+_NODE = "faked-node"
+_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_ROOT = re.compile(r"pci[0-9a-f]{4}:[0-9a-f]{2}")
+_DRIVER = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@frozen
+class NodeLayout:
+    """What was written: the PCI functions by the plugin that knows them, and what went wrong in a plugin."""
+
+    node_type: str
+    root: Path
+    functions: Mapping[str, tuple[PciFunction, ...]] = field(converter=frozen_mapping)
+    problems: tuple[PluginError, ...] = field(default=(), converter=frozen_tuple)
+
+
+def lay_out(node_type: str, root: Path, plugins: Iterable[LoadedPlugin] | None = None) -> NodeLayout:
+    """Write a faked node of a type into `root`; with no `plugins` given, every installed one is asked for its part.
+
+    The directory is made where it is missing. Laying out the same type again gives the same tree. A plugin that fails
+    costs its own hardware: the rest is written, and the failure is in the `problems`.
+
+    Raises ConfigError for a type that no plugin knows, for a directory that holds anything else, and where it cannot
+    be written; DuplicateDevice where two plugins have a PCI function of one address.
+    """
+    problems: list[PluginError] = []
+    if plugins is None:
+        report = load_installed()
+        plugins = report.loaded.values()
+        problems += report.failed.values()
+    able = [plugin for plugin in plugins if "layout" in plugin.hooks]
+    _check_known(node_type, able, problems)
+    root = Path(os.path.abspath(root))
+    try:
+        _take(root, node_type)
+        asked = dict(_ask(node_type, root, able, problems))
+        _check_unique(node_type, asked)
+        _write_machine(root, node_type)
+        functions = dict(_write_functions(root, asked, problems))
+    except OSError as error:
+        raise ConfigError(f"cannot lay out a faked node in {root}: {error}") from error
+    return NodeLayout(node_type, root, functions, problems)
+
+
+def _check_known(node_type: str, plugins: Sequence[LoadedPlugin], problems: Sequence[PluginError]) -> None:
+    known = sorted({known for plugin in plugins for known in plugin.declarations.node_types})
+    if node_type in known:
+        return
+    close = difflib.get_close_matches(node_type, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    failed = "".join(f"; {problem}" for problem in problems)
+    raise ConfigError(
+        f"no plugin knows the node type {node_type!r}; {hint}known are {', '.join(known) or 'none'}{failed}"
+    )
+
+
+def _take(root: Path, node_type: str) -> None:
+    """Make the directory ours, before anything is written into it: a layout that was interrupted can be repeated."""
+    marker = root / MARKER
+    root.mkdir(parents=True, exist_ok=True)
+    if marker.is_file():
+        laid = marker.read_text().strip()
+        if laid != node_type:
+            raise ConfigError(f"{root} holds a faked {laid}; give another directory, or remove this one first")
+    elif any(root.iterdir()):
+        raise ConfigError(f"{root} is not empty and was not laid out by drakit; give a directory of its own")
+    else:
+        marker.write_text(f"{node_type}\n")
+
+
+def _ask(
+    node_type: str, root: Path, plugins: Iterable[LoadedPlugin], problems: list[PluginError]
+) -> Iterator[tuple[str, tuple[PciFunction, ...]]]:
+    """The functions of each plugin that has hardware on the node."""
+    host = PluginHost()
+    for plugin in plugins:
+        try:
+            host.add(plugin.name, plugin, _context(plugin, root))
+            functions = tuple(host.layout(plugin.name, node_type, root))
+            for function in functions:
+                _check_function(plugin.name, function)
+        except PluginError as error:
+            problems.append(error)
+        else:
+            if functions:
+                yield plugin.name, functions
+    problems += host.close()
+
+
+def _context(plugin: LoadedPlugin, root: Path) -> PluginContext:
+    declared = plugin.declarations
+    try:
+        options = declared.options() if declared.options else None
+    except Exception as error:  # an attrs class without defaults, or a validator of the plugin's own
+        raise PluginLoadError(
+            plugin.name, f"its options cannot be left at their defaults: {describe(error)}"
+        ) from error
+    return PluginContext(driver=declared.driver_name or "", node=_NODE, pool=_NODE, root=root, options=options)
+
+
+def _check_function(plugin: str, function: PciFunction) -> None:
+    """Refuse what is no PCI function, or would be written outside its place in the tree."""
+    for what, legal in {
+        "address": _ADDRESS.fullmatch(function.address),
+        "root": function.root is None or _ROOT.fullmatch(function.root),
+        "driver": function.driver is None or _DRIVER.fullmatch(function.driver),
+        "vendor": 0 <= function.vendor <= 0xFFFF,
+        "device": 0 <= function.device <= 0xFFFF,
+        "class_code": 0 <= function.class_code <= 0xFFFFFF,
+        "subsystem_vendor": 0 <= function.subsystem_vendor <= 0xFFFF,
+        "subsystem_device": 0 <= function.subsystem_device <= 0xFFFF,
+    }.items():
+        if not legal:
+            value = getattr(function, what)
+            raise PluginContractError(plugin, "layout", f"{what} {value!r} is not one of a PCI function: {function}")
+
+
+def _check_unique(node_type: str, functions: Mapping[str, Sequence[PciFunction]]) -> None:
+    owners: dict[str, str] = {}
+    for name, own in functions.items():
+        for function in own:
+            other = owners.setdefault(function.address, name)
+            if other != name:
+                raise DuplicateDevice(
+                    f"PCI function {function.address} of {node_type} comes from plugin {other!r} and from {name!r}; "
+                    f"only one of them may fake it"
+                )
+
+
+def _write_machine(root: Path, node_type: str) -> None:
+    """DMI and the boot id. A plugin may have named the vendor already; the boot id stays, it is not another boot."""
+    dmi = root / "sys/devices/virtual/dmi/id"
+    _write(dmi / "product_name", node_type)
+    if not (dmi / "sys_vendor").exists():
+        _write(dmi / "sys_vendor", "drakit")
+    _link(root / "sys/class/dmi/id", dmi)
+    boot_id = root / "proc/sys/kernel/random/boot_id"
+    if not boot_id.exists():
+        _write(boot_id, str(uuid.uuid4()))
+
+
+def _write_functions(
+    root: Path, asked: Mapping[str, tuple[PciFunction, ...]], problems: list[PluginError]
+) -> Iterator[tuple[str, tuple[PciFunction, ...]]]:
+    for name, functions in asked.items():
+        try:
+            for function in functions:
+                _write_function(root, name, function)
+        except PluginContractError as error:
+            problems.append(error)
+        else:
+            yield name, functions
+
+
+def _write_function(root: Path, plugin: str, function: PciFunction) -> None:
+    """The sysfs entries of one function, as the kernel lays them out."""
+    parent = function.root or f"pci{function.address[:7]}"
+    directory = root / "sys/devices" / parent / function.address
+    for name, text in {
+        "vendor": f"0x{function.vendor:04x}",
+        "device": f"0x{function.device:04x}",
+        "class": f"0x{function.class_code:06x}",
+        "subsystem_vendor": f"0x{function.subsystem_vendor:04x}",
+        "subsystem_device": f"0x{function.subsystem_device:04x}",
+        "numa_node": str(function.numa_node),
+    }.items():
+        _write(directory / name, text)
+    bus = root / "sys/bus/pci"
+    links = {bus / "devices" / function.address: directory}
+    if function.driver is not None:
+        driver = bus / "drivers" / function.driver
+        links |= {directory / "driver": driver, driver / function.address: directory}
+        driver.mkdir(parents=True, exist_ok=True)
+    for link, target in links.items():
+        if link.exists() and not link.is_symlink():
+            raise PluginContractError(
+                plugin,
+                "layout",
+                f"wrote {link}, where a symlink belongs; what a function has is written to {directory}",
+            )
+        _link(link, target)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{text}\n")
+
+
+def _link(link: Path, target: Path) -> None:
+    """A relative symlink, so that the tree can be moved."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    relative = os.path.relpath(target, link.parent)
+    if link.is_symlink():
+        if os.readlink(link) == relative:
+            return
+        link.unlink()
+    link.symlink_to(relative)
