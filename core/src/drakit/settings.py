@@ -1,0 +1,190 @@
+"""The agent's settings: one strict YAML file, and environment variables for its scalars.
+
+A variable wins over the file, a command-line flag over both. Names of variables are those that DRA drivers share
+(NODE_NAME, CDI_ROOT, ...); what only drakit has begins with DRAKIT_.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import Attribute, field, frozen
+
+from drakit.decoding import camel, load_yaml, structure
+from drakit.errors import ConfigError, LimitExceeded
+from drakit.model.converters import frozen_tuple
+from drakit.model.names import check_driver_name
+
+API_VERSION = "drakit/v1alpha1"
+KIND = "AgentConfiguration"
+CONFIG_VARIABLE = "DRAKIT_CONFIG"
+
+VARIABLES = {
+    "node_name": "NODE_NAME",
+    "pod_uid": "POD_UID",
+    "root": "DRAKIT_ROOT",
+    "host_root": "DRAKIT_HOST_ROOT",
+    "cdi_root": "CDI_ROOT",
+    "kubelet_registrar_directory_path": "KUBELET_REGISTRAR_DIRECTORY_PATH",
+    "kubelet_plugins_directory_path": "KUBELET_PLUGINS_DIRECTORY_PATH",
+    "kubeconfig": "KUBECONFIG",
+    "api_server": "DRAKIT_API_SERVER",
+    "hook_bound_seconds": "DRAKIT_HOOK_BOUND_SECONDS",
+    "drain_seconds": "DRAKIT_DRAIN_SECONDS",
+    "discovery_seconds": "DRAKIT_DISCOVERY_SECONDS",
+    "health_seconds": "DRAKIT_HEALTH_SECONDS",
+    "log_level": "DRAKIT_LOG_LEVEL",
+}
+"""The environment variable of each setting that has one, by field name."""
+
+
+def _positive(_instance: Any, attribute: Attribute[float], value: float) -> None:
+    if value <= 0:
+        raise LimitExceeded(camel(attribute.name), "must be over 0", value)
+
+
+def _driver(_instance: Any, _attribute: Attribute[str | None], value: str | None) -> None:
+    if value is not None:
+        check_driver_name("driver", value)
+
+
+@frozen(kw_only=True)
+class BackendSettings:
+    """One backend: a plugin, the driver it serves, and the plugin's own options."""
+
+    plugin: str
+    """The entry-point name. Only what is listed here is imported."""
+    driver: str | None = field(default=None, validator=_driver)
+    """The DRA driver's name; the plugin's own by default. One plugin may serve several."""
+    options: Mapping[str, Any] = field(factory=dict)
+    """Decoded into the plugin's own settings class, strictly."""
+
+
+@frozen(kw_only=True)
+class ExtensionSettings:
+    """One plugin without a driver: it adds attributes or groups."""
+
+    plugin: str
+    options: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Everything an agent is told."""
+
+    backends: tuple[BackendSettings, ...] = field(default=(), converter=frozen_tuple)
+    extensions: tuple[ExtensionSettings, ...] = field(default=(), converter=frozen_tuple)
+    node_name: str = ""
+    """The Node's name in the cluster; in a pod from the downward API."""
+    pod_uid: str = ""
+    """The agent's own pod. With it, two agents of a rolling update can serve side by side."""
+    root: Path = field(default=Path("/"), converter=Path)
+    """Where this process sees the host's file system."""
+    host_root: Path | None = field(default=None, converter=attrs.converters.optional(Path))
+    """Where the container runtime sees the same tree; the same as `root` by default."""
+    cdi_root: Path = field(default=Path("/var/run/cdi"), converter=Path)
+    kubelet_registrar_directory_path: Path = field(default=Path("/var/lib/kubelet/plugins_registry"), converter=Path)
+    kubelet_plugins_directory_path: Path = field(default=Path("/var/lib/kubelet/plugins"), converter=Path)
+    kubeconfig: str = ""
+    """A kubeconfig file; without one, the service account of the pod."""
+    api_server: str = ""
+    """The URL of an API server that asks for no credentials, such as `kubectl proxy`."""
+    hook_bound_seconds: float = field(default=40.0, validator=_positive)
+    """How long a hook may run before its driver counts as stuck: below the kubelet's 45 s."""
+    drain_seconds: float = field(default=20.0, validator=_positive)
+    """How long a stop waits for calls under way."""
+    discovery_seconds: float = field(default=60.0, validator=_positive)
+    """How often hardware is looked for again, beside what plugins report themselves."""
+    health_seconds: float = field(default=5.0, validator=_positive)
+    """How often backends are asked for health."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    def require_node_name(self) -> str:
+        """The node's name. Raises ConfigError without one."""
+        if not self.node_name:
+            raise ConfigError("nodeName is not set; set NODE_NAME, in a pod from the downward API (spec.nodeName)")
+        return self.node_name
+
+
+def read_settings(
+    path: Path | None, environment: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Read the settings. `path` defaults to DRAKIT_CONFIG; without either there is only the environment.
+
+    `overrides` are values by field name, as flags give them. Raises ConfigError, naming file, key and remedy.
+    """
+    if path is None and environment.get(CONFIG_VARIABLE):
+        path = Path(environment[CONFIG_VARIABLE])
+    text, where = "", "settings"
+    if path is not None:
+        where = str(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error}") from None
+    return parse_settings(text, where, environment, overrides)
+
+
+def parse_settings(
+    text: str, where: str, environment: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Build settings from YAML text, environment and overrides. Raises ConfigError."""
+    documents = load_yaml(text, where)
+    if len(documents) > 1:
+        raise ConfigError(f"{where}: has {len(documents)} YAML documents; give one")
+    document = documents[0] if documents else {"apiVersion": API_VERSION, "kind": KIND}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{where}: must be a mapping")
+    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if document.pop(key, None) != expected:
+            raise ConfigError(f"{where}: {key} must be {expected!r}")
+    document |= _from_environment(environment or {})
+    document |= {camel(name): value for name, value in (overrides or {}).items()}
+    settings = structure(Settings, document, where)
+    _check_backends(settings.backends, where)
+    return settings
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that have a variable, and one that is not empty."""
+    found: dict[str, Any] = {}
+    numbers = {a.name for a in attrs.fields(Settings) if isinstance(a.default, float)}
+    for name, variable in VARIABLES.items():
+        if text := environment.get(variable, ""):
+            found[camel(name)] = _number(variable, text) if name in numbers else text
+    return found
+
+
+def _number(variable: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"environment variable {variable} must be a number, not {text!r}") from None
+
+
+def _check_backends(backends: Sequence[BackendSettings], where: str) -> None:
+    drivers = Counter(backend.driver for backend in backends if backend.driver)
+    for driver, times in drivers.items():
+        if times > 1:
+            raise ConfigError(f"{where}: driver {driver!r} is configured {times} times; a driver is served once")
+    plain = Counter(backend.plugin for backend in backends if not backend.driver)
+    for plugin, times in plain.items():
+        if times > 1:
+            raise ConfigError(
+                f"{where}: plugin {plugin!r} is enabled {times} times with its default driver; give each its `driver`"
+            )
+
+
+def decode_options(kind: type | None, options: Mapping[str, Any], where: str) -> Any:
+    """Decode a plugin's options into its declared class. Raises ConfigError; None for a plugin without options."""
+    if kind is None:
+        if options:
+            raise ConfigError(f"{where}: takes no options; remove {', '.join(map(repr, options))}")
+        return None
+    return structure(kind, dict(options), where)
