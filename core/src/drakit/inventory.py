@@ -46,6 +46,8 @@ class Survey:
     """The groups that were stamped."""
     problems: tuple[Problem, ...] = ()
     """What was refused in this round."""
+    failures: Mapping[str, DRAError] = field(factory=dict)
+    """By plugin instance, why its answer is not in this round; its last good one is."""
 
 
 @frozen
@@ -91,14 +93,15 @@ def begin(node: str, found: Mapping[str, Sequence[Pool]]) -> Round:
 def with_attributes(current: Round, said: Mapping[str, Mapping[DeviceRef, Mapping[str, AttributeValue]]]) -> Round:
     """Merge what plugins say of devices. `said` is by plugin instance.
 
-    A value that differs from one given before is an AttributeConflict naming both sides; the first value stays.
+    A value that differs from one given before is an AttributeConflict naming both sides; the first value stays. An
+    answer may be older than the inventory: devices that are gone are passed over.
     """
     devices = dict(current.inventory.devices)
     problems: list[Problem] = []
     sources: dict[tuple[DeviceRef, str], str] = {}
     for plugin, answers in said.items():
         for ref, attributes in answers.items():
-            for name, value in attributes.items():
+            for name, value in attributes.items() if ref in devices else ():
                 giver = sources.setdefault((ref, qualified(name, ref.driver)), plugin)
                 problem = _merge(devices, ref, name, value, (giver, plugin))
                 if problem is not None:
@@ -114,7 +117,8 @@ def with_shares(current: Round, shares: Mapping[DeviceRef, SharePolicy]) -> Roun
 def with_groups(current: Round, said: Mapping[str, Sequence[DeviceGroup]]) -> Round:
     """Stamp the value of each group on all its members, of whatever driver. `said` is by plugin instance.
 
-    A group is stamped on every member or on none: half a group would place devices that do not belong together.
+    A group is stamped on every member or on none: half a group would place devices that do not belong together. An
+    answer may be older than the inventory: members that are gone are passed over.
     """
     devices = dict(current.inventory.devices)
     problems: list[Problem] = []
@@ -122,7 +126,7 @@ def with_groups(current: Round, said: Mapping[str, Sequence[DeviceGroup]]) -> Ro
     givers: dict[tuple[DeviceRef, str], str] = {}
     for plugin, groups in said.items():
         for group in groups:
-            trial: dict[DeviceRef, Device] = {ref: devices[ref] for ref in sorted(group.members)}
+            trial: dict[DeviceRef, Device] = {ref: devices[ref] for ref in sorted(group.members) if ref in devices}
             failed = [
                 problem
                 for ref in list(trial)

@@ -1,0 +1,96 @@
+"""From settings to constructed plugins: what the agent and the offline commands begin with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from attrs import field, frozen
+
+from drakit.context import PluginContext, check_root, read_boot_id
+from drakit.errors import ConfigError, PluginError, PluginLoadError
+from drakit.host import PluginHost
+from drakit.loading import LoadedPlugin, LoadReport, load
+from drakit.model.converters import frozen_mapping
+from drakit.settings import BackendSettings, ExtensionSettings, Settings, decode_options
+
+
+@frozen
+class Assembly:
+    """The plugins that could be constructed, and why others could not."""
+
+    host: PluginHost
+    report: LoadReport
+    failures: Mapping[str, PluginError] = field(converter=frozen_mapping)
+    """By driver where it is known, else by plugin name."""
+
+
+def assemble(
+    settings: Settings,
+    *,
+    node_labels: Mapping[str, str] = MappingProxyType({}),
+    changed: Callable[[], None] = lambda: None,
+) -> Assembly:
+    """Load and construct every plugin that is enabled. A plugin that cannot be had is a failure of its own driver.
+
+    Raises ConfigError where the settings themselves are wrong: options a plugin does not take, two backends of one
+    driver, a plugin enabled as what it is not.
+    """
+    check_root(settings.root)
+    enabled: list[BackendSettings | ExtensionSettings] = [*settings.backends, *settings.extensions]
+    report = load(item.plugin for item in enabled)
+    host = PluginHost()
+    failures: dict[str, PluginError] = {}
+    boot_id = read_boot_id(settings.root)
+    seen: dict[str, str] = {}
+    for item in enabled:
+        loaded = report.loaded.get(item.plugin)
+        if loaded is None:
+            failures[_known_name(item)] = _problem(report, item.plugin)
+            continue
+        name = _instance_name(item, loaded)
+        if name in seen:
+            raise ConfigError(
+                f"driver {name!r} is served by plugin {seen[name]!r} and by {item.plugin!r}; give one another `driver`"
+            )
+        seen[name] = item.plugin
+        context = PluginContext(
+            driver=name if isinstance(item, BackendSettings) else "",
+            node=settings.node_name or "this-node",
+            pool=settings.node_name or "this-node",
+            root=settings.root,
+            host_root=settings.host_root or settings.root,
+            options=decode_options(loaded.declarations.options, item.options, f"options of plugin {item.plugin!r}"),
+            node_labels=node_labels,
+            boot_id=boot_id,
+            log=logging.getLogger(f"drakit.plugins.{item.plugin}"),
+            changed=changed,
+        )
+        try:
+            host.add(name, loaded, context)
+        except PluginError as error:
+            failures[name] = error
+    return Assembly(host, report, failures)
+
+
+def _instance_name(item: BackendSettings | ExtensionSettings, loaded: LoadedPlugin) -> str:
+    """The driver a backend serves; an extension's own name."""
+    default = loaded.declarations.driver_name
+    if isinstance(item, ExtensionSettings):
+        if default is not None:
+            raise ConfigError(f"plugin {item.plugin!r} serves driver {default!r}; list it under backends")
+        return item.plugin
+    if default is None:
+        raise ConfigError(f"plugin {item.plugin!r} has no driver; list it under extensions")
+    return item.driver or default
+
+
+def _known_name(item: BackendSettings | ExtensionSettings) -> str:
+    driver: Any = getattr(item, "driver", None)
+    return driver or item.plugin
+
+
+def _problem(report: LoadReport, name: str) -> PluginError:
+    return report.problem(name) or PluginLoadError(name, "was not loaded")
