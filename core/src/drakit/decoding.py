@@ -112,7 +112,9 @@ class WrongType(TypeError):
 
 
 def _exactly(kind: type, accepts: tuple[type, ...]) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _type: Any) -> Any:
+    def structure(value: Any, wanted: Any) -> Any:
+        if wanted is not kind and issubclass(wanted, enum.Enum):  # cattrs takes a StrEnum for the str it also is
+            return _structure_enum(value, wanted)
         if type(value) not in accepts:
             raise WrongType(f"must be {_NAMES[kind]}, not {shorten(value, 60)}")
         return kind(value)
