@@ -1,0 +1,174 @@
+"""The sockets of one driver, as a kubelet expects them: the DRA server, and the registrar that leads to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from drakit.errors import ConfigError, describe
+from drakit.kubelet.dra import DRA_VERSIONS, ClaimService, dra_handlers
+from drakit.kubelet.health import HEALTH_VERSIONS, HealthBoard, HealthService
+from drakit.kubelet.registration import OnRegistered, registration_handler
+from drakit.kubelet.sockets import KubeletPaths
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    # The kubelet keeps one connection open for good. It may ping as it likes; a unix socket needs no pings from us.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+def _nobody_asks(_registered: bool, _reason: str) -> None:
+    """The default of `on_registered`."""
+
+
+class KubeletServer:
+    """Serves one driver to the kubelet, on two sockets of its own.
+
+    `health` is None for a driver that reports none; it is then not advertised. A socket that someone removed is made
+    anew within `check_seconds`; one that someone else has put in its place is left alone. Not restartable: a stopped
+    server stays stopped.
+    """
+
+    def __init__(
+        self,
+        paths: KubeletPaths,
+        driver: str,
+        claims: ClaimService,
+        health: HealthBoard | None = None,
+        *,
+        on_registered: OnRegistered = _nobody_asks,
+        log: logging.Logger | None = None,
+        check_seconds: float = 5.0,
+    ) -> None:
+        """Raises ConfigError if no socket path fits into 107 bytes."""
+        self.driver = driver
+        self.registered = asyncio.Event()
+        """Set by a kubelet's registration, cleared by a refusal."""
+        self._log = log or logging.getLogger(__name__)
+        self._paths = paths
+        self._on_registered = on_registered
+        self._check_seconds = check_seconds
+        self._closing = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._health = HealthService(health or HealthBoard())
+        versions = DRA_VERSIONS if health is None else DRA_VERSIONS + HEALTH_VERSIONS
+        endpoint = paths.dra_socket(driver)
+        registration = registration_handler(driver, endpoint, versions, self._heard, self._log)
+        self._dra = _Listener(endpoint, [*dra_handlers(driver, claims, self._log), *self._health.handlers()])
+        self._registrar = _Listener(paths.registration_socket(driver), [registration])
+
+    @property
+    def endpoint(self) -> Path:
+        """The socket of the DRA services."""
+        return self._dra.path
+
+    @property
+    def registration_socket(self) -> Path:
+        """The socket that the kubelet finds."""
+        return self._registrar.path
+
+    async def start(self) -> None:
+        """Bind and serve the DRA services, then the registrar: the kubelet calls as soon as it sees that.
+
+        Raises ConfigError, with nothing left bound, if a directory is missing or a socket cannot be made.
+        """
+        _check_directory(self._paths.registry, "registry")
+        _check_directory(self._paths.plugins, "plugins")
+        _make_private(self._paths.driver_directory(self.driver))
+        try:
+            await self._dra.start()
+            await self._registrar.start()
+        except BaseException:
+            await self.stop(0)
+            raise
+        self._keeper = asyncio.create_task(self._keep_sockets(), name=f"sockets of {self.driver}")
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Deregister, end the health streams, let calls in flight end within the grace, and remove the sockets.
+
+        Calls still running then are cancelled: their answers are abandoned. Idempotent.
+        """
+        self._closing.set()
+        if self._keeper is not None:
+            await self._keeper
+        await self._registrar.stop(0)
+        self._health.close()
+        await self._dra.stop(grace_seconds)
+
+    def _heard(self, registered: bool, reason: str) -> None:
+        if registered:
+            self.registered.set()
+        else:
+            self.registered.clear()
+        self._on_registered(registered, reason)
+
+    async def _keep_sockets(self) -> None:
+        """Until the server stops, look for sockets that are gone: two stat calls per round."""
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._check_seconds):
+                    await self._closing.wait()
+            for listener in (self._dra, self._registrar):
+                if not self._closing.is_set() and listener.is_missing:
+                    await self._restore(listener)
+
+    async def _restore(self, listener: _Listener) -> None:
+        """Serve a removed socket again; a failure is told and tried again in the next round."""
+        try:
+            await listener.stop(0)
+            await listener.start()
+        except Exception as error:
+            self._log.error("driver %s: %s; trying again", self.driver, describe(error))
+        else:
+            self._log.warning("driver %s: socket %s was removed; made it anew", self.driver, listener.path)
+
+
+class _Listener:
+    """A gRPC server on one unix socket. grpc replaces a socket left at the path, and removes it when it stops."""
+
+    def __init__(self, path: Path, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self.path = path
+        self._handlers = tuple(handlers)
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def is_missing(self) -> bool:
+        return not os.path.lexists(self.path)
+
+    async def start(self) -> None:
+        self._server = server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers(self._handlers)
+        try:
+            server.add_insecure_port(f"unix:{self.path}")
+        except RuntimeError as error:
+            await self.stop(0)  # even a server that never served must be stopped before its loop ends
+            raise ConfigError(f"cannot serve on socket {str(self.path)!r}: {describe(error)}") from error
+        await server.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(grace_seconds)
+
+
+def _check_directory(directory: Path, name: str) -> None:
+    if not directory.is_dir():
+        raise ConfigError(
+            f"the kubelet's {name} directory {str(directory)!r} does not exist; mount it at the same path as on the "
+            "host, or set where it is"
+        )
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the driver's directory {str(directory)!r}: {describe(error)}") from error
