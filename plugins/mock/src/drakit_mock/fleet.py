@@ -21,7 +21,7 @@ from drakit.errors import ConfigError
 
 from drakit_mock.environment import check_names
 from drakit_mock.grouping import check_group_set
-from drakit_mock.profile import Container, DeviceSet, GroupSet, MockProfile, Report
+from drakit_mock.profile import Container, DeviceSet, GroupSet, MockProfile, Node, Report
 from drakit_mock.template import Variables, attribute_value, fill, fill_mapping, repetitions
 
 
@@ -103,13 +103,17 @@ def _share(device_set: DeviceSet, device: Device) -> SharePolicy | None:
 def _edits(container: Container, variables: Variables) -> ContainerEdits:
     env = fill_mapping(container.env, variables)
     check_names(env)
-    return ContainerEdits(
-        env=env,
-        device_nodes=[
-            DeviceNode(fill(node.path, variables), node.host_path and fill(node.host_path, variables), node.permissions)
-            for node in container.device_nodes
-        ],
-    )
+    return ContainerEdits(env=env, device_nodes=[_node(node, variables) for node in container.device_nodes])
+
+
+def _node(node: Node, variables: Variables) -> DeviceNode:
+    path, host_path = fill(node.path, variables), node.host_path and fill(node.host_path, variables)
+    for given in (path, host_path):
+        if given is not None and not given.startswith("/"):
+            raise ConfigError(f"a device node's path must be absolute, not {given!r}")
+    if not node.permissions or set(node.permissions) - set("rwm"):
+        raise ConfigError(f"a device node's permissions are some of r, w and m, not {node.permissions!r}")
+    return DeviceNode(path, host_path, node.permissions)
 
 
 def _check_references(profile: MockProfile, devices: Mapping[str, MockDevice]) -> None:
