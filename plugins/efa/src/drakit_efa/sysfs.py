@@ -29,6 +29,7 @@ ETHERNET = 0x0200
 
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII)
 _ROOT = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}", re.ASCII)
+_VERBS = re.compile(r"[!-~]{1,63}", re.ASCII)
 _NODE = re.compile(r"uverbs[0-9]+", re.ASCII)
 _MAX_TEXT = 64
 
@@ -72,7 +73,7 @@ def read_adapters(context: PluginContext, only: Sequence[str] = ()) -> Scan:
             continue
         try:
             adapters.append(_read(context, address, nodes, problems))
-        except Unusable as error:
+        except (Unusable, OSError) as error:
             problems.append(f"{address} is not published: {error}")
     problems += [
         f"option addresses names {address}, but no EFA adapter is there" for address in only if address not in present
@@ -137,6 +138,7 @@ def _verbs_device(context: PluginContext, function: Path) -> str:
         names = sorted(os.listdir(function / "infiniband"))
     except OSError:
         names = [n for n in _names(context, VERBS_DEVICES) if context.path(f"{VERBS_DEVICES}/{n}/device") == function]
+    names = [name for name in names if _VERBS.fullmatch(name)]
     if not names:
         raise Unusable("it has no RDMA device; check that its driver has come up (dmesg)")
     return names[0]

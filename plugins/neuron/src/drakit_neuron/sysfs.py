@@ -90,7 +90,10 @@ def read_architecture(context: PluginContext, device_id: int) -> str:
 
 def is_present(context: PluginContext, device_id: int) -> bool:
     """Whether the kernel still knows the device."""
-    return context.path(f"{CLASS}/neuron{device_id}").is_dir()
+    try:
+        return context.path(f"{CLASS}/neuron{device_id}").is_dir()
+    except OSError:  # a circle of links, or a place we may not look into: no use to anyone
+        return False
 
 
 def read_uncorrected_errors(context: PluginContext, device_id: int) -> dict[str, int]:
@@ -126,7 +129,9 @@ def _devices(context: PluginContext, problems: list[str]) -> tuple[int, ...]:
         if is_present(context, device_id):
             found.append(device_id)
         else:
-            problems.append(f"{CLASS}/neuron{device_id} is not a directory: neuron{device_id} is not published")
+            problems.append(
+                f"{CLASS}/neuron{device_id} cannot be read as a directory: neuron{device_id} is not published"
+            )
     return tuple(found)
 
 

@@ -1,0 +1,87 @@
+"""A faked node for the EFA plugin, laid out by the plugin itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+from drakit import AllocatedDevice, ClaimAllocation, ClaimRef, Device, DeviceRef, PciFunction, PluginContext, hookimpl
+from drakit.loading import inspect
+from drakit.testing import lay_out
+from drakit_efa.plugin import EfaPlugin
+
+
+@define
+class FakeNode:
+    """A directory that looks like a node, and an EFA plugin that takes it for one."""
+
+    root: Path
+    messages: list[logging.LogRecord] = field(factory=list)
+
+    def lay_out(self, node_type: str, *others: PciFunction) -> FakeNode:
+        """The adapters of an instance type and, besides, hardware of other kinds."""
+
+        class Others:
+            def __init__(self, context: PluginContext) -> None:
+                pass
+
+            @hookimpl
+            def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:
+                return others
+
+        lay_out(node_type, self.root, [inspect("efa", EfaPlugin), inspect("others", Others)])
+        return self
+
+    def plugin(self, driver: str = "dra.net", **changes: Any) -> EfaPlugin:
+        log = logging.Logger("efa under test")  # noqa: LOG001 - of this node alone
+        log.addHandler(_Recorder(self.messages))
+        arguments = {"root": self.root, "log": log} | changes
+        return EfaPlugin(PluginContext(driver=driver, node="node-1", pool="node-1", **arguments))
+
+    def function(self, address: str) -> Path:
+        return self.root / "sys/bus/pci/devices" / address
+
+    def warnings(self) -> list[str]:
+        return [record.getMessage() for record in self.messages if record.levelno >= logging.WARNING]
+
+
+class _Recorder(logging.Handler):
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FakeNode:
+    return FakeNode(tmp_path)
+
+
+@pytest.fixture
+def devices() -> Callable[[EfaPlugin], dict[str, Device]]:
+    """What a plugin discovers, by name."""
+
+    def discover(plugin: EfaPlugin) -> dict[str, Device]:
+        (pool,) = plugin.discover()
+        return {device.name: device for device in pool.devices}
+
+    return discover
+
+
+@pytest.fixture
+def claim_of() -> Callable[..., ClaimAllocation]:
+    """A claim for devices by name."""
+
+    def build(*names: str) -> ClaimAllocation:
+        return ClaimAllocation(
+            ClaimRef("uid-1", "default", "claim"),
+            tuple(AllocatedDevice("efas", DeviceRef("dra.net", "node-1", name)) for name in names),
+        )
+
+    return build

@@ -1,0 +1,72 @@
+"""What containers get, and what they get when the hardware is not as it was."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from drakit.errors import DeviceNotFound
+
+
+def nodes(prepared):
+    return [device.edits.device_nodes for device in prepared]
+
+
+def test_an_adapter_is_its_verbs_node_and_nothing_else(node, claim_of):
+    plugin = node.lay_out("p4d.24xlarge").plugin()
+    claim = claim_of("pci-0000-10-1b-0", "pci-0000-a0-1b-0")
+    prepared = plugin.prepare(claim)
+    assert [device.key for device in prepared] == [device.key for device in claim.devices]
+    for device, name in zip(prepared, ("uverbs0", "uverbs3"), strict=True):
+        (path,) = device.edits.device_nodes
+        assert path.path == f"/dev/infiniband/{name}"
+        assert path.host_path == f"{node.root}/dev/infiniband/{name}"
+        assert not device.edits.env
+        assert not device.edits.mounts
+
+
+def test_on_a_real_root_the_host_path_is_the_path_and_is_left_out(node, claim_of):
+    plugin = node.lay_out("p4d.24xlarge").plugin(host_root="/")
+    (((path,),)) = nodes(plugin.prepare(claim_of("pci-0000-10-1b-0")))
+    assert (path.path, path.host_path) == ("/dev/infiniband/uverbs0", None)
+
+
+def test_preparing_again_gives_the_same_also_in_another_process(node, claim_of):
+    claim = claim_of("pci-0000-10-1b-0", "pci-0000-20-1b-0")
+    plugin = node.lay_out("p4d.24xlarge").plugin()
+    assert plugin.prepare(claim) == plugin.prepare(claim) == node.plugin().prepare(claim)
+
+
+def test_the_number_of_the_verbs_node_is_the_one_of_this_moment(node, claim_of):
+    plugin = node.lay_out("p4d.24xlarge").plugin()
+    plugin.discover()
+    directory = node.root / "sys/class/infiniband_verbs"
+    (directory / "uverbs0").rename(directory / "uverbs40")
+    (((path,),)) = nodes(plugin.prepare(claim_of("pci-0000-10-1b-0")))
+    assert path.path == "/dev/infiniband/uverbs40"
+
+
+@pytest.mark.parametrize("lost", ["driver", "infiniband", "infiniband_verbs"])
+def test_an_adapter_that_cannot_be_used_now_is_refused_with_the_reason(node, claim_of, lost):
+    plugin = node.lay_out("p4d.24xlarge").plugin()
+    part = node.function("0000:20:1b.0") / lost
+    if part.is_symlink():
+        part.unlink()
+    else:
+        shutil.rmtree(part)
+    with pytest.raises(DeviceNotFound, match=r"pci-0000-20-1b-0 cannot be used on node node-1: .*delete the pod"):
+        plugin.prepare(claim_of("pci-0000-10-1b-0", "pci-0000-20-1b-0"))
+
+
+@pytest.mark.parametrize("name", ["pci-0000-77-00-0", "no-adapter-at-all"])
+def test_a_device_that_is_not_there_is_refused_by_name(node, claim_of, name):
+    plugin = node.lay_out("p4d.24xlarge").plugin()
+    with pytest.raises(DeviceNotFound, match=name):
+        plugin.prepare(claim_of(name))
+
+
+def test_unprepare_needs_nothing_and_may_be_repeated(node, claim_of):
+    claim = claim_of("pci-0000-10-1b-0").claim
+    plugin = node.plugin()
+    plugin.unprepare(claim, ())
+    plugin.unprepare(claim, ())
