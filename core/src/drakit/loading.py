@@ -150,7 +150,7 @@ def _load_one(name: str, entry: metadata.EntryPoint) -> LoadedPlugin:
             [name],
             invoke_on_load=False,
             on_load_failure_callback=lambda _manager, _entry, error: failures.append(error),
-            warn_on_missing_entrypoint=False,
+            on_missing_entrypoints_callback=lambda _missing: None,
         )
         if not failures:
             (extension,) = manager
