@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from drakit import ConfigSource, HealthStatus, InvalidDeviceConfig, Taint
+from drakit.errors import DeviceNotFound, HookFailed
+from drakit_mock.profile import API_VERSION
+
+CARD = {
+    "name": "card-{index}",
+    "count": 2,
+    "container": {
+        "env": {"CARD_{index}": "card {index}", "LEVEL": "profile"},
+        "deviceNodes": [
+            {"path": "/dev/card{index}"},
+            {"path": "/dev/ctl", "hostPath": "/dev/zero", "permissions": "r"},
+        ],
+    },
+}
+
+
+def config(**env):
+    return {"apiVersion": API_VERSION, "kind": "MockConfig", "env": env}
+
+
+def test_a_container_is_told_what_it_was_given(inline):
+    driver = inline(devices=[CARD])
+    prepared = driver.prepare("card-1", "card-0")
+    assert [item.device for item in prepared] == [driver.ref("card-1"), driver.ref("card-0")]
+    assert prepared[0].edits.env == {
+        "CARD_1": "card 1",
+        "LEVEL": "profile",
+        "MOCK_DEVICE_CARD_1": "mock.example.com/node-1/card-1",
+    }
+
+
+def test_preparing_again_gives_the_same(inline):
+    driver = inline(devices=[CARD])
+    assert driver.prepare("card-0") == driver.prepare("card-0")
+
+
+def test_what_is_prepared_can_be_undone_twice_and_by_another_instance(inline):
+    prepared = inline(devices=[CARD]).prepare("card-0")
+    other = inline(devices=[])
+    for _ in range(2):
+        other.host.unprepare(other.name, prepared[0].device, prepared)
+
+
+def test_a_claims_configuration_goes_over_its_classs_and_that_over_the_profile(inline):
+    driver = inline(devices=[CARD])
+    (prepared,) = driver.prepare(
+        "card-0",
+        configs=[
+            (ConfigSource.CLASS, config(LEVEL="class", ONLY_CLASS="yes")),
+            (ConfigSource.CLAIM, config(LEVEL="claim")),
+        ],
+    )
+    assert prepared.edits.env["LEVEL"] == "claim"
+    assert prepared.edits.env["ONLY_CLASS"] == "yes"
+
+
+def test_no_configuration_can_say_the_device_is_another(inline):
+    driver = inline(devices=[CARD])
+    (prepared,) = driver.prepare("card-0", configs=[(ConfigSource.CLAIM, config(MOCK_DEVICE_CARD_0="other"))])
+    assert prepared.edits.env["MOCK_DEVICE_CARD_0"] == "mock.example.com/node-1/card-0"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        config() | {"kind": "MockProfile"},
+        config() | {"apiVersion": "mock.drakit/v2"},
+        config() | {"enviroment": {}},
+        config() | {"env": {"A": 1}},
+        config(**{"A=B": "x"}),
+        config(**{"": "x"}),
+    ],
+)
+def test_a_configuration_of_the_wrong_kind_is_refused(inline, parameters):
+    driver = inline(devices=[CARD])
+    with pytest.raises(InvalidDeviceConfig):
+        driver.prepare("card-0", configs=[(ConfigSource.CLAIM, parameters)])
+
+
+def test_a_shared_device_says_how_much_of_it_is_the_claims(drivers):
+    (driver,) = drivers(nic={"profile": "shared-nic"})
+    (prepared,) = driver.prepare("nic-0", consumed={"bandwidth": "20G"})
+    assert prepared.edits.env["MOCK_CAPACITY_NIC_0_BANDWIDTH"] == "20G"
+
+
+def test_device_nodes_are_harmless_unless_the_profile_names_another(drivers, tmp_path):
+    (driver,) = drivers(tmp_path, mock={"inline": {"devices": [CARD]}})
+    (prepared,) = driver.prepare("card-0")
+    card, control = prepared.edits.device_nodes
+    assert (card.path, card.host_path) == ("/dev/card0", "/dev/null")
+    assert (control.path, control.host_path, control.permissions) == ("/dev/ctl", f"{tmp_path}/dev/zero", "r")
+
+
+def test_devices_are_healthy_unless_the_profile_reports_otherwise(inline):
+    taint = {"key": "example.com/broken", "effect": "NoExecute"}
+    driver = inline(
+        devices=[CARD], health={"card-1": {"status": "Unhealthy", "message": "fan stopped", "taint": taint}}
+    )
+    good, bad = driver.host.health(driver.name)
+    assert (good.device, good.status, good.taint) == (driver.ref("card-0"), HealthStatus.HEALTHY, None)
+    assert (bad.device, bad.status, bad.message) == (driver.ref("card-1"), HealthStatus.UNHEALTHY, "fan stopped")
+    assert bad.taint == Taint("example.com/broken", effect="NoExecute")
+
+
+@pytest.fixture
+def write_profile(tmp_path):
+    path = tmp_path / "cards.yaml"
+
+    def write(body):
+        # Replaced, not rewritten, as editors and ConfigMap volumes do.
+        new = path.with_suffix(".new")
+        new.write_text(f"apiVersion: {API_VERSION}\nkind: MockProfile\n{body}\n")
+        os.replace(new, path)
+        return str(path)
+
+    return write
+
+
+def names(driver):
+    return [device.name for device in driver.pool().devices]
+
+
+def test_to_edit_a_profile_file_is_to_plug_and_to_unplug(drivers, write_profile):
+    (driver,) = drivers(mock={"profile": write_profile("devices: [{name: a}]")})
+    assert names(driver) == ["a"]
+    write_profile("devices: [{name: a}, {name: b}]")
+    assert names(driver) == ["a", "b"]
+    assert len(driver.prepare("b")) == 1
+    write_profile("devices: [{name: b}]")
+    assert names(driver) == ["b"]
+    with pytest.raises(DeviceNotFound, match=r"mock\.example\.com/node-1/a is not in the profile any more"):
+        driver.prepare("a")
+
+
+def test_a_device_that_breaks_in_the_file_is_reported_and_discovery_asked_for(drivers, write_profile):
+    (driver,) = drivers(mock={"profile": write_profile("devices: [{name: a}]")})
+    driver.host.health(driver.name)
+    assert driver.changes == []
+    write_profile("devices: [{name: a}]\nhealth: {a: {status: Unhealthy, message: smoke}}")
+    (report,) = driver.host.health(driver.name)
+    assert (report.status, report.message) == (HealthStatus.UNHEALTHY, "smoke")
+    assert driver.changes == [None]
+    driver.host.health(driver.name)
+    assert driver.changes == [None]
+
+
+def test_a_file_that_becomes_wrong_is_said_every_time_until_it_is_right(drivers, write_profile):
+    (driver,) = drivers(mock={"profile": write_profile("devices: [{name: a}]")})
+    write_profile("devices: [{name: A}]")
+    for _ in range(2):
+        with pytest.raises(HookFailed, match=r"cards\.yaml: devices\[0\]"):
+            driver.pool()
+    assert len(driver.prepare("a")) == 1
+    write_profile("devices: [{name: c}]")
+    assert names(driver) == ["c"]
+
+
+def test_several_drivers_of_one_class_have_each_their_own_devices(drivers):
+    one, two = drivers(
+        one={"inline": {"devices": [{"name": "a"}]}},
+        two={"inline": {"devices": [{"name": "b"}]}},
+    )
+    assert (names(one), names(two)) == (["a"], ["b"])
+    (prepared,) = two.prepare("b")
+    assert prepared.edits.env == {"MOCK_DEVICE_B": "two.example.com/node-1/b"}
