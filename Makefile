@@ -1,0 +1,47 @@
+# Everything runs in .venv, which is made and kept up to date as needed. `make PYTHON=python3.12` chooses another Python.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+UPGRADE ?=
+
+MEMBERS := core plugins/neuron plugins/efa plugins/mock
+PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples $(wildcard benchmarks)
+BIN := .venv/bin
+READY := .venv/ready.stamp
+
+.DEFAULT_GOAL := test
+.PHONY: demo test lint bench lock clean
+
+demo: $(READY)
+	@$(BIN)/drakit demo
+
+test: lint
+	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python benchmarks/run.py
+
+# Pin what the projects ask for. What is pinned already stays, but for `make lock UPGRADE=--upgrade`.
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet $(PROJECTS) --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-emit-index-url $(foreach name,drakit drakit-neuron drakit-efa drakit-mock,--no-emit-package $(name)) \
+		--custom-compile-command "make lock" $(UPGRADE) --output-file requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build artifacts
+
+# A Python without ensurepip (some distributions split it off) still makes an environment: its own pip fills it.
+$(READY): requirements.lock $(PROJECTS)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("drakit needs Python 3.11 or later, and $(PYTHON) is %d.%d. Choose another, as in: make PYTHON=python3.12" % v[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip .venv
+	@pip="$(BIN)/python -m pip"; $$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	set -ex; \
+	$$pip install --quiet --require-hashes --requirement requirements.lock; \
+	$$pip install --quiet --no-deps --no-build-isolation $(MEMBERS:%=--editable ./%)
+	@touch $@
