@@ -196,49 +196,44 @@ def same_spec(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     Quantities are compared by value; absent, null and empty are one; the generation and the times at which taints were
     added do not count. The order of devices does: it is what the scheduler goes by.
     """
-    return bool(_canonical(one) == _canonical(other))
+    return next(_differences(one, other, "", ""), None) is None
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
     """Where two slice specs do not mean the same, as paths such as `devices[3].taints`. Empty for the same spec."""
-    return tuple(_differences(_canonical(one), _canonical(other), ""))
+    return tuple(_differences(one, other, "", ""))
 
 
 _MAPS_OF_QUANTITIES = {"capacity", "counters"}
+_FREE_NAMES = {"attributes", *_MAPS_OF_QUANTITIES}
+_SET_BY_SERVER = {"timeAdded", "generation"}
 
 
-def _canonical(value: Any, within: str = "") -> Any:
-    """The value without what does not count; `within` names the map of free names that it stands in, if any."""
-    if isinstance(value, Mapping):
-        parts = ((key, _canonical_member(key, member, within)) for key, member in value.items())
-        return {key: part for key, part in parts if part is not None and part not in ({}, [])}
-    if isinstance(value, list | tuple):
-        return [_canonical(item, within) for item in value]
-    return _quantity(value) if within in _MAPS_OF_QUANTITIES else value
-
-
-def _canonical_member(key: str, member: Any, within: str) -> Any:
-    if within:
-        return _canonical(member, within)
-    if key in {"timeAdded", "generation"}:
-        return None
-    return _canonical(member, key if key in _MAPS_OF_QUANTITIES or key == "attributes" else "")
-
-
-def _quantity(value: Any) -> Any:
-    """A Quantity, or what stands in its place if it cannot be read: it is then equal only to itself."""
-    try:
-        return Quantity(value)
-    except LimitExceeded:
-        return value
-
-
-def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
+def _differences(one: Any, other: Any, path: str, within: str) -> Iterator[str]:
+    """Descends only where the two are not equal as they stand; `within` is the map of free names they stand in."""
+    if one == other or (_empty(one) and _empty(other)):
+        return
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in sorted(one.keys() | other.keys()):
-            yield from _differences(one.get(key), other.get(key), f"{path}.{key}" if path else key)
+            if within or key not in _SET_BY_SERVER:
+                inside = within or (key if key in _FREE_NAMES else "")
+                yield from _differences(one.get(key), other.get(key), f"{path}.{key}" if path else key, inside)
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            yield from _differences(left, right, f"{path}[{index}]")
-    elif one != other:
+            yield from _differences(left, right, f"{path}[{index}]", within)
+    elif within not in _MAPS_OF_QUANTITIES or not _same_quantity(one, other):
         yield path
+
+
+def _empty(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_empty, value.values()))
+    return value is None or value == []
+
+
+def _same_quantity(one: Any, other: Any) -> bool:
+    """What is no quantity is equal only to itself."""
+    try:
+        return Quantity(one) == Quantity(other)
+    except LimitExceeded:
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -120,7 +120,7 @@ class KubeClient:
         resource_version: str,
         field_selector: str = "",
         timeout_seconds: int,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Events after a list's version, until the server ends the watch, which it is asked to do after a time.
 
         Raises ApiError, also for an error event, such as 410 (Gone) for a version that is too old. Close the iterator

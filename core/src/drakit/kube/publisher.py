@@ -1,0 +1,287 @@
+"""Keeps the ResourceSlices of one driver on one node as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve, field, frozen
+
+from drakit.documents import Document
+from drakit.errors import DRAError, LimitExceeded, PublishError, describe
+from drakit.kube.client import ApiError, KubeClient
+from drakit.kube.observed import ObservedSlices
+from drakit.kube.pace import Pace, Timing
+from drakit.kube.writer import PoolContested, SliceWriter
+from drakit.model import ResolvedPool
+from drakit.model.converters import frozen_mapping, frozen_tuple
+from drakit.slices import PoolSlices, pool_slices
+
+SPLIT_COUNTERS_SINCE = (1, 35)
+_INVALID = frozenset({400, 422})
+
+
+@frozen(kw_only=True)
+class PublisherStatus:
+    """How publishing stands: for readiness, and for people.
+
+    `current` says that all that is desired was published when last looked at; `generations` are those of the pools that
+    are; `errors` is why others are not, `dropped` what the API server did not keep of those that are.
+    """
+
+    current: bool = False
+    generations: Mapping[str, int] = field(factory=dict, converter=frozen_mapping)
+    errors: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+    dropped: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+
+
+@frozen(kw_only=True)
+class _Outcome:
+    """What one round came to; `complete` unless the round could not look at every pool."""
+
+    complete: bool = False
+    changed: bool = False
+    generations: Mapping[str, int] = field(factory=dict, converter=frozen_mapping)
+    errors: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+
+
+@frozen
+class _Layout:
+    """The slices of all pools that fit, and what is wrong with the others, by pool."""
+
+    pools: tuple[PoolSlices, ...] = field(converter=frozen_tuple)
+    errors: Mapping[str, str] = field(converter=frozen_mapping)
+
+
+@frozen
+class _Refused:
+    """Slices that the server called invalid: not to be sent again before a time, unless they change."""
+
+    slices: PoolSlices
+    until: float
+    error: str
+
+
+class SlicePublisher:
+    """Publishes what `desired` was last given, and repairs what others change; all from one event loop.
+
+    Nothing is deleted on stop: the kubelet does that when the driver stays away. The node's own pools are those with
+    its `nodeName`. A pool that is not bound to a node has one publisher: beside slices that another Node owns, none are
+    written.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        driver: str,
+        node_name: str,
+        *,
+        timing: Timing | None = None,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self._client = client
+        self._driver = driver
+        self._timing = timing or Timing()
+        self._log = log or logging.getLogger(f"drakit.slices.{driver}")
+        self._node = node_name
+        self._writer = SliceWriter(client, driver, node_name, self._log)
+        self._local = self._observe(node_name)
+        self._shared = self._observe("")
+        self._sharing = asyncio.Event()
+        self._pools: tuple[ResolvedPool, ...] | None = None
+        self._layout: _Layout | None = None
+        self._refused: dict[str, _Refused] = {}
+        self._version: tuple[int, int] | None = None
+        self._status = PublisherStatus()
+        self._wake = asyncio.Event()
+        self._pace = Pace(self._timing)
+        self._distrust = False
+
+    @property
+    def status(self) -> PublisherStatus:
+        """How publishing stands."""
+        return self._status
+
+    def desired(self, pools: Sequence[ResolvedPool]) -> None:
+        """Take all pools of the driver, as they should be published from now on; none takes all slices away.
+
+        May be called at any time, before `run` too. Changes in quick succession become one. Raises PublishError for
+        two pools of one name.
+        """
+        names = [pool.name for pool in pools]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise PublishError(f"driver {self._driver} has two pools named {twice[0]!r}; give each its own name")
+        self._pools, self._layout = tuple(pools), None
+        self._wake.set()
+
+    def verify(self) -> None:
+        """Look at what the API server has now, rather than at what the watch told, and repair it."""
+        if self._local.listed:
+            self._distrust = True
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled. Begins with a list; nothing is written before `desired` was called."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._local.run())
+            tasks.create_task(self._observe_shared())
+            while True:
+                await self._wake.wait()
+                await asyncio.sleep(self._pace.delay())
+                self._wake.clear()
+                await self._attempt()
+
+    async def retire(self) -> None:
+        """Delete every slice that this node publishes for the driver: it is taken away, not restarted.
+
+        Raises ApiError. Where `run` is still running, it goes on with no pools desired.
+        """
+        self.desired(())
+        for observed in (self._local, self._shared):
+            await observed.refresh()
+            for pool, documents in self._ours(observed).items():
+                await self._writer.remove(pool, observed, documents)
+
+    def _observe(self, node_name: str) -> ObservedSlices:
+        selector = f"spec.driver={self._driver},spec.nodeName={node_name}"
+        return ObservedSlices(self._client, selector, self._wake_up, timing=self._timing, log=self._log)
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+
+    async def _observe_shared(self) -> None:
+        """Slices that are not bound to a node are many in a cluster: they are watched only where some are wanted."""
+        await self._sharing.wait()
+        await self._shared.run()
+
+    async def _attempt(self) -> None:
+        """One round. Whatever goes wrong, publishing goes on, at a pace that the server can bear."""
+        anew, distrust = self._layout is None, self._distrust
+        self._distrust = False
+        try:
+            outcome = await self._round(refresh=distrust)
+        except Exception as error:  # no error may end publishing, not even one of ours
+            if not isinstance(error, DRAError):
+                self._log.exception("driver %s: publishing met an error that drakit did not expect", self._driver)
+            self._pace.failed(error.retry_after if isinstance(error, ApiError) else None)
+            self._distrust = True
+            self._wake.set()
+            outcome = _Outcome(generations=self._status.generations, errors=(describe(error),))
+        else:
+            self._settle(outcome, anew=anew)
+        self._tell(outcome)
+
+    def _settle(self, outcome: _Outcome, *, anew: bool) -> None:
+        if not outcome.changed:
+            self._pace.found_all_well()
+        elif anew:
+            self._pace.wrote()
+        else:
+            self._pace.repaired()
+
+    def _tell(self, outcome: _Outcome) -> None:
+        before = self._status
+        self._status = PublisherStatus(
+            current=outcome.complete and not outcome.errors,
+            generations=outcome.generations,
+            errors=outcome.errors,
+            dropped=self._writer.dropped,
+        )
+        for error in outcome.errors:
+            if error not in before.errors:
+                self._log.warning("%s", error)
+        if outcome.changed or (before.errors and not outcome.errors):
+            pools = ", ".join(f"{pool} (generation {number})" for pool, number in outcome.generations.items())
+            self._log.info("driver %s publishes pools: %s", self._driver, pools or "none")
+
+    async def _round(self, *, refresh: bool) -> _Outcome:
+        """Bring every pool up to date. Raises ApiError where there is no point in going on."""
+        layout = await self._lay_out()
+        if layout is None:
+            return _Outcome()
+        if any(not slices.node_local for slices in layout.pools):
+            self._sharing.set()
+        observers = [self._local, self._shared] if self._sharing.is_set() else [self._local]
+        for observed in observers:
+            if refresh:
+                await observed.refresh()
+            if not observed.listed:  # the round begins again as soon as it is
+                return _Outcome(errors=(describe(observed.error),) if observed.error else ())
+        changed = False
+        for observed in observers:
+            changed |= await self._remove_unwanted(observed, layout)
+        outcome = _Outcome(complete=True, errors=tuple(layout.errors.values()), changed=changed)
+        for slices in layout.pools:
+            outcome = await self._publish(slices, outcome)
+        return outcome
+
+    async def _remove_unwanted(self, observed: ObservedSlices, layout: _Layout) -> bool:
+        local = observed is self._local
+        wanted = {slices.pool for slices in layout.pools if slices.node_local is local} | layout.errors.keys()
+        unwanted = {pool: documents for pool, documents in self._ours(observed).items() if pool not in wanted}
+        for pool, documents in unwanted.items():
+            await self._writer.remove(pool, observed, documents)
+        return bool(unwanted)
+
+    def _ours(self, observed: ObservedSlices) -> dict[str, list[Document]]:
+        """By pool, the slices that nobody but this publisher is to write."""
+        pools: dict[str, list[Document]] = defaultdict(list)
+        for document in observed.slices:
+            if observed is self._local or self._writer.owns(document):
+                pools[document["spec"]["pool"]["name"]].append(document)
+        return pools
+
+    async def _publish(self, slices: PoolSlices, outcome: _Outcome) -> _Outcome:
+        """Bring one pool up to date; what is wrong with it alone becomes an error of the outcome."""
+        refused = self._refused.get(slices.pool)
+        now = asyncio.get_running_loop().time()
+        if refused is not None and refused.slices == slices and now < refused.until:
+            return evolve(outcome, errors=(*outcome.errors, refused.error))
+        observed = self._local if slices.node_local else self._shared
+        published = [document for document in observed.slices if document["spec"]["pool"]["name"] == slices.pool]
+        try:
+            written = await self._writer.write(slices, observed, published)
+        except ApiError as error:
+            if error.status not in _INVALID:
+                raise
+            text = describe(self._refuse(slices, now, error))
+            return evolve(outcome, errors=(*outcome.errors, text))
+        except PoolContested as error:
+            return evolve(outcome, errors=(*outcome.errors, describe(error)))
+        self._refused.pop(slices.pool, None)
+        generations = {**outcome.generations, slices.pool: written.generation}
+        return evolve(outcome, generations=generations, changed=outcome.changed or written.changed)
+
+    def _refuse(self, slices: PoolSlices, now: float, error: ApiError) -> PublishError:
+        """Let slices that the server called invalid rest; a release or a gate may change its mind."""
+        report = PublishError(
+            f"driver {self._driver}: the API server refuses pool {slices.pool}: {error.message}; it is tried again in "
+            f"{self._timing.refused:.0f} s, or when the pool changes"
+        )
+        self._refused[slices.pool] = _Refused(slices, now + self._timing.refused, str(report))
+        self._version = self._layout = None  # the server may be another release by now
+        asyncio.get_running_loop().call_later(self._timing.refused, self._wake.set)
+        return report
+
+    async def _lay_out(self) -> _Layout | None:
+        """The slices of what is desired; None if nothing ever was. Laid out once for all rounds that follow."""
+        if self._pools is None or self._layout is not None:
+            return self._layout
+        pools, split = self._pools, True
+        if any(pool.counters for pool in pools):
+            if self._version is None:
+                self._version = await self._client.server_version()
+            split = self._version >= SPLIT_COUNTERS_SINCE
+        laid_out, errors = [], {}
+        for pool in pools:
+            try:
+                laid_out.append(pool_slices(pool, self._node, split_counters=split))
+            except LimitExceeded as error:  # what is published of it stays as it is
+                errors[pool.name] = f"driver {self._driver}: {describe(error)}"
+        layout = _Layout(laid_out, errors)
+        if pools is self._pools:  # not changed while the version was asked for
+            self._layout = layout
+        return layout

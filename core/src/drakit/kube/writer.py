@@ -1,0 +1,159 @@
+"""Writing the slices of one pool: the plan carried out, and what the API server made of it taken as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from drakit.documents import Document
+from drakit.errors import PublishError
+from drakit.kube import dropped
+from drakit.kube.client import NODES, RESOURCE_SLICES, ApiError, KubeClient
+from drakit.kube.observed import ObservedSlices
+from drakit.kube.reconcile import plan
+from drakit.slices import PoolSlices, differences, slice_document
+
+_NOT_FOUND = 404
+
+
+class PoolContested(PublishError):
+    """Somebody else publishes the pool: nothing is written until their slices change."""
+
+
+@frozen
+class _Adopted:
+    """A spec as it was wanted, and as the server keeps it: to want it otherwise would be to write it for ever."""
+
+    wanted: Mapping[str, Any]
+    kept: Mapping[str, Any]
+    report: str
+
+
+@frozen
+class Written:
+    """A pool that is as it should be now: its generation, and whether anything had to be done for that."""
+
+    generation: int
+    changed: bool
+
+
+class SliceWriter:
+    """Writes for one driver on one node. Every write is told to the copy it was planned from."""
+
+    def __init__(self, client: KubeClient, driver: str, node_name: str, log: logging.Logger) -> None:
+        self._client = client
+        self._driver = driver
+        self._node = node_name
+        self._log = log
+        self._adopted: dict[str, dict[int, _Adopted]] = {}
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What the server did not keep, slice by slice."""
+        return tuple(adopted.report for slices in self._adopted.values() for adopted in slices.values())
+
+    async def write(self, slices: PoolSlices, observed: ObservedSlices, published: Sequence[Document]) -> Written:
+        """Make the pool's slices what they should be; `published` are all that it has.
+
+        Raises ApiError, after which the copy may not be right, and PublishError.
+        """
+        adopted = self._adopted.get(slices.pool, {})
+        specs = [
+            adopted[index].kept if index in adopted and adopted[index].wanted == spec else spec
+            for index, spec in enumerate(slices.specs)
+        ]
+        if not slices.node_local:
+            others = [document for document in published if not self.owns(document)]
+            if others:
+                own = [document for document in published if self.owns(document)]
+                return await self._stand_by(slices, specs, observed, own, others)
+        steps = plan(specs, published)
+        node_uid = await self._node_uid() if steps.create else ""
+        await self._delete(observed, steps.delete)
+        for index, document in steps.replace:
+            self._take(slices, index, observed, await self._client.replace(RESOURCE_SLICES, document))
+        for index in steps.create:
+            document = slice_document(
+                specs[index], index=index, generation=steps.generation, node=self._node, node_uid=node_uid
+            )
+            self._take(slices, index, observed, await self._client.create(RESOURCE_SLICES, document))
+        self._forget_from(slices.pool, len(specs))
+        return Written(steps.generation, not steps.empty)
+
+    async def remove(self, pool: str, observed: ObservedSlices, published: Sequence[Document]) -> None:
+        """Delete a pool's slices. Raises ApiError."""
+        await self._delete(observed, published)
+        self._forget_from(pool, 0)
+
+    def owns(self, document: Document) -> bool:
+        """Whether a slice belongs to this node: by its owner, as the node's own slices and its shared ones all do."""
+        return _owner(document) == self._node
+
+    async def _stand_by(
+        self,
+        slices: PoolSlices,
+        specs: Sequence[Mapping[str, Any]],
+        observed: ObservedSlices,
+        own: Sequence[Document],
+        others: Sequence[Document],
+    ) -> Written:
+        """A pool that is not bound to a node has one publisher; of two that began at once the first by name stays."""
+        owner = min(_owner(document) for document in others)
+        if own and owner < self._node:
+            await self.remove(slices.pool, observed, own)
+        steps = plan(specs, others)
+        if steps.empty and not (own and owner > self._node):
+            return Written(steps.generation, changed=False)
+        raise PoolContested(
+            f"driver {self._driver}: pool {slices.pool} is published by {owner or 'somebody else'} already, and not as "
+            f"here; let only one node publish it, or give each node's pool a name of its own"
+        )
+
+    async def _delete(self, observed: ObservedSlices, documents: Sequence[Document]) -> None:
+        for document in documents:
+            try:
+                await self._client.delete(RESOURCE_SLICES, document)
+            except ApiError as error:
+                if error.status != _NOT_FOUND:
+                    raise
+            observed.removed(document)
+
+    async def _node_uid(self) -> str:
+        """Asked for anew whenever slices are created: a Node may be deleted and come back as another."""
+        try:
+            node = await self._client.get(NODES, self._node)
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            raise PublishError(
+                f"driver {self._driver}: there is no Node {self._node!r} to own slices; check NODE_NAME, or wait "
+                "until the kubelet has registered it"
+            ) from error
+        uid: str = node["metadata"]["uid"]
+        return uid
+
+    def _take(self, slices: PoolSlices, index: int, observed: ObservedSlices, stored: Document) -> None:
+        """Learn what the server made of a write."""
+        observed.stored(stored)
+        wanted = slices.specs[index]
+        adopted = self._adopted.setdefault(slices.pool, {})
+        before = adopted.pop(index, None)
+        if paths := differences(wanted, stored["spec"]):
+            report = dropped.report(self._driver, slices.pool, index, paths)
+            adopted[index] = _Adopted(wanted, stored["spec"], report)
+            if before is None or before.report != report:
+                self._log.warning("%s", report)
+
+    def _forget_from(self, pool: str, index: int) -> None:
+        adopted = {key: value for key, value in self._adopted.pop(pool, {}).items() if key < index}
+        if adopted:
+            self._adopted[pool] = adopted
+
+
+def _owner(document: Document) -> str:
+    """The name of the Node that owns a slice, empty if none does."""
+    references = document["metadata"].get("ownerReferences") or ()
+    return next((str(owner["name"]) for owner in references if owner.get("kind") == "Node"), "")
