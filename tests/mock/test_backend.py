@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from drakit import ConfigSource, HealthStatus, InvalidDeviceConfig, Taint
+from drakit import ClaimRef, ConfigSource, HealthStatus, InvalidDeviceConfig, Taint
 from drakit.errors import DeviceNotFound, HookFailed
 from drakit_mock.profile import API_VERSION
 
@@ -43,8 +43,8 @@ def test_preparing_again_gives_the_same(inline):
 def test_what_is_prepared_can_be_undone_twice_and_by_another_instance(inline):
     prepared = inline(devices=[CARD]).prepare("card-0")
     other = inline(devices=[])
-    for _ in range(2):
-        other.host.unprepare(other.name, prepared[0].device, prepared)
+    for left in (prepared, prepared, []):
+        other.host.unprepare(other.name, ClaimRef("uid-1", "default", "training"), left)
 
 
 def test_a_claims_configuration_goes_over_its_classs_and_that_over_the_profile(inline):
@@ -148,6 +148,23 @@ def test_a_device_that_breaks_in_the_file_is_reported_and_discovery_asked_for(dr
     assert driver.changes == [None]
     driver.host.health(driver.name)
     assert driver.changes == [None]
+
+
+def test_an_inline_profile_depends_on_no_file(inline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    driver = inline(devices=[CARD])
+    (tmp_path / "anything").touch()
+    driver.host.health(driver.name)
+    assert driver.changes == []
+
+
+def test_a_profile_file_that_goes_is_said_and_its_devices_stay_usable(drivers, write_profile):
+    path = write_profile("devices: [{name: a}]")
+    (driver,) = drivers(mock={"profile": path})
+    os.unlink(path)
+    with pytest.raises(HookFailed, match="cannot read"):
+        driver.pool()
+    assert len(driver.prepare("a")) == 1
 
 
 def test_a_file_that_becomes_wrong_is_said_every_time_until_it_is_right(drivers, write_profile):

@@ -32,8 +32,7 @@ class FleetSource:
     """The fleet of a driver's settings. Raises ConfigError, at construction as well, for a profile that is wrong."""
 
     def __init__(self, options: MockOptions) -> None:
-        self._inline = options.inline
-        self._path = Path() if self._inline else locate_profile(options.profile or DEFAULT_PROFILE)
+        self._given: Path | MockProfile = options.inline or locate_profile(options.profile or DEFAULT_PROFILE)
         self._version = self._file_version()
         self.fleet = self._build()
 
@@ -47,13 +46,16 @@ class FleetSource:
         return True
 
     def _build(self) -> Fleet:
-        if self._inline is not None:
-            return build_fleet(self._inline, "inline profile")
-        return build_fleet(read_profile(self._path), str(self._path))
+        if isinstance(self._given, MockProfile):
+            return build_fleet(self._given, "inline profile")
+        return build_fleet(read_profile(self._given), str(self._given))
 
     def _file_version(self) -> FileVersion:
+        """What changes with the file; None for an inline profile, and for a file that reading will say is missing."""
+        if isinstance(self._given, MockProfile):
+            return None
         try:
-            status = self._path.stat()
+            status = self._given.stat()
         except OSError:
-            return None  # reading it says why
+            return None
         return status.st_mtime_ns, status.st_ino, status.st_size
