@@ -16,7 +16,7 @@ demo: $(READY)
 	@$(BIN)/drakit demo
 
 test: lint
-	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -102,7 +102,7 @@ def read_yaml(path: Path) -> list[Any]:
 
 
 def camel(name: str) -> str:
-    """`logical_neuron_core` -> `logicalNeuronCore`; a trailing underscore, for a Python keyword, is dropped."""
+    """`shared_counter_set` -> `sharedCounterSet`; a trailing underscore, for a Python keyword, is dropped."""
     first, *rest = name.rstrip("_").split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
