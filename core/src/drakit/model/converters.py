@@ -17,7 +17,10 @@ def frozen_mapping(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def string_mapping(value: Mapping[str, str]) -> Mapping[str, str]:
-    """Take a read-only copy of names with strings."""
+    """Take a read-only copy of names with strings; anything else is a TypeError, since it could not be stored."""
+    for item in (*value.keys(), *value.values()):
+        if not isinstance(item, str):
+            raise TypeError(f"expected names with strings, not {item!r}")
     return MappingProxyType(dict(value))
 
 

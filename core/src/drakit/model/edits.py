@@ -1,4 +1,8 @@
-"""What a container gets, in the terms of the Container Device Interface (CDI)."""
+"""What a container gets, in the terms of the Container Device Interface (CDI).
+
+Types are checked as values are made: what a plugin puts here is journalled and written for the runtime, and must not
+turn out unreadable after a restart.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,44 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
+from attrs.validators import deep_iterable, instance_of, optional
 
 from drakit.model.claim import AllocatedDevice
 from drakit.model.converters import frozen_tuple, string_mapping
 from drakit.model.device import DeviceRef
+
+_TEXT = instance_of(str)
+_TEXTS = deep_iterable(_TEXT)
 
 
 @frozen
 class DeviceNode:
     """A device node. `path` is in the container; `host_path` on the host, where it differs. Permissions: r, w, m."""
 
-    path: str
-    host_path: str | None = None
-    permissions: str = "rw"
+    path: str = field(validator=_TEXT)
+    host_path: str | None = field(default=None, validator=optional(_TEXT))
+    permissions: str = field(default="rw", validator=_TEXT)
 
 
 @frozen
 class Mount:
     """A bind mount of `host_path` at `container_path`."""
 
-    host_path: str
-    container_path: str
-    options: tuple[str, ...] = field(default=("ro", "nosuid", "nodev", "bind"), converter=frozen_tuple)
+    host_path: str = field(validator=_TEXT)
+    container_path: str = field(validator=_TEXT)
+    options: tuple[str, ...] = field(
+        default=("ro", "nosuid", "nodev", "bind"), converter=frozen_tuple, validator=_TEXTS
+    )
 
 
 @frozen
 class ContainerHook:
     """An OCI hook: `hook_name` is e.g. createContainer, `path` an executable on the host."""
 
-    hook_name: str
-    path: str
-    args: tuple[str, ...] = field(default=(), converter=frozen_tuple)
-    env: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+    hook_name: str = field(validator=_TEXT)
+    path: str = field(validator=_TEXT)
+    args: tuple[str, ...] = field(default=(), converter=frozen_tuple, validator=_TEXTS)
+    env: tuple[str, ...] = field(default=(), converter=frozen_tuple, validator=_TEXTS)
 
 
 def _nodes(value: Any) -> tuple[DeviceNode, ...]:
@@ -49,10 +59,16 @@ class ContainerEdits:
     """The edits to a container that may use a device. A device node may be given as its path alone."""
 
     env: Mapping[str, str] = field(factory=dict, converter=string_mapping)
-    device_nodes: tuple[DeviceNode, ...] = field(default=(), converter=_nodes)
-    mounts: tuple[Mount, ...] = field(default=(), converter=frozen_tuple)
-    hooks: tuple[ContainerHook, ...] = field(default=(), converter=frozen_tuple)
-    additional_gids: tuple[int, ...] = field(default=(), converter=frozen_tuple)
+    device_nodes: tuple[DeviceNode, ...] = field(
+        default=(), converter=_nodes, validator=deep_iterable(instance_of(DeviceNode))
+    )
+    mounts: tuple[Mount, ...] = field(default=(), converter=frozen_tuple, validator=deep_iterable(instance_of(Mount)))
+    hooks: tuple[ContainerHook, ...] = field(
+        default=(), converter=frozen_tuple, validator=deep_iterable(instance_of(ContainerHook))
+    )
+    additional_gids: tuple[int, ...] = field(
+        default=(), converter=frozen_tuple, validator=deep_iterable(instance_of(int))
+    )
 
 
 @frozen
@@ -64,7 +80,7 @@ class PreparedDevice:
 
     request: str
     device: DeviceRef
-    edits: ContainerEdits = field(factory=ContainerEdits)
+    edits: ContainerEdits = field(factory=ContainerEdits, validator=instance_of(ContainerEdits))
     state: Mapping[str, str] = field(factory=dict, converter=string_mapping)
     share_id: str | None = None
 

@@ -60,10 +60,10 @@ class RequestPolicy:
 
 def _check_range(valid_range: ValidRange, default: Quantity) -> None:
     minimum, maximum, step = valid_range.minimum, valid_range.maximum, valid_range.step
-    if default < minimum or (maximum is not None and default > maximum):
-        raise LimitExceeded("RequestPolicy.default", "must lie within valid_range", str(default))
     if maximum is not None and maximum < minimum:
         raise LimitExceeded("ValidRange.maximum", "must not be under the minimum", str(maximum))
+    if default < minimum or (maximum is not None and default > maximum):
+        raise LimitExceeded("RequestPolicy.default", "must lie within valid_range", str(default))
     if step is None:
         return
     if step.nanos <= 0:
