@@ -58,7 +58,7 @@ class Quantity:
 
 def _parse(value: str | int) -> tuple[str, int]:
     if isinstance(value, int):
-        return str(value), value * 10**9
+        return str(value), _capped(value * 10**9)
     match = _FORMAT.fullmatch(value)
     if match is None:
         raise LimitExceeded("Quantity", "must be a number with an optional suffix such as Gi, M or m", value)
@@ -69,4 +69,8 @@ def _parse(value: str | int) -> tuple[str, int]:
         power = _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:] or 0) if suffix else 0
         exact = number.scaleb(power, _EXACT)
     nanos = int(exact.scaleb(9, _EXACT).to_integral_value(ROUND_UP))
-    return value, max(-_LIMIT_NANOS, min(_LIMIT_NANOS, nanos))
+    return value, _capped(nanos)
+
+
+def _capped(nanos: int) -> int:
+    return max(-_LIMIT_NANOS, min(_LIMIT_NANOS, nanos))
