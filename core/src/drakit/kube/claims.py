@@ -27,7 +27,7 @@ class ClaimUnreadable(DRAError):
 
 
 class ClaimReader:
-    """Reads claims, the same for every driver of an agent."""
+    """Reads the claims of one driver."""
 
     def __init__(self, client: KubeClient, *, timeout_seconds: float = READ_SECONDS) -> None:
         self._client = client

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from drakit.documents import Document
+from drakit.errors import DRAError, PublishError
 from drakit.kube.client import RESOURCE_SLICES, ApiError, KubeClient
 from drakit.kube.pace import Backoff, Timing
 
@@ -17,7 +18,8 @@ class ObservedSlices:
     """A copy of the slices a field selector names.
 
     Each watch lasts about `Timing.verify`, with jitter, and begins with a list: so a lost event, an expired version and
-    a server that was set back are all repaired by what happens anyway. `changed` is called when the copy differs.
+    a server that was set back are all repaired by what happens anyway. `changed` is called when the copy differs, and
+    when the first list fails.
     """
 
     def __init__(
@@ -51,19 +53,22 @@ class ObservedSlices:
             began, retry_after = loop.time(), None
             try:
                 await self._follow(await self.refresh())
-            except ApiError as error:
-                self.error, retry_after = error, error.retry_after
+            except DRAError as error:
+                self.error = error
+                retry_after = error.retry_after if isinstance(error, ApiError) else None
                 self._log.info("slices are watched again after: %s", error)
             except Exception as error:  # whatever the server sent, watching must not end
                 self.error = error
                 self._log.exception("slices are watched again after an error that drakit did not expect")
+            if not self.listed:
+                self._changed()  # to the worse: there is an error to tell of
             if loop.time() - began > self._timing.most_backoff:
                 backoff.reset()  # a watch that has lasted is no failure
             await asyncio.sleep(backoff.next(retry_after))
 
     async def refresh(self) -> str:
         """Replace the copy by what the server has now; returns the version it has it at."""
-        document = await self._client.list(RESOURCE_SLICES, field_selector=self._selector)
+        document = await self._list()
         slices = {item["metadata"]["name"]: item for item in document.get("items") or ()}
         differs = not self.listed or _versions(slices) != _versions(self._slices)
         self._slices, self.listed, self.error = slices, True, None
@@ -71,6 +76,17 @@ class ObservedSlices:
             self._changed()
         version: str = document["metadata"]["resourceVersion"]
         return version
+
+    async def _list(self) -> Document:
+        try:
+            return await self._client.list(RESOURCE_SLICES, field_selector=self._selector)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise PublishError(
+                f"the API server {self._client.server} does not serve {RESOURCE_SLICES.plural} of "
+                f"{RESOURCE_SLICES.group_version}; Kubernetes 1.34 or later is needed"
+            ) from error
 
     def stored(self, document: Document) -> None:
         """Take the answer to a write of our own: the watch will tell nothing new of it."""

@@ -169,10 +169,19 @@ class SlicePublisher:
             self._pace.failed(error.retry_after if isinstance(error, ApiError) else None)
             self._distrust = True
             self._wake.set()
-            outcome = _Outcome(generations=self._status.generations, errors=(describe(error),))
+            outcome = _Outcome(generations=self._status.generations, errors=(self._explain(error),))
         else:
             self._settle(outcome, anew=anew)
         self._tell(outcome)
+
+    def _explain(self, error: Exception) -> str:
+        advice = ""
+        if isinstance(error, ApiError) and error.status in {401, 403}:
+            advice = (
+                "; allow the driver's service account to get nodes, and to get, list, watch, create, update and delete "
+                "resourceslices in resource.k8s.io"
+            )
+        return f"driver {self._driver}: slices cannot be published: {describe(error)}{advice}"
 
     def _settle(self, outcome: _Outcome, *, anew: bool) -> None:
         if not outcome.changed:
@@ -209,7 +218,7 @@ class SlicePublisher:
             if refresh:
                 await observed.refresh()
             if not observed.listed:  # the round begins again as soon as it is
-                return _Outcome(errors=(describe(observed.error),) if observed.error else ())
+                return _Outcome(errors=(self._explain(observed.error),) if observed.error else ())
         changed = False
         for observed in observers:
             changed |= await self._remove_unwanted(observed, layout)

@@ -16,7 +16,6 @@ from drakit.documents import API_VERSION, Document
 from drakit.model.converters import frozen_tuple
 from drakit.slices import index_of, same_spec, with_generation
 
-
 _TYPE = {"apiVersion": API_VERSION, "kind": "ResourceSlice"}
 
 

@@ -1,0 +1,99 @@
+"""The copy of the slices, against servers that answer what no sound one would."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+
+from drakit.kube.observed import ObservedSlices
+from drakit.kube.pace import Timing
+
+LOG = logging.getLogger("drakit.test")
+
+
+def a_slice(name: str, version: str, uid: str = "u-1", **spec) -> dict:
+    return {"metadata": {"name": name, "uid": uid, "resourceVersion": version}, "spec": spec}
+
+
+def a_list(version: str, *items) -> dict:
+    return {"kind": "ResourceSliceList", "metadata": {"resourceVersion": version}, "items": list(items)}
+
+
+def observing(serve, lists, events, enough):
+    """Give the lists one after the other, with `events[i]` in the watch after list i; wait until `enough(observed)`."""
+    given = iter(range(len(lists)))
+
+    async def handler(peer):
+        while True:
+            line, _, _ = await peer.request()
+            if "watch=true" not in line:
+                handler.at = next(given, len(lists) - 1)
+                await peer.answer(lists[handler.at])
+                continue
+            await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for kind, document in events[handler.at]:
+                data = json.dumps({"type": kind, "object": document}).encode() + b"\n"
+                await peer.send(b"%x\r\n%s\r\n" % (len(data), data))
+            if handler.at == len(lists) - 1:
+                await peer.gone()
+            await peer.send(b"0\r\n\r\n")
+
+    async def test(client, _server):
+        changed = asyncio.Event()
+        timing = Timing(first_backoff=0.01, most_backoff=0.05)
+        observed = ObservedSlices(client, "spec.nodeName=n", changed.set, timing=timing, log=LOG)
+        task = asyncio.create_task(observed.run())
+        try:
+            while not enough(observed):
+                await changed.wait()
+                changed.clear()
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    serve(handler, test)
+
+
+def versions(observed) -> dict:
+    return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in observed.slices}
+
+
+def test_a_server_that_was_set_back_to_an_older_state_is_believed(serve):
+    lists = [a_list("100", a_slice("a", "100"), a_slice("b", "90")), a_list("5", a_slice("a", "5"))]
+    events = [[], [("MODIFIED", a_slice("a", "6"))]]
+    observing(serve, lists, events, lambda observed: versions(observed) == {"a": "6"})
+
+
+def test_the_echo_of_an_older_state_is_not_taken_for_news(serve):
+    events = [[("MODIFIED", a_slice("a", "9")), ("ADDED", a_slice("a", "10")), ("ADDED", a_slice("b", "11", "u-2"))]]
+    observing(
+        serve, [a_list("10", a_slice("a", "10"))], events, lambda observed: versions(observed) == {"a": "10", "b": "11"}
+    )
+
+
+def test_the_end_of_an_object_is_not_the_end_of_another_that_has_its_name(serve):
+    events = [
+        [
+            ("DELETED", a_slice("a", "11", "u-0")),
+            ("BOOKMARK", {"metadata": {"resourceVersion": "12"}}),
+            ("ADDED", a_slice("b", "13", "u-2")),
+        ]
+    ]
+    observing(
+        serve, [a_list("10", a_slice("a", "10"))], events, lambda observed: versions(observed) == {"a": "10", "b": "13"}
+    )
+
+
+def test_an_object_that_came_back_under_its_name_is_taken_whatever_its_version_says(serve):
+    events = [[("ADDED", a_slice("a", "2", "u-9"))]]
+    observing(serve, [a_list("10", a_slice("a", "10"))], events, lambda observed: versions(observed) == {"a": "2"})
+
+
+def test_lists_and_events_that_make_no_sense_are_outlived(serve, caplog):
+    lists = [{"items": [{}]}, {"metadata": {}}, a_list("10"), a_list("20", a_slice("a", "20"))]
+    events = [[], [], [("ADDED", {})], []]
+    observing(serve, lists, events, lambda observed: versions(observed) == {"a": "20"})
+    assert "did not expect" in caplog.text
