@@ -1,7 +1,60 @@
-"""The public test kit: what a driver meets, in memory and on this machine, and what a plugin must keep to."""
+"""The public test kit: what a driver meets, in memory and on this machine, and what a plugin must keep to.
 
-from drakit.testing.apiserver import InMemoryApiServer, Refusal
-from drakit.testing.nodes import NodeLayout, lay_out
-from drakit.testing.scenarios import Scenario
+What is named here is imported when it is first used: a plugin's tests need no gRPC to lay out a node.
+"""
 
-__all__ = ["InMemoryApiServer", "NodeLayout", "Refusal", "Scenario", "lay_out"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drakit.testing.apiserver import InMemoryApiServer, Refusal
+    from drakit.testing.kubelet import (
+        PROFILES,
+        CallFailed,
+        FakeKubelet,
+        KubeletProfile,
+        Prepared,
+        Registration,
+        RuleBroken,
+    )
+    from drakit.testing.nodes import NodeLayout, lay_out
+    from drakit.testing.scenarios import Scenario
+
+__all__ = [
+    "PROFILES",
+    "CallFailed",
+    "FakeKubelet",
+    "InMemoryApiServer",
+    "KubeletProfile",
+    "NodeLayout",
+    "Prepared",
+    "Refusal",
+    "Registration",
+    "RuleBroken",
+    "Scenario",
+    "lay_out",
+]
+
+_MODULES = {
+    "drakit.testing.apiserver": ("InMemoryApiServer", "Refusal"),
+    "drakit.testing.kubelet": (
+        "PROFILES",
+        "CallFailed",
+        "FakeKubelet",
+        "KubeletProfile",
+        "Prepared",
+        "Registration",
+        "RuleBroken",
+    ),
+    "drakit.testing.nodes": ("NodeLayout", "lay_out"),
+    "drakit.testing.scenarios": ("Scenario",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
