@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from drakit.errors import ConfigError
+from drakit.kubelet import HealthBoard, KubeletPaths, is_alive
+from drakit.testing import PROFILES, CallFailed
+
+BOTH = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
+
+
+def test_a_kubelet_finds_the_driver_and_tells_it_so(node: Any) -> None:
+    heard: list[tuple[bool, str]] = []
+    server = node.serve(on_registered=lambda *news: heard.append(news))
+    registration = node.kubelet().wait_for(node.driver)
+    assert (registration.driver, registration.endpoint) == (node.driver, server.endpoint)
+    assert registration.versions == BOTH
+    assert registration.service == "v1.DRAPlugin"
+    assert heard == [(True, "")]
+    assert server.registered.is_set()
+
+
+def test_health_is_advertised_by_drivers_that_report_it_and_by_no_other(node: Any) -> None:
+    node.serve(health=HealthBoard())
+    assert node.kubelet().wait_for(node.driver).versions == (
+        *BOTH,
+        "v1.DRAResourceHealth",
+        "v1alpha1.DRAResourceHealth",
+    )
+
+
+def test_an_older_kubelet_takes_v1beta1(node: Any) -> None:
+    node.serve()
+    kubelet = node.kubelet(profile=evolve(PROFILES["1.34"], dra_services=("v1beta1.DRAPlugin",)))
+    assert kubelet.wait_for(node.driver).service == "v1beta1.DRAPlugin"
+
+
+def test_a_kubelet_without_a_common_version_refuses(node: Any) -> None:
+    heard: list[tuple[bool, str]] = []
+    node.serve(on_registered=lambda *news: heard.append(news))
+    kubelet = node.kubelet(profile=evolve(PROFILES["1.37"], dra_services=("v2.DRAPlugin",)))
+    kubelet.wait_until(lambda: bool(heard), "the refusal")
+    assert not any(registered for registered, _reason in heard)
+    assert "v2.DRAPlugin" in heard[0][1]
+
+
+def test_a_refusal_is_told_logged_and_tried_again_by_newer_kubelets(node: Any, caplog: Any) -> None:
+    heard: list[tuple[bool, str]] = []
+    refused = threading.Event()
+
+    def listen(ok: bool, reason: str) -> None:
+        heard.append((ok, reason))
+        refused.set()
+
+    server = node.server(on_registered=listen)
+    kubelet = node.kubelet()
+    kubelet.refuse(node.driver, "not on this node")
+    with caplog.at_level(logging.ERROR):
+        node.loop.run(server.start())
+        assert refused.wait(10)
+    assert heard[0] == (False, "RegisterPlugin error: not on this node")
+    assert "not on this node" in caplog.text
+    assert not server.registered.is_set()
+    kubelet.accept(node.driver)
+    kubelet.wait_for(node.driver)
+    assert server.registered.is_set()
+
+
+def test_a_restarted_kubelet_registers_again_and_the_driver_hears_of_it(node: Any) -> None:
+    heard: list[tuple[bool, str]] = []
+    server = node.serve(on_registered=lambda *news: heard.append(news))
+    kubelet = node.kubelet()
+    first = kubelet.wait_for(node.driver)
+    kubelet.restart()
+    assert kubelet.wait_for(node.driver) == first
+    assert heard == [(True, "")] * 2
+    assert server.registered.is_set()
+
+
+def test_what_follows_a_registration_may_fail_without_failing_it(node: Any, caplog: Any) -> None:
+    def fail(_ok: bool, _reason: str) -> None:
+        raise KeyError("slices")
+
+    node.serve(on_registered=fail)
+    node.kubelet().wait_for(node.driver)
+    assert "KeyError: 'slices'" in caplog.text
+
+
+def test_a_stopped_server_is_deregistered_and_leaves_no_socket(node: Any) -> None:
+    server = node.serve()
+    kubelet = node.kubelet()
+    kubelet.wait_for(node.driver)
+    node.loop.run(server.stop(5))
+    kubelet.wait_until_gone(node.driver)
+    assert not server.endpoint.exists()
+    assert not server.registration_socket.exists()
+    with pytest.raises(CallFailed, match="not registered"):
+        kubelet.prepare([], node.driver)
+
+
+def test_a_removed_registration_socket_is_made_anew(node: Any) -> None:
+    server = node.serve(check_seconds=0.02)
+    kubelet = node.kubelet()
+    kubelet.wait_for(node.driver)
+    server.registration_socket.unlink()
+    kubelet.wait_until(lambda: len(kubelet.history) == 2, "a second registration")
+    assert kubelet.prepare([node.claim("one")], node.driver)["one"].devices
+
+
+def test_a_removed_dra_socket_is_made_anew(node: Any) -> None:
+    server = node.serve(check_seconds=0.02)
+    kubelet = node.kubelet()
+    kubelet.wait_for(node.driver)
+    server.endpoint.unlink()
+    kubelet.wait_until(server.endpoint.exists, "the socket to be made anew")
+    kubelet.restart()
+    kubelet.wait_for(node.driver)
+    assert kubelet.prepare([node.claim("one")], node.driver)["one"].devices
+
+
+def test_a_registry_that_vanishes_for_a_while_is_served_again(node: Any) -> None:
+    server = node.serve(check_seconds=0.02)
+    kubelet = node.kubelet()
+    kubelet.wait_for(node.driver)
+    server.registration_socket.unlink(missing_ok=True)
+    away = node.paths.registry.with_name("away")
+    node.paths.registry.rename(away)
+    kubelet.wait_until_gone(node.driver)
+    node.paths.registry.mkdir()
+    kubelet.wait_for(node.driver)
+
+
+def test_sockets_left_by_a_dead_process_are_replaced(node: Any) -> None:
+    server = node.server()
+    server.endpoint.parent.mkdir()
+    for path in (server.endpoint, server.registration_socket):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+        assert not is_alive(path)
+    node.loop.run(server.start())
+    assert is_alive(server.endpoint)
+    node.kubelet().wait_for(node.driver)
+
+
+@pytest.mark.parametrize("name", ["registry", "plugins"])
+def test_a_missing_directory_of_the_kubelet_is_named(node: Any, name: str) -> None:
+    directory: Path = getattr(node.paths, name)
+    directory.rmdir()
+    server = node.server()
+    with pytest.raises(ConfigError, match=f"{name} directory '{directory}' does not exist"):
+        node.loop.run(server.start())
+
+
+def test_nothing_is_left_bound_when_one_socket_cannot_be_made(node: Any) -> None:
+    server = node.server()
+    server.registration_socket.mkdir()
+    with pytest.raises(ConfigError, match="cannot serve on socket"):
+        node.loop.run(server.start())
+    assert not server.endpoint.exists()
+
+
+def test_the_drivers_directory_is_made_private(node: Any) -> None:
+    server = node.serve()
+    assert stat.S_IMODE(os.stat(server.endpoint.parent).st_mode) == 0o750
+
+
+def test_a_driver_with_a_name_too_long_for_a_socket_is_served(node: Any) -> None:
+    driver = ".".join(["d" * 31, "e" * 31])
+    deep = node.paths.registry.parent / ("x" * 40)
+    paths = KubeletPaths(registry=node.paths.registry, plugins=deep, pod_uid="0f6a5d7c-9a4e-4d8f-8f0c-0d6a5b1c2e3f")
+    deep.mkdir()
+    server = node.serve(driver=driver, paths=paths)
+    assert driver not in server.endpoint.name
+    kubelet = node.kubelet()
+    assert kubelet.wait_for(driver).endpoint == server.endpoint
+    assert kubelet.prepare([], driver) == {}
+
+
+def test_two_instances_serve_side_by_side_and_the_newest_is_called(node: Any) -> None:
+    def instance(uid: str) -> Any:
+        claims = node.claims()
+        paths = evolve(node.paths, pod_uid=uid)
+        return claims, node.serve(claims, paths=paths)
+
+    kubelet = node.kubelet()
+    old_claims, old = instance("old")
+    kubelet.wait_for(node.driver)
+    new_claims, new = instance("new")
+    kubelet.wait_until(lambda: len(kubelet.registered(node.driver)) == 2, "both instances")
+    kubelet.prepare([node.claim("one")], node.driver)
+    node.loop.run(new.stop(0))
+    kubelet.wait_until(lambda: len(kubelet.registered(node.driver)) == 1, "the newer to go")
+    kubelet.prepare([node.claim("two")], node.driver)
+    assert [claim.uid for claim in new_claims.prepared] == ["one"]
+    assert [claim.uid for claim in old_claims.prepared] == ["two"]
+    node.loop.run(old.stop(0))
+    kubelet.wait_until_gone(node.driver)
+
+
+def test_stopping_twice_or_before_the_start_does_no_harm(node: Any) -> None:
+    server = node.server()
+    node.loop.run(server.stop(0))
+    served = node.serve()
+    node.loop.run(served.stop(0))
+    node.loop.run(served.stop(0))
