@@ -83,5 +83,5 @@ def test_the_boot_id_is_empty_where_the_tree_has_none(tmp_path):
 
 def test_a_root_that_is_no_directory_is_refused_by_name(tmp_path):
     check_root(tmp_path)
-    with pytest.raises(ConfigError, match="nowhere.*is mounted"):
+    with pytest.raises(ConfigError, match=r"nowhere.*is mounted"):
         check_root(tmp_path / "nowhere")

@@ -378,19 +378,19 @@ def test_a_device_name_is_a_dns_label(name):
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "GPU", "a_b", "a.b", "a b", "ä", "a\n", None, 1])
 def test_a_device_name_that_is_no_dns_label_is_refused(name):
-    with pytest.raises(LimitExceeded, match="Device.name must be a DNS label"):
+    with pytest.raises(LimitExceeded, match=r"Device.name must be a DNS label"):
         Device(name)
 
 
 @pytest.mark.parametrize("name", ["", "Gpu.Example.com", "a..b", ".a", "a.", "a/b", "-a.b", "a\n"])
 def test_a_driver_name_that_is_no_lower_case_subdomain_is_refused(name):
-    with pytest.raises(LimitExceeded, match="DeviceRef.driver must be a lower-case DNS subdomain"):
+    with pytest.raises(LimitExceeded, match=r"DeviceRef.driver must be a lower-case DNS subdomain"):
         DeviceRef(name, "pool", "device")
 
 
 @pytest.mark.parametrize("name", ["", "/", "a/", "/a", "a//b", "Node-1", "a_b"])
 def test_a_pool_name_that_is_no_path_of_subdomains_is_refused(name):
-    with pytest.raises(LimitExceeded, match="DeviceRef.pool must be DNS subdomains"):
+    with pytest.raises(LimitExceeded, match=r"DeviceRef.pool must be DNS subdomains"):
         DeviceRef("d.io", name, "device")
 
 
@@ -414,13 +414,13 @@ def test_a_taint_key_is_a_label_name(key):
 
 @pytest.mark.parametrize("key", ["", "-a", "a-", "a b", "Example.com/a", "/a", "a/", "a/b/c", None])
 def test_a_taint_key_that_is_no_label_name_is_refused(key):
-    with pytest.raises(LimitExceeded, match="Taint.key"):
+    with pytest.raises(LimitExceeded, match=r"Taint.key"):
         Taint(key)
 
 
 @pytest.mark.parametrize("value", ["-a", "a-", "a b", "a/b", None])
 def test_a_taint_value_that_is_no_label_value_is_refused(value):
-    with pytest.raises(LimitExceeded, match="Taint.value"):
+    with pytest.raises(LimitExceeded, match=r"Taint.value"):
         Taint("key", value)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_origin
 
 import attrs
 import yaml
@@ -39,7 +39,10 @@ class AmbiguousObject(dict[str, Any]):
 
 def load_json(text: str | bytes) -> Any:
     """Parse JSON. An object with a duplicate key becomes an AmbiguousObject; raises ValueError for bad JSON."""
-    return json.loads(text, object_pairs_hook=_unique_pairs)
+    try:
+        return json.loads(text, object_pairs_hook=_unique_pairs)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,17 +67,23 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
     """YAML's safe loader, but a duplicate key is an error."""
 
 
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+
+
 def _unique_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    result: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
+    own: set[Any] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == _MERGE_TAG:
+            continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a scalar", key_node.start_mark)
-        if key in result:
+        if key in own:
             raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
-        result[key] = loader.construct_object(value_node, deep=True)
-    return result
+        own.add(key)
+    loader.flatten_mapping(node)  # what `<<` merges in comes first, so that the mapping's own keys win
+    pairs = [(loader.construct_object(k, deep=True), loader.construct_object(v, deep=True)) for k, v in node.value]
+    return dict(pairs)
 
 
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
@@ -136,6 +145,7 @@ def _make_converter(*, forbid_extra_keys: bool) -> Converter:
         lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), _structure_enum
     )
     converter.register_structure_hook_factory(attrs.has, lambda kind: _structure_attrs(converter, kind))
+    _register_collections(converter)
     converter.register_unstructure_hook_factory(
         attrs.has,
         lambda kind: make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, **_renames(kind)),
@@ -153,6 +163,34 @@ def _structure_attrs(converter: Converter, kind: Any) -> Callable[[Any, Any], An
         return structure(value, target)
 
     return strictly
+
+
+def _register_collections(converter: Converter) -> None:
+    """Like cattrs' own, but no string is taken for a list of letters, and no mapping for a list of its keys."""
+    under_way: set[Any] = set()
+
+    def checked(kind: Any) -> Callable[[Any, Any], Any]:
+        under_way.add(kind)  # so that this asks for cattrs' own, not for this again
+        try:
+            structure = converter.get_structure_hook(kind, cache_result=False)
+        finally:
+            under_way.discard(kind)
+        mapping = issubclass(get_origin(kind) or kind, Mapping)
+        accepts, name = (Mapping, "a mapping") if mapping else ((list, tuple), "a list")
+
+        def strictly(value: Any, target: Any) -> Any:
+            if not isinstance(value, accepts):
+                raise WrongType(f"must be {name}, not {shorten(value, 60)}")
+            return structure(value, target)
+
+        return strictly
+
+    converter.register_structure_hook_factory(lambda kind: kind not in under_way and _is_collection(kind), checked)
+
+
+def _is_collection(kind: Any) -> bool:
+    plain = get_origin(kind) or kind
+    return isinstance(plain, type) and issubclass(plain, Collection) and not issubclass(plain, str | bytes)
 
 
 def _renames(kind: Any) -> dict[str, Any]:
@@ -242,12 +280,11 @@ def decode_config(opaque: OpaqueConfig, kinds: tuple[type[Any], ...], *, strict:
     """
     parameters = dict(opaque.parameters)
     api_version, kind = parameters.pop("apiVersion", None), parameters.pop("kind", None)
-    accepted = {(known.api_version, known.kind): known for known in kinds}
-    target = accepted.get((api_version, kind))
+    target = next((known for known in kinds if (known.api_version, known.kind) == (api_version, kind)), None)
     if target is None:
-        names = " or ".join(f"{k} of {v}" for v, k in accepted) or "no configuration at all"
+        names = " or ".join(f"{known.kind} of {known.api_version}" for known in kinds) or "no configuration at all"
         raise InvalidDeviceConfig(
-            f"opaque parameters are apiVersion {api_version!r}, kind {kind!r}; this driver takes {names}"
+            f"opaque parameters are apiVersion {shorten(api_version)}, kind {shorten(kind)}; this driver takes {names}"
         )
     try:
         return (_strict if strict else _lenient).structure(parameters, target)
