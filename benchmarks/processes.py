@@ -22,12 +22,14 @@ HERE = Path(__file__).parent
 PROTOTYPE = HERE.parent.parent / "shared" / "bench" / "pydrv.py"
 DRIVER = "gpu.example.com"
 START_SECONDS = 30.0
+_PLAIN = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Bytecode is kept, as in an image, whatever the shell of the developer says."""
 
 
 def mock_gpus(count: int) -> str:
     """The configuration of a backend with this many devices."""
     devices = f"[{{name: 'gpu-{{index}}', count: {count}, attributes: {{index: '{{index}}'}}}}]"
-    return f"\n- {{plugin: mock, driver: {DRIVER}, options: {{devices: {devices}}}}}\n"
+    return f"\n- {{plugin: mock, driver: {DRIVER}, options: {{inline: {{devices: {devices}}}}}}}\n"
 
 
 class Process:
@@ -36,7 +38,7 @@ class Process:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process lives
         self.child = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **(environment or {})}
+            arguments, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **_PLAIN, **(environment or {})}
         )
 
     def __enter__(self) -> Self:

@@ -55,19 +55,22 @@ class CdiDirectory:
             for name, device in zip(_device_names(uid, digest, prepared), prepared, strict=True)
         ]
 
-    def ensure(self, claim: ClaimRef, digest: str, prepared: Sequence[PreparedDevice]) -> bool:
-        """Make the claim's file be there with this content; returns whether it had to be written. Raises OSError."""
-        path = self._path(claim.uid)
+    def write(self, claim: ClaimRef, digest: str, prepared: Sequence[PreparedDevice]) -> None:
+        """Write the claim's file anew, whatever is there. Raises OSError."""
         content = self._render(claim, digest, prepared)
         if content is None:
             self.remove(claim.uid)
-            return False
+        else:
+            self._write(self._path(claim.uid), content)
+
+    def ensure(self, claim: ClaimRef, digest: str, prepared: Sequence[PreparedDevice]) -> bool:
+        """Make the claim's file be there with this content; returns whether it had to be written. Raises OSError."""
         try:
-            if path.read_bytes() == content:
+            if Path(self._path(claim.uid)).read_bytes() == self._render(claim, digest, prepared):
                 return False
         except OSError:
-            pass
-        self._write(path, content)
+            pass  # not there, or not readable: written below
+        self.write(claim, digest, prepared)
         return True
 
     def remove(self, uid: str) -> None:
@@ -93,9 +96,9 @@ class CdiDirectory:
     def _prefix(self) -> str:
         return f"k8s.{self._driver}-{CLASS}_"
 
-    def _path(self, uid: str) -> Path:
+    def _path(self, uid: str) -> str:
         check_uid(uid)
-        return self._root / f"{self._prefix}{uid}.json"
+        return f"{self._root}/{self._prefix}{uid}.json"
 
     def _render(self, claim: ClaimRef, digest: str, prepared: Sequence[PreparedDevice]) -> bytes | None:
         devices = [
@@ -114,27 +117,39 @@ class CdiDirectory:
             },
             "devices": devices,
         }
-        return json.dumps(document, indent=1).encode()
+        return json.dumps(document).encode()
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: str, content: bytes) -> None:
         # Runtimes read every *.json and *.yaml here, so the temporary name must end otherwise.
         temporary = f"{path}.tmp"
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
-            self._root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
+            descriptor = self._open(temporary)
+            try:
+                _write_all(descriptor, content)
+            finally:
+                os.close(descriptor)
             os.rename(temporary, path)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
 
+    def _open(self, path: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o644)
+        except FileNotFoundError:  # the directory is on a tmpfs, and may have been made anew
+            self._root.mkdir(parents=True, exist_ok=True)
+            return os.open(path, flags, 0o644)
+
 
 _NO_EDITS = ContainerEdits()
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += os.write(descriptor, content[written:])
 
 
 def check_uid(uid: str) -> None:

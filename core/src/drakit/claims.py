@@ -199,7 +199,7 @@ class ClaimsEngine:
             entry = Entry(
                 claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
             )
-            self._ensure_file(entry)
+            self._write_file(entry)
         except BaseException:
             self._abandon(claim)
             raise
@@ -339,8 +339,12 @@ class ClaimsEngine:
         return self.backend is not None and self.backend.declarations.side_effects
 
     def _ensure_file(self, entry: Entry) -> None:
+        self._write_file(entry, only_if_needed=True)
+
+    def _write_file(self, entry: Entry, *, only_if_needed: bool = False) -> None:
+        write = self.cdi.ensure if only_if_needed else self.cdi.write
         try:
-            self.cdi.ensure(entry.claim, entry.digest, entry.prepared)
+            write(entry.claim, entry.digest, entry.prepared)
         except OSError as error:
             raise ClaimError(
                 f"the CDI file of claim {entry.claim} cannot be written on this node: {error.strerror}; "

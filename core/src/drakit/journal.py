@@ -63,8 +63,13 @@ class Entry:
 
 def allocation_digest(devices: Sequence[AllocatedDevice]) -> str:
     """A short name for one allocation: the same devices, shares and configuration have the same."""
-    plain = json.dumps([unstructure(device) for device in devices], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(plain.encode()).hexdigest()[:10]
+    digest = hashlib.sha256()
+    for device in devices:
+        consumed = sorted((name, str(value)) for name, value in device.consumed.items())
+        opaque = [(config.source, dict(config.parameters)) for config in device.opaque]
+        identity = (device.request, str(device.device), device.share_id, device.admin_access, consumed, opaque)
+        digest.update(json.dumps(identity, sort_keys=True).encode())
+    return digest.hexdigest()[:10]
 
 
 class Journal:

@@ -8,10 +8,11 @@ Work belongs to the queue: whoever stops waiting abandons the answer, not the wo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from drakit.errors import PluginStuck
@@ -39,8 +40,7 @@ class Worker(Generic[Job, Answer]):
         self._work = work
         self._bound = bound_seconds
         self._clock = clock
-        self._queue: deque[tuple[Job, asyncio.Future[Answer]]] = deque()
-        self._wake = threading.Semaphore(0)
+        self._queue: SimpleQueue[tuple[Job, asyncio.Future[Answer]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._step: tuple[str, float] | None = None
         self._waiting: set[asyncio.Future[Answer]] = set()
@@ -68,23 +68,20 @@ class Worker(Generic[Job, Answer]):
             future.set_exception(error)
             return future
         self._waiting.add(future)
-        self._queue.append((job, future))
+        self._queue.put((job, future))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(loop,), name=self.name, daemon=True)
             self._thread.start()
         if self._timer is None:
             self._timer = loop.call_later(self._bound, self._look)
-        self._wake.release()
         return future
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
-            self._wake.acquire()
-            batch = []
-            while self._queue:
-                batch.append(self._queue.popleft())
-            if not batch:
-                continue  # an earlier batch took the job this wake-up was for
+            batch = [self._queue.get()]
+            with contextlib.suppress(Empty):
+                while True:
+                    batch.append(self._queue.get_nowait())
             self.began("starting")
             try:
                 answers = self._work([job for job, _ in batch])
