@@ -1,0 +1,21 @@
+"""CEL as device selectors have it: our own, since no library reproduces the DRA environment exactly.
+
+A selector is parsed (`lexer`, `parser`, `ast`), checked (`checker`, `types`) and compiled to closures (`evaluator`)
+over the functions in `library`. Limits: 10 KiB, 64 levels of nesting and 1,000,000 turns of macro loops; upstream's
+cost units are not modelled beyond that.
+"""
+
+from drakit.plan.cel.errors import CelError, CelRuntimeError, CelSyntaxError, CelTypeError
+from drakit.plan.cel.selector import Selector, compile_selector, device_value
+from drakit.plan.cel.values import DeviceValue
+
+__all__ = [
+    "CelError",
+    "CelRuntimeError",
+    "CelSyntaxError",
+    "CelTypeError",
+    "DeviceValue",
+    "Selector",
+    "compile_selector",
+    "device_value",
+]
