@@ -106,6 +106,7 @@ def test_a_pool_is_published_and_owned_by_the_node(server):
     async def test():
         async with publishing(server, pool_of("gpu-0", "gpu-1")) as publisher:
             await current(publisher)
+            await until(server, lambda server: any("watch=true" in path for _, path in server.requests))
             assert publisher.status.generations == {NODE: 1}
 
     run(test)
@@ -349,17 +350,19 @@ def test_a_server_that_is_down_at_first_is_waited_for(server):
     run(test)
 
 
-def test_a_create_whose_answer_is_lost_does_not_leave_two_slices(server):
+def test_creates_whose_answers_are_lost_do_not_leave_two_slices(server):
     async def test():
-        server.hang(method="POST")
+        server.hang(next=1000, method="POST")
         async with publishing(server, pool_of("gpu-0"), timeout_seconds=0.3) as publisher:
             await told(publisher, "did not answer in time")
+            await until(server, lambda server: writes(server).count("POST") >= 2)
             server.release()
-            await until(server, lambda server: published(server) == ["gpu-0"])
+            await until(
+                server, lambda server: published(server) == ["gpu-0"] and len(server.list("ResourceSlice")) == 1
+            )
             await current(publisher)
 
     run(test)
-    assert len(server.list("ResourceSlice")) == 1
 
 
 def test_a_watch_that_is_cut_or_expired_misses_nothing(server):

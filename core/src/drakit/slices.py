@@ -7,7 +7,7 @@ own, 1.34 keeps them beside the devices that consume them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -75,25 +75,24 @@ def _node_selection(pool: ResolvedPool, node: str) -> Document:
 def _split(pool: ResolvedPool) -> Iterator[Document]:
     for start in range(0, len(pool.counters), MAX_COUNTER_SETS):
         yield {"sharedCounters": [counter_set_to_api(item) for item in pool.counters[start : start + MAX_COUNTER_SETS]]}
-    for devices in _pack(_tainted_alike(pool.devices), _fit_one_slice):
+    for devices in _pack((unit, _devices_load(unit)) for unit in _tainted_alike(pool.devices)):
         yield {"devices": _devices_to_api(pool, devices)}
 
 
 def _combined(pool: ResolvedPool) -> Iterator[Document]:
     sets = {counter_set.name: counter_set for counter_set in pool.counters}
-
-    def fit(devices: Sequence[Device]) -> bool:
-        return len(devices) <= MAX_DEVICES and _counters_fit(devices, sets)
-
-    for devices in _pack(_sharing_counters(pool.devices), fit):
-        if not fit(devices):
+    units = [(unit, _counters_load(unit, sets)) for unit in _sharing_counters(pool.devices)]
+    for unit, load in units:
+        if not load.bearable:
             raise LimitExceeded(
-                f"pool {pool.name!r}: the devices that share counters with {devices[0].name!r}",
+                f"pool {pool.name!r}: the devices that share counters with {unit[0].name!r}",
                 f"must fit one slice before Kubernetes 1.35 ({MAX_DEVICES} devices, {MAX_COMBINED_COUNTERS} counters, "
                 f"{MAX_COMBINED_CONSUMPTIONS} consumed)",
-                len(devices),
+                len(unit),
             )
-        used = [counter_set_to_api(sets[name]) for name in sets if name in _consumed_sets(devices)]
+    for devices in _pack(units):
+        consumed = _consumed_sets(devices)
+        used = [counter_set_to_api(sets[name]) for name in sets if name in consumed]
         yield {"devices": _devices_to_api(pool, devices)} | ({"sharedCounters": used} if used else {})
 
 
@@ -101,26 +100,53 @@ def _devices_to_api(pool: ResolvedPool, devices: Sequence[Device]) -> list[Docum
     return [device_to_api(device, pool.shares.get(device.name)) for device in devices]
 
 
-def _pack(units: Iterable[Sequence[Device]], fit: Callable[[Sequence[Device]], bool]) -> list[list[Device]]:
+@frozen
+class _Load:
+    """What devices take up of a slice, in as many respects as there are limits to it."""
+
+    sizes: tuple[int, ...]
+    limits: tuple[int, ...]
+
+    @property
+    def bearable(self) -> bool:
+        return all(size <= limit for size, limit in zip(self.sizes, self.limits, strict=True))
+
+    def __add__(self, other: _Load) -> _Load:
+        return _Load(
+            tuple(one + more for one, more in zip(self.sizes, other.sizes, strict=True)),
+            tuple(map(min, self.limits, other.limits)),
+        )
+
+
+def _pack(units: Iterable[tuple[Sequence[Device], _Load]]) -> Iterator[list[Device]]:
     """Fill slices with units in their order; a unit is never divided."""
-    slices: list[list[Device]] = []
-    for unit in units:
-        if slices and fit([*slices[-1], *unit]):
-            slices[-1] += unit
-        else:
-            slices.append(list(unit))
-    return slices
+    devices: list[Device] = []
+    filled: _Load | None = None
+    for unit, load in units:
+        together = load if filled is None else filled + load
+        if not together.bearable:
+            yield devices
+            devices, together = [], load
+        devices.extend(unit)
+        filled = together
+    if devices:
+        yield devices
+
+
+def _devices_load(devices: Sequence[Device]) -> _Load:
+    demanding = any(map(_demanding, devices))
+    return _Load((len(devices),), (MAX_DEMANDING_DEVICES if demanding else MAX_DEVICES,))
+
+
+def _counters_load(devices: Sequence[Device], sets: Mapping[str, CounterSet]) -> _Load:
+    offered = sum(len(sets[name].counters) for name in _consumed_sets(devices))
+    consumed = sum(len(consumption.counters) for device in devices for consumption in device.consumes)
+    return _Load((len(devices), offered, consumed), (MAX_DEVICES, MAX_COMBINED_COUNTERS, MAX_COMBINED_CONSUMPTIONS))
 
 
 def _demanding(device: Device) -> bool:
     lists = any(isinstance(value, tuple) for value in device.attributes.values())
     return bool(device.taints or device.consumes or lists)
-
-
-def _fit_one_slice(devices: Sequence[Device]) -> bool:
-    if len(devices) <= MAX_DEMANDING_DEVICES:
-        return True
-    return len(devices) <= MAX_DEVICES and not any(map(_demanding, devices))
 
 
 def _tainted_alike(devices: Sequence[Device]) -> Iterator[Sequence[Device]]:
@@ -150,12 +176,6 @@ def _sharing_counters(devices: Sequence[Device]) -> Iterator[Sequence[Device]]:
 
 def _consumed_sets(devices: Iterable[Device]) -> set[str]:
     return {consumption.counter_set for device in devices for consumption in device.consumes}
-
-
-def _counters_fit(devices: Sequence[Device], sets: Mapping[str, CounterSet]) -> bool:
-    offered = sum(len(sets[name].counters) for name in _consumed_sets(devices))
-    consumed = sum(len(consumption.counters) for device in devices for consumption in device.consumes)
-    return offered <= MAX_COMBINED_COUNTERS and consumed <= MAX_COMBINED_CONSUMPTIONS
 
 
 def slice_document(spec: Mapping[str, Any], *, index: int, generation: int, node: str, node_uid: str) -> Document:
