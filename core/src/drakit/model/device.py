@@ -44,8 +44,23 @@ AttributeValue = Scalar | tuple[Scalar, ...]
 """One attribute. A bool is not an int here, and a Version not a string; a tuple is a list attribute (1.36, alpha)."""
 
 
+def plain(value: AttributeValue) -> AttributeValue:
+    """An attribute value of the plain types: members of a str or int enumeration become what they stand for."""
+    if isinstance(value, tuple):
+        return tuple(_plain_scalar(item) for item in value)
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Scalar) -> Scalar:
+    if type(value) in (str, int, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)  # str() of an enumeration that is not a StrEnum is its name
+    return int(value) if isinstance(value, int) else value
+
+
 def _attributes(value: Mapping[str, AttributeValue]) -> Mapping[str, AttributeValue]:
-    return MappingProxyType(dict(value))
+    return MappingProxyType({name: plain(item) for name, item in value.items()})
 
 
 @frozen(order=True)

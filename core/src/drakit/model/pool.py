@@ -17,6 +17,7 @@ from drakit.model.device import (
     DeviceRef,
     NodeSelection,
     check_attribute,
+    plain,
 )
 from drakit.model.names import check_pool_name
 from drakit.model.sharing import SharePolicy
@@ -105,7 +106,7 @@ class DeviceGroup:
     """
 
     attribute: str
-    value: AttributeValue
+    value: AttributeValue = field(converter=plain)
     members: frozenset[DeviceRef] = field(converter=_members)
     rank: int = 0
 
