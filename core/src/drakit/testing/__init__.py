@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from drakit.testing.nodes import NodeLayout, lay_out
     from drakit.testing.scenarios import Scenario
+    from drakit.testing.stage import Stage
 
 __all__ = [
     "PROFILES",
@@ -34,6 +35,7 @@ __all__ = [
     "Registration",
     "RuleBroken",
     "Scenario",
+    "Stage",
     "lay_out",
 ]
 
@@ -50,6 +52,7 @@ _MODULES = {
     ),
     "drakit.testing.nodes": ("NodeLayout", "lay_out"),
     "drakit.testing.scenarios": ("Scenario",),
+    "drakit.testing.stage": ("Stage",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
