@@ -1,0 +1,142 @@
+"""A node as the read commands see it: the same plugins and the same survey as the agent's, without the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import evolve, field, frozen
+
+from drakit.assembly import Assembly, assemble
+from drakit.errors import ConfigError, DRAError
+from drakit.inventory import Survey
+from drakit.loading import LoadedPlugin, load_installed
+from drakit.model import Health
+from drakit.settings import (
+    CONFIG_VARIABLE,
+    BackendSettings,
+    ExtensionSettings,
+    Settings,
+    decode_options,
+    read_settings,
+)
+from drakit.survey import Observer
+
+UNNAMED_NODE = "this-node"
+"""What a node is called for whom nobody has given a name."""
+
+PATIENCE_SECONDS = 20.0
+"""How long one plugin may take for one phase. The agent waits less, for it can come back to it."""
+
+
+@frozen(kw_only=True)
+class OfflineNode:
+    """What the plugins make of a node, and everything that went wrong on the way."""
+
+    settings: Settings
+    assembly: Assembly
+    survey: Survey
+    health: Mapping[str, Sequence[Health]] = field(factory=dict)
+    """By driver, of those that report it."""
+    problems: Sequence[tuple[str, str]] = ()
+    """Whom it concerns (a driver or a plugin), and what it is."""
+
+
+def offline_settings(config: Path | None, overrides: Mapping[str, str]) -> tuple[Settings, list[tuple[str, str]]]:
+    """The settings of a read command, and the plugins that could not be enabled.
+
+    Without a configuration every installed plugin is enabled, with its default driver. Raises ConfigError.
+    """
+    settings = read_settings(config, overrides=overrides)
+    if config is not None or os.environ.get(CONFIG_VARIABLE):
+        return settings, []
+    backends, extensions, problems = _everything_installed()
+    return evolve(settings, backends=backends, extensions=extensions), problems
+
+
+def read_node(config: Path | None, overrides: Mapping[str, str]) -> OfflineNode:
+    """Load the plugins and survey the node. Raises ConfigError; what a plugin does wrong is a problem, not an error."""
+    settings, problems = offline_settings(config, overrides)
+    return survey_node(settings, problems)
+
+
+def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = ()) -> OfflineNode:
+    """Construct the enabled plugins and ask each of them, once."""
+    named = evolve(settings, node_name=settings.node_name or UNNAMED_NODE)
+    with _warnings() as said:
+        assembly = assemble(named)
+        survey, health, failures = asyncio.run(_ask(assembly, named.node_name))
+        assembly.host.close()
+    return OfflineNode(
+        settings=named,
+        assembly=assembly,
+        survey=survey,
+        health=health,
+        problems=[
+            *problems,
+            *((name, str(error)) for name, error in assembly.failures.items()),
+            *((name, str(error)) for name, error in failures.items()),
+            *((problem.driver, str(problem.error)) for problem in survey.problems),
+            *said,
+        ],
+    )
+
+
+async def _ask(assembly: Assembly, node: str) -> tuple[Survey, Mapping[str, Sequence[Health]], Mapping[str, DRAError]]:
+    observer = Observer(assembly.host, node, patience_seconds=PATIENCE_SECONDS)
+    survey = await observer.survey()
+    health, failures = await observer.health()
+    return survey, health, {**failures, **survey.failures}
+
+
+def _everything_installed() -> tuple[list[BackendSettings], list[ExtensionSettings], list[tuple[str, str]]]:
+    report = load_installed()
+    problems = [(name, str(error)) for name, error in report.failed.items()]
+    backends: list[BackendSettings] = []
+    extensions: list[ExtensionSettings] = []
+    owners: dict[str, str] = {}
+    for name, plugin in report.loaded.items():
+        driver = plugin.declarations.driver_name
+        if (why := _needs_configuration(plugin, owners.get(driver or ""))) is not None:
+            problems.append((name, f"{why}; give a configuration with --config"))
+        elif driver is None:
+            extensions.append(ExtensionSettings(plugin=name))
+        else:
+            owners[driver] = name
+            backends.append(BackendSettings(plugin=name))
+    return backends, extensions, problems
+
+
+def _needs_configuration(plugin: LoadedPlugin, owner: str | None) -> str | None:
+    """Why a plugin cannot be enabled as it is; the others are, all the same. `owner` has its driver already."""
+    if owner is not None:
+        return f"its driver {plugin.declarations.driver_name!r} is also that of plugin {owner!r}"
+    try:
+        decode_options(plugin.declarations.options, {}, f"options of plugin {plugin.name!r}")
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[tuple[str, str]]]:
+    """Collect what plugins warn of in their log: on a command line it is part of the result."""
+    said: list[tuple[str, str]] = []
+    plugins = logging.getLogger("drakit.plugins")
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append((record.name.removeprefix("drakit.plugins."), record.getMessage()))
+
+    handler, propagate = Collect(logging.WARNING), plugins.propagate
+    plugins.addHandler(handler)
+    plugins.propagate = False
+    try:
+        yield said
+    finally:
+        plugins.removeHandler(handler)
+        plugins.propagate = propagate

@@ -1,0 +1,118 @@
+"""`drakit plugins`: what is installed, what is enabled, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+from attrs import frozen
+
+from drakit.assembly import Assembly, assemble
+from drakit.cli import FINDING
+from drakit.cli.offline import offline_settings
+from drakit.cli.options import config_option, output_option, overrides, root_option
+from drakit.cli.output import table, write
+from drakit.loading import GROUP, LoadReport
+from drakit.settings import BackendSettings, ExtensionSettings, Settings
+
+
+@frozen(kw_only=True)
+class PluginState:
+    """One plugin: as an enabled backend or extension, or as merely installed.
+
+    `state` is loaded, failed, missing or duplicate for what is enabled, `installed` for what is not: that is not even
+    imported. `why` says what is wrong, and what to do.
+    """
+
+    name: str
+    state: str
+    driver: str | None = None
+    version: str = ""
+    distribution: str = ""
+    hooks: Sequence[str] = ()
+    why: str = ""
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether the plugin is enabled and not there."""
+        return self.state not in ("loaded", "installed")
+
+
+@click.command()
+@config_option
+@root_option
+@output_option("table")
+def plugins(config: Path | None, root: Path | None, output: str) -> None:
+    """Show the installed and the enabled plugins.
+
+    With a configuration only what it enables is imported. Exit code 1: an enabled plugin is not loaded.
+    """
+    settings, problems = offline_settings(config, overrides(root=root))
+    states = plugin_states(settings, dict(problems))
+
+    def tables() -> Iterable[Any]:
+        columns = ("NAME", "STATE", "DRIVER", "VERSION", "DISTRIBUTION", "HOOKS", "WHY")
+        rows = [
+            (s.name, s.state, s.driver or "-", s.version, s.distribution, ", ".join(s.hooks), s.why) for s in states
+        ]
+        yield table(columns, rows)
+
+    write(output, [attrs.asdict(state) | {"hooks": list(state.hooks)} for state in states], tables)
+    if any(state.is_finding for state in states):
+        raise SystemExit(FINDING)
+
+
+def plugin_states(settings: Settings, problems: Mapping[str, str]) -> list[PluginState]:
+    """Every enabled plugin in the order of the configuration, then the others. Raises ConfigError.
+
+    `problems` are of plugins that would be enabled, but cannot be.
+    """
+    assembly = assemble(settings)
+    enabled: list[BackendSettings | ExtensionSettings] = [*settings.backends, *settings.extensions]
+    states = [_enabled(item, assembly) for item in enabled]
+    states += [_installed(name, "failed", why) for name, why in problems.items()]
+    named = {state.name for state in states}
+    others = sorted({entry.name for entry in metadata.entry_points(group=GROUP)} - named)
+    return [*states, *(_installed(name, "installed") for name in others)]
+
+
+def _enabled(item: BackendSettings | ExtensionSettings, assembly: Assembly) -> PluginState:
+    loaded = assembly.report.loaded.get(item.plugin)
+    given = item.driver if isinstance(item, BackendSettings) else None
+    if loaded is None:
+        problem = assembly.report.problem(item.plugin)
+        return _installed(item.plugin, _state(assembly.report, item.plugin), str(problem), given)
+    driver = given or loaded.declarations.driver_name
+    failure = assembly.failures.get(driver or item.plugin)
+    return PluginState(
+        name=item.plugin,
+        state="failed" if failure else "loaded",
+        driver=driver,
+        version=loaded.version,
+        distribution=loaded.distribution,
+        hooks=loaded.hooks,
+        why=str(failure or ""),
+    )
+
+
+def _state(report: LoadReport, name: str) -> str:
+    if name in report.missing:
+        return "missing"
+    return "duplicate" if name in report.duplicates else "failed"
+
+
+def _installed(name: str, state: str, why: str = "", driver: str | None = None) -> PluginState:
+    """What is known of a plugin without importing it."""
+    offered = [entry.dist for entry in metadata.entry_points(group=GROUP, name=name) if entry.dist]
+    return PluginState(
+        name=name,
+        state=state,
+        driver=driver,
+        version=", ".join(dict.fromkeys(distribution.version for distribution in offered)),
+        distribution=", ".join(dict.fromkeys(distribution.name for distribution in offered)),
+        why=why,
+    )

@@ -1,0 +1,77 @@
+"""`drakit slices`: the ResourceSlices as the agent would publish them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drakit.cli import FINDING
+from drakit.cli.offline import OfflineNode, read_node
+from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
+from drakit.cli.output import table, to_yaml, write
+from drakit.documents import Document
+from drakit.errors import LimitExceeded
+from drakit.slices import pool_slices, slice_document
+
+
+@click.command()
+@config_option
+@root_option
+@node_option
+@output_option("yaml")
+def slices(config: Path | None, root: Path | None, node_name: str | None, output: str) -> None:
+    """Show the ResourceSlices of this node as they would be published, but for the Node that owns them.
+
+    Exit code 1: a plugin failed, or a pool cannot be published; stderr says why.
+    """
+    node = read_node(config, overrides(root=root, node_name=node_name))
+    documents, problems = node_slices(node)
+    if output == "yaml":
+        _write_stream(documents)
+    else:
+        write(output, {"apiVersion": "v1", "kind": "List", "items": documents}, lambda: _tables(documents))
+    for of, problem in problems:
+        click.echo(f"Error: {of}: {problem}", err=True)
+    if problems:
+        raise SystemExit(FINDING)
+
+
+def node_slices(node: OfflineNode) -> tuple[list[Document], list[tuple[str, str]]]:
+    """Every slice of every driver, generation 1, and what kept others from being made."""
+    documents: list[Document] = []
+    problems = list(node.problems)
+    name = node.settings.node_name
+    for driver, pools in node.survey.pools.items():
+        for pool in pools:
+            try:
+                specs = pool_slices(pool, name).specs
+            except LimitExceeded as error:
+                problems.append((driver, str(error)))
+                continue
+            for index, spec in enumerate(specs):
+                document = slice_document(spec, index=index, generation=1, node=name, node_uid="")
+                del document["metadata"]["ownerReferences"]  # the uid of the Node is the cluster's to say
+                documents.append(document)
+    return documents, problems
+
+
+def _write_stream(documents: Iterable[Document]) -> None:
+    """YAML documents one after another, as kubectl takes them."""
+    click.echo("---\n".join(map(to_yaml, documents)), nl=False)
+
+
+def _tables(documents: Iterable[Document]) -> Iterable[Any]:
+    rows = [
+        (
+            document["metadata"]["generateName"],
+            document["spec"]["driver"],
+            document["spec"]["pool"]["name"],
+            len(document["spec"].get("devices") or ()),
+            len(document["spec"].get("sharedCounters") or ()),
+        )
+        for document in documents
+    ]
+    yield table(("NAME", "DRIVER", "POOL", "DEVICES", "COUNTER SETS"), rows)
