@@ -205,6 +205,21 @@ def test_two_instances_serve_side_by_side_and_the_newest_is_called(node: Any) ->
     kubelet.wait_until_gone(node.driver)
 
 
+def test_a_socket_that_another_driver_put_in_the_place_of_ours_is_left_alone(node: Any) -> None:
+    server = node.serve(check_seconds=3600)
+    taken = [server.registration_socket, server.endpoint]
+    for path in taken:
+        path.unlink()
+    other = node.server(driver=node.driver, check_seconds=3600)
+    node.loop.run(other.start())
+    node.loop.run(server.stop(0))
+    assert all(is_alive(path) for path in taken)
+    assert not [path for path in node.paths.registry.iterdir() if path not in taken]
+    node.kubelet().wait_for(node.driver)
+    node.loop.run(other.stop(0))
+    assert not any(path.exists() for path in taken)
+
+
 def test_stopping_twice_or_before_the_start_does_no_harm(node: Any) -> None:
     server = node.server()
     node.loop.run(server.stop(0))

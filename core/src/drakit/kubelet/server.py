@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -33,8 +33,8 @@ class KubeletServer:
     """Serves one driver to the kubelet, on two sockets of its own.
 
     `health` is None for a driver that reports none; it is then not advertised. A socket that someone removed is made
-    anew within `check_seconds`; one that someone else has put in its place is left alone. Not restartable: a stopped
-    server stays stopped.
+    anew within `check_seconds`; one that someone else has put in its place is left alone, also by `stop`. A stopped
+    server stays stopped, and every server must be stopped before its event loop ends.
     """
 
     def __init__(
@@ -132,12 +132,13 @@ class KubeletServer:
 
 
 class _Listener:
-    """A gRPC server on one unix socket. grpc replaces a socket left at the path, and removes it when it stops."""
+    """A gRPC server on one unix socket. grpc replaces a socket that it finds at the path."""
 
     def __init__(self, path: Path, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self.path = path
         self._handlers = tuple(handlers)
         self._server: grpc.aio.Server | None = None
+        self._identity: _Identity | None = None
 
     @property
     def is_missing(self) -> bool:
@@ -151,12 +152,40 @@ class _Listener:
         except RuntimeError as error:
             await self.stop(0)  # even a server that never served must be stopped before its loop ends
             raise ConfigError(f"cannot serve on socket {str(self.path)!r}: {describe(error)}") from error
+        self._identity = _identify(self.path)
         await server.start()
 
     async def stop(self, grace_seconds: float) -> None:
         server, self._server = self._server, None
         if server is not None:
-            await server.stop(grace_seconds)
+            with _sparing_others(self.path, self._identity):
+                await server.stop(grace_seconds)
+
+
+_Identity = tuple[int, int]
+
+
+def _identify(path: Path) -> _Identity | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns)
+
+
+@contextlib.contextmanager
+def _sparing_others(path: Path, ours: _Identity | None) -> Iterator[None]:
+    """Keep a socket that another driver has put in the place of ours: grpc removes at its path whatever is there."""
+    aside = path.with_name(f".{path.name}.kept")  # hidden, so passed over by the kubelet
+    if _identify(path) not in (None, ours):
+        with contextlib.suppress(OSError):
+            os.link(path, aside)
+    yield
+    if aside.exists():
+        if _identify(path) is None:
+            aside.rename(path)
+        else:
+            aside.unlink()
 
 
 def _check_directory(directory: Path, name: str) -> None:

@@ -168,4 +168,4 @@ def _identify(path: Path) -> tuple[int, int] | None:
         status = os.lstat(path)
     except FileNotFoundError:
         return None
-    return (status.st_ino, status.st_ctime_ns) if stat.S_ISSOCK(status.st_mode) else None
+    return (status.st_ino, status.st_mtime_ns) if stat.S_ISSOCK(status.st_mode) else None
