@@ -35,7 +35,7 @@ class HealthBoard:
     """The last health report of one driver. Everything here is called on the event loop.
 
     `alive` says whether the backend still answers: while it is false, nothing is sent, and the kubelet lets the
-    health age to unknown. A device's health is good for three heartbeats.
+    health age to unknown; the first heartbeat after that resumes. A device's health is good for three heartbeats.
     """
 
     def __init__(self, alive: Callable[[], bool] = _always, heartbeat_seconds: float = 10.0) -> None:

@@ -180,12 +180,12 @@ def _sparing_others(path: Path, ours: _Identity | None) -> Iterator[None]:
     if _identify(path) not in (None, ours):
         with contextlib.suppress(OSError):
             os.link(path, aside)
-    yield
-    if aside.exists():
-        if _identify(path) is None:
+    try:
+        yield
+    finally:
+        if _identify(path) is None and aside.exists():
             aside.rename(path)
-        else:
-            aside.unlink()
+        aside.unlink(missing_ok=True)
 
 
 def _check_directory(directory: Path, name: str) -> None:
