@@ -27,7 +27,7 @@ _INVALID = frozenset({400, 422})
 class PublisherStatus:
     """How publishing stands: for readiness, and for people.
 
-    `current` says that all that is desired was published when last looked at; `generations` are those of the pools that
+    `current` says that all that is desired is published, as far as the last look tells; `generations` are those of the pools that
     are; `errors` is why others are not, `dropped` what the API server did not keep of those that are.
     """
 
@@ -115,6 +115,7 @@ class SlicePublisher:
         if twice:
             raise PublishError(f"driver {self._driver} has two pools named {twice[0]!r}; give each its own name")
         self._pools, self._layout = tuple(pools), None
+        self._status = evolve(self._status, current=False)
         self._wake.set()
 
     def verify(self) -> None:
@@ -194,7 +195,8 @@ class SlicePublisher:
     def _tell(self, outcome: _Outcome) -> None:
         before = self._status
         self._status = PublisherStatus(
-            current=outcome.complete and not outcome.errors,
+            # Without a layout something else is desired since the round began.
+            current=outcome.complete and not outcome.errors and self._layout is not None,
             generations=outcome.generations,
             errors=outcome.errors,
             dropped=self._writer.dropped,
