@@ -27,8 +27,8 @@ _INVALID = frozenset({400, 422})
 class PublisherStatus:
     """How publishing stands: for readiness, and for people.
 
-    `current` says that all that is desired is published, as far as the last look tells; `generations` are those of the pools that
-    are; `errors` is why others are not, `dropped` what the API server did not keep of those that are.
+    `current` says that all that is desired is published, as far as the last look tells; `generations` are those of the
+    pools that are; `errors` is why others are not, `dropped` what the API server did not keep of those that are.
     """
 
     current: bool = False
