@@ -170,24 +170,32 @@ class _Rewriter:
             self._at += 1
         first = True
         while first or not self._text.startswith("]", self._at):
-            if self._at >= len(self._text):
-                raise ValueError("missing closing ]")
-            out.append(self._class_member(first))
+            out.append(self._class_item())
             first = False
         self._at += 1
         self._out.append("".join(out) + "]")
 
-    def _class_member(self, first: bool) -> str:
-        character = self._text[self._at]
-        if character == "\\":
-            return self._escape(in_class=True)
+    def _class_item(self) -> str:
+        """A named class, one character, or a range of them."""
         if named := _NAMED.match(self._text, self._at):
-            if named[1] or named[2] not in _CLASSES:
+            if named[2] not in _CLASSES:
                 raise ValueError(f"invalid character class {named[0]}")
+            if named[1]:
+                raise ValueError(f"the negated class {named[0]} is not supported by the planner")
             self._at = named.end()
             return _CLASSES[named[2]]
+        is_set = re.match(r"\\[dDwWsS]", self._text[self._at : self._at + 2])
+        low = self._class_character()
+        if is_set or not self._text.startswith("-", self._at) or self._text.startswith("-]", self._at):
+            return low
         self._at += 1
-        if character == "-":
-            # A range's dash, unless it stands at one end of the class.
-            return r"\-" if first or self._text.startswith("]", self._at) else "-"
-        return re.escape(character) if character in "[]&~|^" else character
+        return f"{low}-{self._class_character()}"
+
+    def _class_character(self) -> str:
+        character = self._text[self._at : self._at + 1]
+        if not character:
+            raise ValueError("missing closing ]")
+        if character == "\\":
+            return self._escape(in_class=True)
+        self._at += 1
+        return re.escape(character)

@@ -30,7 +30,7 @@ BOOL = Type("bool")
 INT = Type("int")
 STRING = Type("string")
 UNKNOWN = Type("_")
-"""The element type of an empty literal: goes with everything."""
+"""The element type of an empty literal, or of no value at all: goes with everything."""
 
 _ABBREVIATIONS = {
     "Quantity": "kubernetes.Quantity",
@@ -98,9 +98,9 @@ def accepts(wanted: Type, given: Type, bound: dict[str, Type]) -> bool:
 
 
 def substitute(declared: Type, bound: dict[str, Type]) -> Type:
-    """A result type with its parameters filled in; what stayed unbound is dyn."""
+    """A result type with its parameters filled in; what stayed unbound goes with everything."""
     if declared.is_variable:
-        return bound.get(declared.name, DYN)
+        return bound.get(declared.name, UNKNOWN)
     return Type(declared.name, tuple(substitute(parameter, bound) for parameter in declared.parameters))
 
 

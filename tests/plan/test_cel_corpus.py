@@ -1,0 +1,87 @@
+"""The selectors' environment against answers recorded from the real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drakit.documents import attribute_from_api
+from drakit.model import Quantity
+from drakit.plan.cel import CelError, CelRuntimeError, DeviceValue, compile_selector
+from drakit.plan.cel.values import Domains
+
+GATES = "recorded with a feature gate off; the planner speaks for a cluster that has the feature"
+DIFFERENT = {
+    ("allow_multiple_allocations_disabled", False): GATES,
+    ("allow_multiple_allocations_disabled", True): GATES,
+    ("includes-function-compilation-error", False): GATES,
+}
+"""Rows of cel_compile.json, by name and `lt`, whose recorded answer is not ours, and why."""
+
+
+def domains(values: dict[str, Any], driver: str) -> Domains:
+    found = Domains()
+    for name, value in values.items():
+        domain, _, identifier = name.rpartition("/")
+        found.setdefault(domain or driver, {})[identifier] = value
+    return found
+
+
+def as_seen(row: dict[str, Any], *, shared: bool) -> DeviceValue:
+    """Built without the model, since some rows hold devices that the API server would refuse."""
+    attributes = {name: attribute_from_api(value) for name, value in (row.get("attributes") or {}).items()}
+    amounts = {k: v["value"] if isinstance(v, dict) else v for k, v in (row.get("capacity") or {}).items()}
+    capacity = {name: Quantity(amount) for name, amount in amounts.items()}
+    return DeviceValue(row["driver"], domains(attributes, row["driver"]), domains(capacity, row["driver"]), shared)
+
+
+def answer(expression: str, device: DeviceValue) -> tuple[str, object]:
+    try:
+        selector = compile_selector(expression)
+    except CelError as error:
+        return ("compile error", error.problem)
+    try:
+        return ("match", selector.matches_value(device))
+    except CelRuntimeError as error:
+        return ("runtime error", error.problem)
+
+
+def agrees(ours: tuple[str, object], compile_error: str, runtime_error: str, match: object) -> bool:
+    if compile_error:
+        return ours[0] == "compile error"
+    if runtime_error:
+        return ours[0] == "runtime error"
+    return ours == ("match", match)
+
+
+def test_every_selector_of_real_drivers_answers_as_the_scheduler_does(corpus):
+    recorded = corpus("cel_truth.json")
+    devices = recorded["devices"]
+    wrong = {}
+    for row in recorded["truth"]:
+        device = devices[row["Device"]]
+        ours = answer(row["Expr"], as_seen(device, shared=bool(device.get("allowMultipleAllocations"))))
+        if not agrees(ours, row["Compile"], row["Runtime"], row["Match"]):
+            wrong[row["Expr"]] = ours
+    assert len(recorded["truth"]) == 82
+    assert wrong == {}
+
+
+def test_upstreams_own_selector_tests_agree_but_for_those_listed(corpus):
+    rows = corpus("cel_compile.json")
+    different = set()
+    for row in rows:
+        ours = answer(row["expr"], as_seen(row, shared=row["allow"]))
+        if not agrees(ours, row.get("compileError", ""), row.get("runtimeError", ""), row.get("match")):
+            different.add((row["name"], row["lt"]))
+    assert len(rows) == 140
+    assert different == set(DIFFERENT)
+
+
+def test_runtime_errors_say_what_the_scheduler_says(corpus):
+    recorded = corpus("cel_truth.json")
+    devices = recorded["devices"]
+    for row in recorded["truth"]:
+        if row["Runtime"]:
+            kind, problem = answer(row["Expr"], as_seen(devices[row["Device"]], shared=False))
+            assert kind == "runtime error"
+            assert row["Runtime"].startswith(str(problem))
