@@ -123,6 +123,18 @@ class Journal:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
+    def glance(self) -> bool:
+        """Read what is there, unless another agent is at work on it; returns whether it could be read."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            self._refresh()
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        return True
+
     def put(self, entry: Entry) -> None:
         """Stage a claim's new entry."""
         self._stage(entry.claim.uid, entry, {"schema": SCHEMA, "entry": unstructure(entry)})
