@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from drakit import PluginContext
+from drakit import PluginContext, hookimpl
 from drakit.host import PluginHost
 from drakit.loading import inspect
 from hypothesis import HealthCheck, settings
@@ -16,7 +18,62 @@ settings.register_profile(
 )
 settings.load_profile("drakit")
 
-NODE = "node-1"
+NODE, DRIVER = "node-1", "gpu.example.com"
+
+
+def _nothing(**_arguments: Any) -> tuple[()]:
+    return ()
+
+
+class _Everything:
+    """Every hook, answered by a function that gets the hook's arguments by name."""
+
+    answers: dict[str, Callable[..., Any]]
+
+    def __init__(self, context: PluginContext) -> None:
+        self.context = context
+
+    @hookimpl
+    def discover(self):
+        return self.answers["discover"]()
+
+    @hookimpl
+    def attributes(self, ref, device):
+        return self.answers["attributes"](ref=ref, device=device)
+
+    @hookimpl
+    def share(self, device):
+        return self.answers["share"](device=device)
+
+    @hookimpl
+    def devicegroups(self, inventory):
+        return self.answers["devicegroups"](inventory=inventory)
+
+    @hookimpl
+    def prepare(self, claim):
+        return self.answers["prepare"](claim=claim)
+
+    @hookimpl
+    def unprepare(self, claim, prepared):
+        return self.answers["unprepare"](claim=claim, prepared=prepared)
+
+    @hookimpl
+    def health(self):
+        return self.answers["health"]()
+
+    @hookimpl
+    def layout(self, node_type, root):
+        return self.answers["layout"](node_type=node_type, root=root)
+
+    @hookimpl
+    def close(self):
+        return self.answers["close"]()
+
+
+def _plugin(hooks: dict[str, Callable[..., Any]], **declared: Any) -> type:
+    """A plugin class that implements just these hooks."""
+    members = {name: vars(_Everything)[name] for name in ("__init__", *hooks)}
+    return type("Plugin", (), members | {"answers": hooks} | declared)
 
 
 class Hosted:
@@ -34,6 +91,16 @@ class Hosted:
         context = PluginContext(driver=driver or "", node=NODE, pool=NODE, root=self._root)
         self.host.add(name, loaded, context)
         return name
+
+    @staticmethod
+    def backend(driver: str = DRIVER, **hooks: Callable[..., Any]) -> type:
+        """A backend class that implements what it must, and the hooks given besides."""
+        return _plugin({"discover": _nothing, "prepare": _nothing, "unprepare": _nothing} | hooks, driver_name=driver)
+
+    @staticmethod
+    def extension(**hooks: Callable[..., Any]) -> type:
+        """An extension class that implements just the hooks given."""
+        return _plugin(hooks)
 
 
 @pytest.fixture

@@ -80,8 +80,9 @@ class PluginHost:
             raise PluginLoadError(name, f"cannot be constructed: {describe(error)}") from error
         try:
             self._manager.register(plugin, name)
-        except pluggy.PluginValidationError as error:
-            self._manager.unregister(plugin)
+        except Exception as error:  # pluggy refuses signatures, and one object under two names
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
             raise PluginContractError(name, "hooks", describe(error)) from error
         self._callers.clear()
         driver = context.driver or None

@@ -118,19 +118,32 @@ def inspect(name: str, factory: Any, distribution: str = "", version: str = "") 
     """Check a plugin class against the contract. Raises PluginContractError; the class is not constructed."""
     if not isinstance(factory, type):
         raise PluginContractError(name, "entry point", f"must name a class, not {factory!r}")
-    hooks = []
-    for hook in HOOKS:
-        implementation = getattr(factory, hook, None)
-        if implementation is None:
-            continue
-        if not hasattr(implementation, f"{hookspecs.PROJECT}_impl"):
-            raise PluginContractError(name, hook, "has the name of a hook but no @hookimpl; mark it, or rename it")
-        hooks.append(hook)
+    if any(getattr(factory, method) is not getattr(object, method) for method in ("__eq__", "__hash__")):
+        raise PluginContractError(name, factory.__name__, "must compare by identity; give an attrs class eq=False")
+    hooks = _hooks(name, factory)
     declarations = _declarations(name, factory)
     lacking = [hook for hook in REQUIRED_OF_BACKENDS if hook not in hooks] if declarations.driver_name else []
     if lacking:
         raise PluginContractError(name, lacking[0], "a plugin with a driver_name must implement this hook")
-    return LoadedPlugin(name, factory, declarations, tuple(hooks), distribution, version)
+    return LoadedPlugin(name, factory, declarations, hooks, distribution, version)
+
+
+def _hooks(name: str, factory: type) -> tuple[str, ...]:
+    """The hooks a class implements. A hook that would never be called, or not as one plugin's, is refused."""
+    marks = {
+        attribute: mark
+        for attribute in dir(factory)
+        if (mark := getattr(getattr(factory, attribute, None), f"{hookspecs.PROJECT}_impl", None)) is not None
+    }
+    for hook in HOOKS:
+        if getattr(factory, hook, None) is not None and hook not in marks:
+            raise PluginContractError(name, hook, "has the name of a hook but no @hookimpl; mark it, or rename it")
+    for attribute, mark in marks.items():
+        if attribute not in HOOKS:
+            raise PluginContractError(name, attribute, f"is marked @hookimpl, but the hooks are {', '.join(HOOKS)}")
+        if mark.get("wrapper") or mark.get("hookwrapper"):
+            raise PluginContractError(name, attribute, "must not be a wrapper; each plugin is asked for itself")
+    return tuple(hook for hook in HOOKS if hook in marks)
 
 
 @functools.cache
@@ -174,7 +187,8 @@ def _declarations(name: str, factory: type) -> Declarations:
         except LimitExceeded as error:
             raise PluginContractError(name, "driver_name", str(error)) from None
     for kind in declared.get("config_types", ()):
-        if not (attrs.has(kind) and isinstance(getattr(kind, "api_version", None), str) and hasattr(kind, "kind")):
+        named = all(isinstance(getattr(kind, variable, None), str) for variable in ("api_version", "kind"))
+        if not (attrs.has(kind) and named):
             raise PluginContractError(
                 name, "config_types", f"{kind!r} must be an attrs class with class variables api_version and kind"
             )
