@@ -23,6 +23,7 @@ from drakit.plan import (
     NotSupported,
     SelectorFailed,
     Unallocatable,
+    Undecided,
     Unsatisfied,
     read_slices,
 )
@@ -269,8 +270,9 @@ def test_more_devices_than_a_claim_can_have_are_refused():
 
 def test_what_is_not_supported_is_refused_by_name():
     shared = pool(GPU, [Device(name="d")], shares={"d": SharePolicy()})
-    with pytest.raises(NotSupported, match="allowMultipleAllocations"):
-        allocate([shared], claim(request("r", GPU)))
+    for count, allocated in ((1, []), (2, []), (1, [f"{GPU}/n1/d"])):
+        with pytest.raises(NotSupported, match="allowMultipleAllocations"):
+            allocate([shared], claim(request("r", GPU, count=count)), allocated=allocated)
     assert given_names(allocate([shared, pool(NIC, [Device(name="n")])], claim(request("r", NIC)))) == ["r=n"]
     with pytest.raises(NotSupported, match="consumable capacity"):
         allocate(node_pools(), claim(request("r", GPU, capacity={"requests": {"memory": "1Gi"}})))
@@ -307,6 +309,19 @@ def test_what_cannot_be_is_answered_without_a_search(document):
     """Plain backtracking needs more steps for these than any budget allows."""
     pools = [pool(GPU, grouped("gpu", 8, 4)), pool(NIC, grouped("nic", 4, 4))]
     assert isinstance(allocate(pools, document), Unsatisfied)
+
+
+def test_a_search_that_takes_too_long_is_undecided_rather_than_wrong():
+    """Eight pairs on eight switches, one of the sixteen devices gone: each pair could be met, all together cannot."""
+    requests, constraints = [], []
+    for pair in range(8):
+        requests += [request(f"gpu-{pair}", GPU), request(f"nic-{pair}", NIC)]
+        constraints.append({"requests": [f"gpu-{pair}", f"nic-{pair}"], "matchAttribute": GROUP})
+    pools = [pool(GPU, grouped("gpu", 8, 1)), pool(NIC, grouped("nic", 7, 1))]
+    document = claim(*requests, constraints=constraints)
+    assert "each request could be met alone, but not all together" in str(allocate(pools, document))
+    with pytest.raises(Undecided, match="no answer after 100 steps"):
+        Allocator(pools, CLASSES, steps=100).allocate(document, NODE)
 
 
 def plain_search(devices, wanted, match, distinct, limit):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 from drakit.errors import DRAError
-from drakit.model import Device, Version
+from drakit.model import Device, Quantity, Version
 from drakit.plan.cel import CelError, CelRuntimeError, CelSyntaxError, CelTypeError, compile_selector
+from drakit.plan.cel.library import FUNCTIONS
 from drakit.plan.cel.regex import compile_re2
-from hypothesis import given
+from drakit.plan.cel.values import NONE, CelType, Cidr, Optional, UInt, Url
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 DRIVER = "gpu.example.com"
@@ -240,6 +244,39 @@ def test_any_text_compiles_or_is_refused(text):
         selector = compile_selector(text)
         selector.matches(GPU, DRIVER)
     except CelError:
+        return
+
+
+SMALL = {
+    "int": st.integers(-3, 5) | st.sampled_from([2**63 - 1, -(2**63)]),
+    "uint": st.integers(0, 5).map(UInt) | st.just(UInt(2**64 - 1)),
+    "double": st.floats(),
+    "bool": st.booleans(),
+    "bytes": st.binary(max_size=4),
+    "string": st.text(max_size=6)
+    | st.sampled_from(["1.2.3", "v1.2", "10.0.0.0/8", "::1", "1Gi", "http://a:1/b?c", "%s%d"]),
+    "type": st.builds(CelType, st.just("int")),
+    "optional_type": st.just(NONE) | st.builds(Optional, st.integers()),
+    "kubernetes.Quantity": st.sampled_from([Quantity("1Gi"), Quantity("-1.5"), Quantity("9E")]),
+    "kubernetes.Semver": st.sampled_from([Version("1.2.3"), Version("1.0.0-a")]),
+    "net.IP": st.ip_addresses(),
+    "net.CIDR": st.builds(Cidr, st.ip_addresses(v=4), st.integers(0, 32)),
+    "kubernetes.URL": st.sampled_from(["https://[::1]:80/a?b=c&b", "/x"]).map(lambda text: Url(urlsplit(text))),
+}
+ANY = st.one_of(*SMALL.values())
+LISTS = st.lists(ANY, max_size=4).map(tuple)
+MAPS = st.dictionaries(SMALL["string"], ANY, max_size=3)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.data())
+def test_no_function_of_the_libraries_fails_but_as_cel_does(data):
+    overload = data.draw(st.sampled_from([one for several in FUNCTIONS.values() for one in several]))
+    kinds = SMALL | {"list": LISTS, "map": MAPS}
+    values = [data.draw(kinds.get(parameter.name, ANY | LISTS | MAPS)) for parameter in overload.parameters]
+    try:
+        overload.call(*values)
+    except CelRuntimeError:
         return
 
 

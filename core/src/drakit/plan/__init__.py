@@ -6,7 +6,7 @@ known bugs. Nothing here talks to a cluster: documents and pools come in, an all
 """
 
 from drakit.plan.allocator import Allocator
-from drakit.plan.claims import DeviceClass, claim_from_template
+from drakit.plan.claims import DeviceClass, claim_from_template, read_claim
 from drakit.plan.errors import InvalidDocument, NotSupported, PlanError, SelectorFailed, Unallocatable, Undecided
 from drakit.plan.nodes import NodeView
 from drakit.plan.outcome import Allocation, AllocationResult, Unsatisfied
@@ -28,5 +28,6 @@ __all__ = [
     "UnusablePool",
     "claim_from_template",
     "pools_from_slices",
+    "read_claim",
     "read_slices",
 ]

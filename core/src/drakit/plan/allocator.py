@@ -13,7 +13,7 @@ from drakit.plan.nodes import NodeView, allocation_selector, reaches
 from drakit.plan.outcome import Allocation, AllocationResult, Unsatisfied, merged_config
 from drakit.plan.pools import UnusablePool
 from drakit.plan.pruning import funnels, look_ahead, tables
-from drakit.plan.search import Choice, Search
+from drakit.plan.search import MAX_STEPS, Choice, Search
 from drakit.plan.task import Task, prepare
 
 Claim = Mapping[str, Any]
@@ -23,7 +23,7 @@ class Allocator:
     """Answers for a fixed set of pools. `allocated` are the devices that claims hold, admin access not counted.
 
     Pools may be an agent's own (THIS_NODE: they belong to whatever node is asked about) or read from slices;
-    `unusable` are those that `read_slices` set aside. An allocation is not remembered: give the next allocator the
+    `unusable` are those that `read_slices` set aside. A search that takes more than `steps` is Undecided. An allocation is not remembered: give the next allocator the
     devices as allocated.
     """
 
@@ -33,11 +33,14 @@ class Allocator:
         classes: Mapping[str, DeviceClass],
         allocated: Collection[DeviceRef] = (),
         unusable: Sequence[UnusablePool] = (),
+        *,
+        steps: int = MAX_STEPS,
     ) -> None:
         self._pools = {(pool.driver, pool.name): pool for pool in pools}
         self._classes = classes
         self._in_use = frozenset(allocated)
         self._unusable = unusable
+        self._steps = steps
         self._candidates = candidates(pools, self._in_use)
 
     def allocate(self, claim: Claim, node: NodeView) -> Allocation | Unsatisfied:
@@ -52,7 +55,7 @@ class Allocator:
         """
         unusable = [pool for pool in self._unusable if any(reaches(nodes, node) for nodes in pool.nodes)]
         task = prepare(claims, reached(self._candidates, node), self._classes, unusable)
-        search = Search(task, self._pools, self._in_use)
+        search = Search(task, self._pools, self._in_use, self._steps)
         if look_ahead(task) and search.run():
             return tuple(self._allocation(task, index, search.chosen, node) for index in range(len(claims)))
         for pool in unusable:

@@ -22,9 +22,9 @@ MAX_REQUESTS = 32
 MAX_CONSTRAINTS = 32
 MAX_ALTERNATIVES = 8
 MAX_SELECTORS = 32
-T = TypeVar("T")
-
 POD_CLAIM_NAME = "resource.kubernetes.io/pod-claim-name"
+
+T = TypeVar("T")
 
 
 class AllocationMode(enum.StrEnum):

@@ -45,12 +45,17 @@ class Search:
     """One run over one task; `chosen` is the solution once `run` has said there is one."""
 
     def __init__(
-        self, task: Task, pools: Mapping[tuple[str, str], ResolvedPool], in_use: Collection[DeviceRef]
+        self,
+        task: Task,
+        pools: Mapping[tuple[str, str], ResolvedPool],
+        in_use: Collection[DeviceRef],
+        budget: int = MAX_STEPS,
     ) -> None:
         self.chosen: list[Choice] = []
         self._task = task
         self._pools = pools
         self._in_use = in_use
+        self._budget = budget
         self._ledgers: dict[tuple[str, str], CounterLedger] = {}
         self._holders: list[list[int]] = [[] for _ in task.candidates]
         self._counts = [0] * len(task.claims)
@@ -58,19 +63,17 @@ class Search:
     def run(self) -> bool:
         """Look for the first solution. Raises PlanError where the scheduler would report an error."""
         stack = [self._steps(Position(0))]
-        steps = 0
-        while stack:
-            if steps > MAX_STEPS:
-                raise Undecided(f"no answer after {MAX_STEPS} steps; ask for less at once, or constrain less")
+        for _ in range(self._budget):
             following = next(stack[-1], None)
-            steps += 1
             if following is None:
                 stack.pop()
+                if not stack:
+                    return False
             elif following.request == len(self._task.requests):
                 return True
             else:
                 stack.append(self._steps(following))
-        return False
+        raise Undecided(f"no answer after {self._budget} steps; ask for less at once, or constrain less")
 
     def _steps(self, at: Position) -> Iterator[Position]:
         if at.request == len(self._task.requests):
@@ -104,6 +107,8 @@ class Search:
     def _take(self, wanted: Wanted, option: Option, place: int) -> bool:
         """Take a device, if it is free for this request and everything else allows it."""
         candidate, holders = self._task.candidates[place], self._holders[place]
+        if candidate.shared and option.verdicts[place] == SELECTED:
+            raise NotSupported(f"device {candidate.ref}", "devices with allowMultipleAllocations")
         if option.request.admin_access:
             if wanted.claim in holders:
                 return False
@@ -111,8 +116,6 @@ class Search:
             return False
         if option.verdicts[place] != SELECTED:
             return False
-        if candidate.shared:
-            raise NotSupported(f"device {candidate.ref}", "devices with allowMultipleAllocations")
         if not option.tolerated[place] or not self._consume(candidate):
             return False
         if not self._constrain(option, candidate):

@@ -138,11 +138,14 @@ def _step(exactly: ExactRequest | None, number: int) -> str:
 
 
 def usable_places(task: Task, option: Option) -> tuple[list[int], bool]:
-    """The devices an option could be given at best, and whether its selectors answer for every device."""
+    """The devices an option could be given at best, and whether that can be relied on.
+
+    It cannot where a selector fails on a device, or matches one that the search would have to refuse.
+    """
     places, sound = [], True
     for place, candidate in enumerate(task.candidates):
         verdict = verdict_or_none(option.verdicts, place)
-        sound = sound and verdict is not None
+        sound = sound and verdict is not None and not (candidate.shared and verdict == SELECTED)
         free = option.request.admin_access or not candidate.in_use
         if verdict == SELECTED and free and option.tolerated[place]:
             places.append(place)

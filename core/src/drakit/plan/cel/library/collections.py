@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cmp_to_key
 from itertools import pairwise
@@ -46,7 +45,7 @@ def _sum(values: Values) -> Any:
     if kind not in (int, UInt, float) or any(type(value) is not kind for value in values):
         raise no_overload()
     if kind is float:
-        return math.fsum(values)
+        return sum(values)
     return as_uint(sum(values)) if kind is UInt else as_int(sum(values))
 
 

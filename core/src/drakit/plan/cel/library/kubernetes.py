@@ -55,7 +55,7 @@ def _normalized(text: str) -> str:
     match = _LOOSE_VERSION.fullmatch(text)
     if match is None:
         return text
-    numbers = [str(int(part or 0)) for part in match.group(1, 2, 3)]
+    numbers = [(part or "").lstrip("0") or "0" for part in match.group(1, 2, 3)]
     return ".".join(numbers) + (match[4] or "")
 
 
