@@ -60,6 +60,8 @@ class Round:
     shares: Mapping[DeviceRef, SharePolicy] = field(factory=dict)
     groups: tuple[DeviceGroup, ...] = ()
     problems: tuple[Problem, ...] = ()
+    givers: Mapping[tuple[DeviceRef, str], str] = field(factory=dict)
+    """By device and full attribute name, the plugin that gave it, where the device's own driver did not."""
 
 
 def begin(node: str, found: Mapping[str, Sequence[Pool]]) -> Round:
@@ -106,7 +108,7 @@ def with_attributes(current: Round, said: Mapping[str, Mapping[DeviceRef, Mappin
                 problem = _merge(devices, ref, name, value, (giver, plugin))
                 if problem is not None:
                     problems.append(problem)
-    return evolve(current, inventory=Inventory(devices), problems=(*current.problems, *problems))
+    return evolve(current, inventory=Inventory(devices), problems=(*current.problems, *problems), givers=dict(sources))
 
 
 def with_shares(current: Round, shares: Mapping[DeviceRef, SharePolicy]) -> Round:
@@ -123,7 +125,7 @@ def with_groups(current: Round, said: Mapping[str, Sequence[DeviceGroup]]) -> Ro
     devices = dict(current.inventory.devices)
     problems: list[Problem] = []
     stamped: list[DeviceGroup] = []
-    givers: dict[tuple[DeviceRef, str], str] = {}
+    givers = dict(current.givers)
     for plugin, groups in said.items():
         for group in groups:
             trial: dict[DeviceRef, Device] = {ref: devices[ref] for ref in sorted(group.members) if ref in devices}
