@@ -38,7 +38,7 @@ def check(config: Path | None, root: Path | None, node_name: str | None, kubecon
         *findings.of_sockets(settings, findings.drivers_of(node)),
         *findings.of_api_server(settings),
     ]
-    write(output, [attrs.asdict(finding) for finding in found], lambda: _tables(found))
+    write(output, [attrs.asdict(one) | {"severity": str(one.severity)} for one in found], lambda: _tables(found))
     if any(finding.severity is not Severity.OK for finding in found):
         raise SystemExit(FINDING)
 

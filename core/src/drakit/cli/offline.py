@@ -70,7 +70,7 @@ def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = ()) ->
     with _warnings() as said:
         assembly = assemble(named)
         survey, health, failures = asyncio.run(_ask(assembly, named.node_name))
-        assembly.host.close()
+        closing = assembly.host.close()
     return OfflineNode(
         settings=named,
         assembly=assembly,
@@ -81,6 +81,7 @@ def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = ()) ->
             *((name, str(error)) for name, error in assembly.failures.items()),
             *((name, str(error)) for name, error in failures.items()),
             *((problem.driver, str(problem.error)) for problem in survey.problems),
+            *((failure.plugin, str(failure)) for failure in closing),
             *said,
         ],
     )

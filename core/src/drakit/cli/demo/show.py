@@ -29,9 +29,10 @@ MAX_COLUMNS = 5
 def show_one(scenario: Scenario, keep: Path | None) -> None:
     """Perform one scenario and show every step. Raises what `perform` raises."""
     begun = time.monotonic()
-    show(Text(f"{scenario.title or scenario.name} ({scenario.name} on {scenario.node_type})", "bold"))
     agreements: list[str] = []
     for number, step in enumerate(perform(scenario, keep), start=1):
+        if number == 1:  # now that the input has been found good
+            show(Text(f"{scenario.title or scenario.name} ({scenario.name} on {scenario.node_type})", "bold"))
         title, *parts = render(step)
         show(Text(f"\n{number}. {title}", "bold cyan"))
         for part in parts:

@@ -1,0 +1,135 @@
+"""The command line as a user has it: the installed `drakit`, a faked node, plugins that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from attrs import frozen
+from click.testing import CliRunner
+from drakit.cli import main
+from drakit.testing import lay_out
+
+BOUND_SECONDS = 60
+# What the machine at hand has set must not decide a test.
+FOREIGN = (
+    "DRAKIT_CONFIG",
+    "DRAKIT_ROOT",
+    "NODE_NAME",
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "CDI_ROOT",
+    "FORCE_COLOR",
+)
+
+
+@frozen
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def yaml(self) -> list[Any]:
+        return list(yaml.safe_load_all(self.out))
+
+
+Run = Callable[..., Outcome]
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in FOREIGN} | dict(extra)
+
+
+@pytest.fixture
+def drakit(tmp_path) -> Run:
+    """Run a command in this process: `(*arguments, **environment)`."""
+
+    def run(*arguments: object, **env: str) -> Outcome:
+        clean: dict[str, str | None] = dict.fromkeys(FOREIGN)
+        clean |= {"HOME": str(tmp_path)} | env
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], env=clean)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Outcome(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def installed_drakit() -> Run:
+    """Run the installed program in a process of its own: `(*arguments, **environment)`."""
+    return installed
+
+
+def installed(*arguments: object, **env: str) -> Outcome:
+    program = Path(sys.executable).with_name("drakit")
+    done = subprocess.run(
+        [program, *map(str, arguments)],
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=BOUND_SECONDS,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def trn2(tmp_path_factory) -> Path:
+    """A node that looks like a trn2.48xlarge."""
+    return lay_out("trn2.48xlarge", tmp_path_factory.mktemp("trn2") / "root").root
+
+
+@pytest.fixture
+def write_config(tmp_path) -> Callable[..., Path]:
+    """Write a configuration: `(*backends, **settings)`, settings in camelCase."""
+
+    def write(*backends: Mapping[str, Any], **settings: Any) -> Path:
+        path = tmp_path / "agent.yaml"
+        document = {
+            "apiVersion": "drakit/v1alpha1",
+            "kind": "AgentConfiguration",
+            "backends": [dict(backend) for backend in backends],
+            **settings,
+        }
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def two_drivers(write_config) -> Path:
+    return write_config({"plugin": "neuron"}, {"plugin": "efa"}, nodeName="node-7")
+
+
+@pytest.fixture
+def distribution(tmp_path) -> Callable[..., dict[str, str]]:
+    """Make an installed distribution: `(name, source, **entry_points_by_group)`; returns the environment to see it."""
+    site = tmp_path / "site"
+
+    def make(name: str, source: str, groups: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = [
+            f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        (site / f"{name}.py").write_text(textwrap.dedent(source))
+        return {"PYTHONPATH": str(site)}
+
+    return make

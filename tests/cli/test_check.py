@@ -1,0 +1,202 @@
+"""`drakit check`: each thing that would keep an agent from its work is found before it is started."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+from drakit.testing import InMemoryApiServer
+
+
+@pytest.fixture
+def api():
+    with InMemoryApiServer() as server:
+        server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-7"}})
+        yield server
+
+
+@pytest.fixture
+def short():
+    # Sockets are bound here, and their paths have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="dk-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def fit(short, api, trn2):
+    """Settings of a node on which everything is as it should be."""
+    for name in ("registry", "plugins", "cdi"):
+        (short / name).mkdir()
+    return {
+        "nodeName": "node-7",
+        "root": str(trn2),
+        "apiServer": api.url,
+        "cdiRoot": str(short / "cdi"),
+        "kubeletRegistrarDirectoryPath": str(short / "registry"),
+        "kubeletPluginsDirectoryPath": str(short / "plugins"),
+    }
+
+
+@pytest.fixture
+def check(drakit, write_config):
+    """Run it: `(settings, *backends)`; returns the exit code, and severity and text by what was looked at."""
+
+    def run(settings, *backends):
+        config = write_config(*(backends or ({"plugin": "neuron"}, {"plugin": "efa"})), **settings)
+        outcome = drakit("check", "--config", config, "-o", "json")
+        return outcome.code, {entry["what"]: (entry["severity"], entry["found"]) for entry in outcome.json}
+
+    return run
+
+
+def findings(found):
+    return {what: text for what, (severity, text) in found.items() if severity != "ok"}
+
+
+def test_a_fit_node_has_no_finding(check, fit):
+    code, found = check(fit)
+    assert findings(found) == {}
+    assert code == 0
+    assert found["neuron.aws.com"] == ("ok", "16 devices")
+    assert found["sockets of dra.net"] == ("ok", "free")
+
+
+def test_nothing_is_changed_by_looking(check, fit, short):
+    check(fit | {"cdiRoot": str(short / "made" / "by" / "agent")})
+    assert sorted(path.name for path in short.rglob("*")) == ["cdi", "plugins", "registry"]
+
+
+def test_missing_kubelet_directories_are_errors(check, fit, short):
+    (short / "registry").rmdir()
+    (short / "plugins").rmdir()
+    code, found = check(fit)
+    assert code == 1
+    assert findings(found).keys() == {"kubelet registry", "kubelet plugins"}
+    assert "KUBELET_REGISTRAR_DIRECTORY_PATH" in found["kubelet registry"][1]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_directories_that_cannot_be_written_are_errors(check, fit, short):
+    for name in ("registry", "plugins", "cdi"):
+        (short / name).chmod(0o500)
+    _, found = check(fit)
+    assert findings(found).keys() == {"kubelet registry", "kubelet plugins", "CDI directory"}
+
+
+def test_a_cdi_directory_below_a_file_is_an_error(check, fit, short):
+    (short / "file").touch()
+    _, found = check(fit | {"cdiRoot": str(short / "file" / "cdi")})
+    assert "set CDI_ROOT" in findings(found)["CDI directory"]
+
+
+def test_directories_too_deep_for_sockets_are_errors(check, fit, short):
+    deep = short / ("d" * 100)
+    deep.mkdir()
+    _, found = check(fit | {"kubeletPluginsDirectoryPath": str(deep)})
+    assert "use a shorter path" in findings(found)["sockets of neuron.aws.com"]
+
+
+def test_a_foreign_driver_of_the_same_name_is_an_error(check, fit, short):
+    directory = short / "plugins" / "dra.net"
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind(str(directory / "dra.sock"))
+        foreign.listen()
+        code, found = check(fit)
+    assert code == 1
+    assert "another driver of this name" in findings(found)["sockets of dra.net"]
+    assert "sockets of neuron.aws.com" not in findings(found)
+
+
+def test_our_own_running_agent_is_no_finding(check, fit, short):
+    directory = short / "plugins" / "dra.net"
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as ours, (directory / "dra.sock.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ours.bind(str(directory / "dra.sock"))
+        ours.listen()
+        code, found = check(fit)
+    assert code == 0
+    assert "agent that runs now" in found["sockets of dra.net"][1]
+
+
+def test_a_socket_left_behind_by_a_dead_driver_is_free(check, fit, short):
+    directory = short / "plugins" / "dra.net"
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(directory / "dra.sock"))
+    assert check(fit)[0] == 0
+
+
+def test_hardware_that_is_not_there_is_a_warning(check, fit, tmp_path):
+    (tmp_path / "root" / "sys").mkdir(parents=True)
+    code, found = check(fit | {"root": str(tmp_path / "root")})
+    assert code == 1
+    assert found["neuron.aws.com"][0] == "warning"
+    assert "kernel module" in found["neuron.aws.com"][1]
+
+
+def test_a_root_without_sysfs_is_an_error(check, fit, tmp_path):
+    (tmp_path / "root").mkdir()
+    _, found = check(fit | {"root": str(tmp_path / "root")})
+    assert "has no directory sys" in findings(found)["root"]
+
+
+def test_one_piece_of_hardware_in_two_drivers_is_an_error(check, fit):
+    code, found = check(fit, {"plugin": "efa"}, {"plugin": "efa", "driver": "second.example.com"})
+    assert code == 1
+    assert "are both the PCI function" in findings(found)["second.example.com"]
+
+
+def test_a_plugin_that_is_not_installed_is_an_error(check, fit):
+    _, found = check(fit, {"plugin": "nueron"}, {"plugin": "efa"})
+    assert "not installed" in findings(found)["nueron"]
+
+
+def test_no_backends_are_an_error(drakit, write_config, fit):
+    outcome = drakit("check", "--config", write_config(**fit), "-o", "json")
+    assert outcome.code == 1
+    assert "no backend is enabled" in outcome.out
+
+
+def test_a_node_without_a_name_is_an_error(check, fit):
+    _, found = check({key: value for key, value in fit.items() if key != "nodeName"})
+    assert "set NODE_NAME" in findings(found)["node name"]
+
+
+def test_a_node_that_the_cluster_does_not_have_is_an_error(check, fit):
+    _, found = check(fit | {"nodeName": "stranger"})
+    assert "the cluster has no node 'stranger'" in findings(found)["API server"]
+
+
+def test_an_api_server_that_does_not_answer_is_an_error(check, fit, api):
+    api.pause()
+    _, found = check(fit)
+    assert "may reach it" in findings(found)["API server"]
+
+
+def test_credentials_that_are_not_accepted_are_an_error(check, fit, api):
+    api.token = "secret"
+    _, found = check(fit)
+    assert "not accepted" in findings(found)["API server"]
+
+
+def test_no_api_server_at_all_is_an_error(check, fit):
+    _, found = check(fit | {"apiServer": ""})
+    assert "no API server to speak to" in findings(found)["API server"]
+
+
+def test_a_kubeconfig_is_enough(check, fit, api, tmp_path):
+    path = api.kubeconfig(tmp_path / "kubeconfig")
+    code, found = check(fit | {"apiServer": "", "kubeconfig": str(path)})
+    assert (code, findings(found)) == (0, {})
+
+
+def test_the_table_ends_with_a_verdict(drakit, write_config, fit):
+    outcome = drakit("check", "--config", write_config({"plugin": "efa"}, **fit))
+    assert outcome.code == 0
+    assert outcome.out.rstrip().endswith("Fit to run. 0 errors, 0 warnings")
