@@ -7,7 +7,8 @@ concerns; that driver keeps its last good pools, so that one bad answer takes no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -23,6 +24,7 @@ from drakit.model import (
     SharePolicy,
     Taint,
 )
+from drakit.model.device import plain
 
 PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
 
@@ -75,6 +77,11 @@ def begin(node: str, found: Mapping[str, Sequence[Pool]]) -> Round:
     problems: list[Problem] = []
     accepted: dict[str, Sequence[Pool]] = {}
     for driver, pools in found.items():
+        names = Counter(pool.name or node for pool in pools)
+        if twice := [name for name, times in names.items() if times > 1]:
+            same = DuplicateDevice(f"driver {driver} has pool {twice[0]!r} twice: by its name, and as the node's own")
+            problems.append(Problem(driver, same))
+            continue
         own = {DeviceRef(driver, pool.name or node, d.name): d for pool in pools for d in pool.devices}
         addresses = {ref: address for ref, d in own.items() if (address := d.attributes.get(PCI_BUS_ID)) is not None}
         clash = next((ref for ref, address in addresses.items() if address in owners), None)
@@ -100,15 +107,17 @@ def with_attributes(current: Round, said: Mapping[str, Mapping[DeviceRef, Mappin
     """
     devices = dict(current.inventory.devices)
     problems: list[Problem] = []
-    sources: dict[tuple[DeviceRef, str], str] = {}
+    givers = dict(current.givers)
     for plugin, answers in said.items():
         for ref, attributes in answers.items():
             for name, value in attributes.items() if ref in devices else ():
-                giver = sources.setdefault((ref, qualified(name, ref.driver)), plugin)
-                problem = _merge(devices, ref, name, value, (giver, plugin))
-                if problem is not None:
+                key = (ref, qualified(name, ref.driver))
+                problem = _merge(devices, ref, name, value, (givers.get(key), plugin))
+                if problem is None:
+                    givers.setdefault(key, plugin)
+                else:
                     problems.append(problem)
-    return evolve(current, inventory=Inventory(devices), problems=(*current.problems, *problems), givers=dict(sources))
+    return evolve(current, inventory=Inventory(devices), problems=(*current.problems, *problems), givers=givers)
 
 
 def with_shares(current: Round, shares: Mapping[DeviceRef, SharePolicy]) -> Round:
@@ -143,7 +152,8 @@ def with_groups(current: Round, said: Mapping[str, Sequence[DeviceGroup]]) -> Ro
                 continue
             devices |= trial
             stamped.append(group)
-            givers |= {(ref, group.attribute): plugin for ref in group.members}
+            for ref in group.members:
+                givers.setdefault((ref, group.attribute), plugin)
     return evolve(
         current,
         inventory=Inventory(devices),
@@ -155,18 +165,30 @@ def with_groups(current: Round, said: Mapping[str, Sequence[DeviceGroup]]) -> Ro
 def finish(
     current: Round, last: Survey | None = None, taints: Mapping[DeviceRef, Sequence[Taint]] | None = None
 ) -> Survey:
-    """Put the pools together, devices ordered by group rank. A driver with a problem keeps what `last` has of it."""
+    """Put the pools together, devices ordered by group rank. A driver with a problem keeps what `last` has of it.
+
+    What it keeps is without hardware that another driver publishes by now: that would be allocated twice.
+    """
     pools: dict[str, tuple[ResolvedPool, ...]] = {}
+    problems = list(current.problems)
     rank = _ranks(current.groups)
     for driver, found in current.found.items():
-        pools[driver] = tuple(_resolve(current, driver, pool, rank, taints or {}) for pool in found)
+        try:
+            pools[driver] = tuple(_resolve(current, driver, pool, rank, taints or {}) for pool in found)
+        except LimitExceeded as error:  # what health adds may be too much
+            problems.append(Problem(driver, error))
     devices = dict(current.inventory.devices)
-    for driver in {problem.driver for problem in current.problems}:
+    for driver in {problem.driver for problem in problems}:
         if last is not None and driver in last.pools:
-            pools[driver] = last.pools[driver]
             devices = {ref: device for ref, device in devices.items() if ref.driver != driver}
-            devices |= last.inventory.of(driver).devices
-    return Survey(Inventory(devices), pools, current.groups, current.problems)
+            taken = {address for device in devices.values() if (address := device.attributes.get(PCI_BUS_ID))}
+            pools[driver] = tuple(_without(pool, taken) for pool in last.pools[driver])
+            devices |= {ref: d for ref, d in last.inventory.of(driver) if d.attributes.get(PCI_BUS_ID) not in taken}
+    return Survey(Inventory(devices), pools, current.groups, tuple(problems))
+
+
+def _without(pool: ResolvedPool, taken: Collection[AttributeValue]) -> ResolvedPool:
+    return evolve(pool, devices=tuple(d for d in pool.devices if d.attributes.get(PCI_BUS_ID) not in taken))
 
 
 def qualified(name: str, driver: str) -> str:
@@ -185,10 +207,10 @@ def _merge(
     device = devices[ref]
     spelled = next((n for n in (name, *_aliases(name, ref.driver)) if n in device.attributes), None)
     if spelled is not None:
-        present = device.attributes[spelled]
+        present, value = device.attributes[spelled], plain(value)
         if present == value and type(present) is type(value):
             return None
-        first = givers[0] if givers[0] not in (None, givers[1]) else "its own driver"
+        first = f"plugin {givers[0]!r}" if givers[0] else "its own driver"
         return Problem(
             ref.driver,
             AttributeConflict(
