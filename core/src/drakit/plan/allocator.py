@@ -23,8 +23,8 @@ class Allocator:
     """Answers for a fixed set of pools. `allocated` are the devices that claims hold, admin access not counted.
 
     Pools may be an agent's own (THIS_NODE: they belong to whatever node is asked about) or read from slices;
-    `unusable` are those that `read_slices` set aside. A search that takes more than `steps` is Undecided. An allocation is not remembered: give the next allocator the
-    devices as allocated.
+    `unusable` are those that `read_slices` set aside. A search that takes more than `steps` is Undecided. An allocation
+    is not remembered: give the next allocator its devices as allocated.
     """
 
     def __init__(

@@ -99,6 +99,7 @@ def no_overload() -> CelRuntimeError:
 
 
 NUMBERS = (int, float, UInt)
+_KEYS = frozenset({bool, int, UInt, float, str})
 _PLAIN = frozenset({bool, int, UInt, float, str, bytes, CelType})
 _STRICT = (Version, Quantity, IPv4Address, IPv6Address, Cidr, Url)
 
@@ -138,14 +139,16 @@ def _equal_maps(left: dict[Value, Value], right: dict[Value, Value]) -> bool:
 
 
 def has_key(mapping: dict[Value, Value], key: Value) -> bool:
-    """Is the key there? Python takes true for 1; CEL does not."""
+    """Whether the key is there. Python takes true for 1; CEL does not. Raises CelRuntimeError for what cannot be one."""
     if key.__class__ is str:
         return key in mapping
+    if type(key) not in _KEYS:
+        raise no_overload()
     return key in mapping and any(equal(known, key) for known in mapping)
 
 
 def contains(values: tuple[Value, ...], wanted: Value) -> bool:
-    """Is it among the values? A comparison that fails counts as unequal, as in cel-go."""
+    """Whether it is among the values. A comparison that fails counts as unequal, as in cel-go."""
     for value in values:
         try:
             if equal(wanted, value):
