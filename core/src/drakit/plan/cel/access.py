@@ -18,6 +18,8 @@ DEVICE_FIELDS: dict[str, Callable[[DeviceValue], Any]] = {
 
 def lookup(value: Any, key: Any) -> Any:
     """`value[key]`, or `value.key`. Raises CelRuntimeError, such as `no such key: x`."""
+    if key.__class__ is str and (value.__class__ is Domains or (value.__class__ is dict and key in value)):
+        return value[key]
     if isinstance(value, Optional):
         return find(value, key)
     if isinstance(value, DeviceValue):

@@ -30,6 +30,7 @@ from drakit.plan.cel.errors import CelRuntimeError
 from drakit.plan.cel.library import FUNCTIONS
 from drakit.plan.cel.library.overload import Overload
 from drakit.plan.cel.loops import (
+    BUDGET,
     DEVICE,
     Closure,
     Frame,
@@ -74,9 +75,10 @@ class Program:
 
     def run(self, device: DeviceValue) -> Any:
         """The value for one device. Raises CelRuntimeError."""
-        frame = [MAX_ITERATIONS, device, *self._empty]
+        frame: Frame = [MAX_ITERATIONS, device, *self._empty]
         value = self._run(frame)
-        spend(frame, 0)
+        if frame[BUDGET] < 0:
+            spend(frame, 0)
         return value
 
 
@@ -136,18 +138,23 @@ class _Compiler:
         operand, index = self.closure(node.operand, scope), self.closure(node.index, scope)
         if node.optional:
             return lambda frame: find(operand(frame), index(frame))
+        if isinstance(index, Constant):
+            key = index.value
+            return lambda frame: lookup(operand(frame), key)
         return lambda frame: lookup(operand(frame), index(frame))
 
     def _logical(self, node: Logical, scope: dict[str, int]) -> Closure:
         operands = tuple(self.closure(operand, scope) for operand in node.operands)
         decisive = node.operator == "||"
 
-        def decide(frame: Frame) -> bool:
+        def decide(frame: Frame) -> Any:
             failure: CelRuntimeError | None = None
             for operand in operands:
                 try:
-                    if truth(operand(frame)) is decisive:
+                    value = operand(frame)
+                    if value is decisive:
                         return decisive
+                    truth(value)
                 except CelRuntimeError as error:
                     failure = failure or error
             if failure is not None:
@@ -267,17 +274,22 @@ def _dispatch(overloads: tuple[Overload, ...]) -> Callable[..., Any]:
         return overloads[0].call
     known: dict[tuple[type, ...], Callable[..., Any]] = {}
 
-    def call(*values: Any) -> Any:
-        kinds = tuple(map(type, values))
-        chosen = known.get(kinds)
+    def choose(*values: Any) -> Any:
+        chosen = next((overload.call for overload in overloads if overload.takes(values)), None)
         if chosen is None:
-            chosen = next((overload.call for overload in overloads if overload.takes(values)), None)
-            if chosen is None:
-                raise no_overload()
-            known[kinds] = chosen
+            raise no_overload()
+        known[tuple(map(type, values))] = chosen
         return chosen(*values)
 
-    return call
+    def call_two(left: Any, right: Any) -> Any:
+        chosen = known.get((left.__class__, right.__class__)) or choose
+        return chosen(left, right)
+
+    def call(*values: Any) -> Any:
+        chosen = known.get(tuple(map(type, values))) or choose
+        return chosen(*values)
+
+    return call_two if len(overloads[0].parameters) == 2 else call
 
 
 def _fold(arguments: list[Closure], function: Callable[..., Any]) -> Closure:
@@ -290,6 +302,9 @@ def _fold(arguments: list[Closure], function: Callable[..., Any]) -> Closure:
     if len(arguments) == 1:
         (only,) = arguments
         return lambda frame: function(only(frame))
+    if len(arguments) == 2 and isinstance(arguments[1], Constant):
+        first, fixed = arguments[0], arguments[1].value
+        return lambda frame: function(first(frame), fixed)
     if len(arguments) == 2:
         left, right = arguments
         return lambda frame: function(left(frame), right(frame))

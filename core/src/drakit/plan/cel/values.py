@@ -139,7 +139,7 @@ def _equal_maps(left: dict[Value, Value], right: dict[Value, Value]) -> bool:
 
 
 def has_key(mapping: dict[Value, Value], key: Value) -> bool:
-    """Whether the key is there. Python takes true for 1; CEL does not. Raises CelRuntimeError for what cannot be one."""
+    """Whether the key is there. Python takes true for 1; CEL does not. CelRuntimeError for what cannot be one."""
     if key.__class__ is str:
         return key in mapping
     if type(key) not in _KEYS:
