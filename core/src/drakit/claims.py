@@ -210,6 +210,8 @@ class ClaimsEngine:
         """The allocation with its configuration decoded. Raises ClaimError where it cannot be prepared here."""
         self._required()
         self._check_devices(allocation)
+        if not any(device.opaque for device in allocation.devices):
+            return allocation
         return evolve(allocation, devices=tuple(map(self._decode, allocation.devices)))
 
     def _required(self) -> Backend:

@@ -43,4 +43,4 @@ def agent(config: Path | None, **flags: str | Path | None) -> None:
     # Imported here, so that `drakit --help` does not pay for grpc.
     from drakit.agent import Agent
 
-    import sys; sys.setswitchinterval(0.005); asyncio.run(Agent(settings).run(handle_signals=True))
+    asyncio.run(Agent(settings).run(handle_signals=True))
