@@ -143,7 +143,9 @@ class CdiDirectory:
             self._root.mkdir(parents=True, exist_ok=True)
             _create(temporary, content)
         if _libc.rename(os.fsencode(temporary), os.fsencode(path)):
-            raise _failure(path)
+            failure = _failure(path)
+            os.unlink(temporary)
+            raise failure
 
 
 _NO_EDITS = ContainerEdits()
