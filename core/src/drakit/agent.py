@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
 """How long a driver that failed as a whole waits before it is started again."""
+REST_SECONDS = 2.0
+"""How long a stop waits for plugins that are being asked about the hardware, before they are closed."""
 
 
 class Agent:
@@ -89,6 +91,7 @@ class Agent:
         async with _background(tasks):
             await self._stopping.wait()
             log.info("stopping; calls under way have %g s to end", self.settings.drain_seconds)
+        await observer.rest(REST_SECONDS)
 
     def _make_drivers(self, client: KubeClient) -> None:
         """One driver for each backend, and one for each name under which claims are still journalled."""
@@ -140,8 +143,10 @@ class Agent:
                 self.surveyed.set()
                 gc.collect()
                 gc.freeze()  # what is alive now stays so: later collections need not look at it
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), self.settings.discovery_seconds)
+                async with asyncio.timeout(self.settings.discovery_seconds):
+                    await self._wanted.wait()
             for driver in self.drivers.values():
                 await driver.roll_back_interrupted()
 

@@ -185,7 +185,8 @@ class Driver:
             return Repeat(claim)
         if entry is None and not self._surveyed.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._surveyed.wait(), FIRST_DISCOVERY_SECONDS)
+                async with asyncio.timeout(FIRST_DISCOVERY_SECONDS):
+                    await self._surveyed.wait()
         return Prepare(claim_allocation(document, self.name))
 
     def _new_server(self) -> KubeletServer:

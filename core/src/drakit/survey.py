@@ -50,6 +50,14 @@ class Observer:
         """Why a plugin's observer cannot be asked, if so."""
         return self._workers[name].stuck
 
+    async def rest(self, seconds: float) -> None:
+        """Wait, at most so long, until no plugin is being asked any more: then they may be closed."""
+        last = [worker.ask(Call("rest", lambda: None)) for worker in self._workers.values()]
+        if last:
+            done, _ = await asyncio.wait(last, timeout=seconds)
+            for future in done:
+                future.exception()  # a plugin that is stuck cannot be waited for
+
     async def survey(
         self, last: Survey | None = None, taints: Mapping[DeviceRef, Sequence[Taint]] | None = None
     ) -> Survey:
