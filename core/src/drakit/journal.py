@@ -147,9 +147,10 @@ class Journal:
     def commit(self) -> None:
         """Make everything staged durable, with one sync; nothing to do if nothing is staged.
 
-        Raises JournalError if neither appending nor writing anew succeeds; what was staged is then undone in memory.
+        Raises JournalError if neither appending nor writing anew succeeds; what was staged is then undone. Should the
+        file be in doubt after that, no commit succeeds before it has been written anew.
         """
-        if not self._staged:
+        if not self._staged and not self._in_doubt:
             return
         lines = b"".join(line for _, _, line in self._staged)
         try:
@@ -183,10 +184,14 @@ class Journal:
                 self._holders.setdefault(device.device, set()).add(uid)
 
     def _undo(self) -> None:
+        """Forget what was staged, and cut off what of it reached the file: read again, it would count."""
         for uid, before, _ in reversed(self._staged):
             self._apply(uid, before)
         self._staged.clear()
-        self._in_doubt = True
+        try:
+            os.ftruncate(self._file, self._offset)
+        except OSError:
+            self._in_doubt = True
 
     def _append(self, lines: bytes) -> None:
         try:
@@ -214,9 +219,11 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, self.path)
-        _sync_directory(self.path.parent)
+        self._in_doubt = True
         self._reopen()
-        self._offset, self._lines, self._in_doubt = len(content), len(self._entries), False
+        self._offset, self._lines = len(content), len(self._entries)
+        _sync_directory(self.path.parent)
+        self._in_doubt = False
         self.syncs += 1
 
     def _open(self) -> int:
@@ -249,10 +256,11 @@ class Journal:
             # Only a writer that died can leave this: whoever writes holds the lock.
             os.ftruncate(self._file, self._offset + complete)
         damaged = [line for line in tail[:complete].splitlines() if not self._replay(line)]
-        self._offset += complete
         if damaged:
             with open(self._aside, "ab") as file:
                 file.write(b"\n".join(damaged) + b"\n")
+        self._offset += complete
+        if damaged:
             self._rewrite()
 
     def _replay(self, line: bytes) -> bool:
