@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
     slices: ClassVar[dict[str, dict[str, object]]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.parser = httptools.HttpRequestParser(self)
         self.body = b""

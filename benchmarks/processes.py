@@ -38,7 +38,11 @@ class Process:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process lives
         self.child = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **_PLAIN, **(environment or {})}
+            arguments,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env={**os.environ, **_PLAIN, **(environment or {})},
         )
 
     def __enter__(self) -> Self:
