@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from drakit.decoding import load_yaml
 from drakit.documents import API_VERSION, Document
 from drakit.errors import ConfigError, DRAError, shorten
 from drakit.model.converters import frozen_tuple
-from drakit.plan.claims import DeviceClass, claim_from_template, read_claim
+from drakit.plan.cel import CelError, compile_selector
+from drakit.plan.claims import DeviceClass, claim_from_template, claim_name, read_claim
 
 KINDS = {
     "DeviceClass": API_VERSION,
@@ -33,6 +34,11 @@ class Item:
     def name(self) -> str:
         """The object's name."""
         return str(self.document["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace, as the API server would have it."""
+        return str(self.document["metadata"].get("namespace") or "default")
 
 
 @frozen
@@ -75,14 +81,11 @@ def _item(place: str, document: Any) -> Item:
     if not isinstance(document, dict):
         raise ConfigError(f"{place}: must be a mapping with apiVersion and kind, not {shorten(document)}")
     kind, version = document.get("kind"), document.get("apiVersion")
-    if kind not in KINDS:
-        raise ConfigError(f"{place}: kind {kind!r} is not known here; known are {', '.join(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigError(f"{place}: kind {shorten(kind)} is not known here; known are {', '.join(KINDS)}")
     if version != KINDS[kind]:
         raise ConfigError(f"{place} ({kind}): apiVersion must be {KINDS[kind]!r}, not {version!r}")
-    metadata = document.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not name or not isinstance(name, str):
-        raise ConfigError(f"{place} ({kind}): metadata.name is missing")
+    name = _check_metadata(f"{place} ({kind}): metadata", document.get("metadata"))
     place = f"{place} ({kind} {name!r})"
     if kind == "Pod":
         _check_pod(place, document)
@@ -91,17 +94,59 @@ def _item(place: str, document: Any) -> Item:
     return Item(place, document)
 
 
+def _check_metadata(where: str, metadata: Any) -> str:
+    """Check what is used of an object's metadata; returns the name."""
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        raise ConfigError(f"{where}.name is missing")
+    for key in ("name", "namespace"):
+        if not isinstance(metadata.get(key, ""), str):
+            raise ConfigError(f"{where}.{key} must be a string, not {shorten(metadata[key])}")
+    _check_notes(where, metadata)
+    return str(metadata["name"])
+
+
+def _check_notes(where: str, metadata: Any) -> None:
+    if not isinstance(metadata, dict):
+        raise ConfigError(f"{where} must be a mapping, not {shorten(metadata)}")
+    for key in ("labels", "annotations"):
+        notes = metadata.get(key) or {}
+        if not isinstance(notes, dict) or not all(isinstance(text, str) for text in (*notes, *notes.values())):
+            raise ConfigError(f"{where}.{key} must be a mapping of strings to strings")
+
+
 def _check_planned(place: str, document: Document) -> None:
-    """Let the planner read it: it refuses what it does not know."""
-    readers: dict[str, Callable[[Document], object]] = {
-        "DeviceClass": DeviceClass.from_document,
-        "ResourceClaimTemplate": lambda template: read_claim(claim_from_template(template, "of-template", "", "")),
-        "ResourceClaim": read_claim,
-    }
+    """Let the planner read it: it refuses what it does not know. Paths in its messages are made those of the file."""
+    kind, name, inside = document["kind"], document["metadata"]["name"], ""
     try:
-        readers[document["kind"]](document)
+        if kind == "ResourceClaimTemplate":
+            if isinstance(spec := document.get("spec"), dict):
+                _check_notes("spec.metadata", spec.get("metadata") or {})
+            document, inside = claim_from_template(document, name, "", ""), "spec."
+        for path, expression in _selectors(document):
+            _check_expression(path, expression)
     except DRAError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        said = str(error).removeprefix(f"{kind} {name!r}: ").removeprefix(f"claim {claim_name(document)}: ")
+        raise ConfigError(f"{place}: {inside}{said}") from None
+
+
+def _selectors(document: Document) -> Iterator[tuple[str, str]]:
+    """Every CEL expression of a class or a claim, with its path. Raises InvalidDocument for what is not one."""
+    if document["kind"] == "DeviceClass":
+        for index, expression in enumerate(DeviceClass.from_document(document).selectors):
+            yield f"spec.selectors[{index}]", expression
+        return
+    for number, request in enumerate(read_claim(document).requests):
+        for place, (_, wanted) in enumerate(request.alternatives):
+            path = f"spec.devices.requests[{number}].{'exactly' if request.exactly else f'firstAvailable[{place}]'}"
+            for index, selector in enumerate(wanted.selectors):
+                yield f"{path}.selectors[{index}]", selector.cel.expression
+
+
+def _check_expression(path: str, expression: str) -> None:
+    try:
+        compile_selector(expression)
+    except CelError as error:
+        raise ConfigError(f"{path}.cel.expression: {shorten(expression)} does not compile: {error}") from None
 
 
 def _check_pod(place: str, pod: Document) -> None:
@@ -120,14 +165,12 @@ def _check_pod(place: str, pod: Document) -> None:
 
 
 def _check_references(pod: Item, manifest: Manifest) -> None:
+    kinds = {"resourceClaimName": "ResourceClaim", "resourceClaimTemplateName": "ResourceClaimTemplate"}
     for index, entry in enumerate(pod_claims(pod.document)):
-        for key, kind in (
-            ("resourceClaimName", "ResourceClaim"),
-            ("resourceClaimTemplateName", "ResourceClaimTemplate"),
-        ):
-            if (wanted := entry.get(key)) and wanted not in [item.name for item in manifest.of(kind)]:
-                known = ", ".join(item.name for item in manifest.of(kind)) or "none"
+        for key, kind in kinds.items():
+            there = [item.name for item in manifest.of(kind) if item.namespace == pod.namespace]
+            if (wanted := entry.get(key)) and wanted not in there:
                 raise ConfigError(
-                    f"{pod.place}: spec.resourceClaims[{index}].{key}: there is no {kind} {wanted!r} in the file "
-                    f"(there are: {known})"
+                    f"{pod.place}: spec.resourceClaims[{index}].{key}: there is no {kind} {wanted!r} of namespace "
+                    f"{pod.namespace!r} in the file (there are: {', '.join(there) or 'none'})"
                 )
