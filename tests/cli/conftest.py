@@ -117,6 +117,14 @@ def two_drivers(write_config) -> Path:
 
 
 @pytest.fixture
+def ailing() -> Mapping[str, Any]:
+    """A backend with two devices, the first of which is ill."""
+    taint = {"key": "example.com/broken", "value": "fan", "effect": "NoSchedule"}
+    health = {"one": {"status": "Unhealthy", "message": "the fan has stopped", "taint": taint}}
+    return {"plugin": "mock", "options": {"inline": {"devices": [{"name": "one"}, {"name": "two"}], "health": health}}}
+
+
+@pytest.fixture
 def distribution(tmp_path) -> Callable[..., dict[str, str]]:
     """Make an installed distribution: `(name, source, **entry_points_by_group)`; returns the environment to see it."""
     site = tmp_path / "site"

@@ -140,6 +140,12 @@ def test_hardware_that_is_not_there_is_a_warning(check, fit, tmp_path):
     assert "kernel module" in found["neuron.aws.com"][1]
 
 
+def test_an_unhealthy_device_is_a_warning(check, fit, ailing):
+    code, found = check(fit, ailing)
+    assert code == 1
+    assert findings(found) == {"mock.example.com/node-7/one": "unhealthy: the fan has stopped"}
+
+
 def test_a_root_without_sysfs_is_an_error(check, fit, tmp_path):
     (tmp_path / "root").mkdir()
     _, found = check(fit | {"root": str(tmp_path / "root")})

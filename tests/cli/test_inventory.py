@@ -150,6 +150,13 @@ def test_slices_as_json_are_one_list(drakit, two_drivers, trn2):
     assert listed["items"] == drakit("slices", "--config", two_drivers, "--root", trn2, "-o", "yaml").yaml
 
 
+def test_taints_that_health_asks_for_are_in_the_slices(drakit, write_config, ailing):
+    (document,) = drakit("slices", "--config", write_config(ailing)).yaml
+    one, two = document["spec"]["devices"]
+    assert one["taints"] == [{"key": "example.com/broken", "value": "fan", "effect": "NoSchedule"}]
+    assert "taints" not in two
+
+
 def test_the_yaml_of_slices_is_read_by_our_own_strict_reader(drakit, two_drivers, trn2, tmp_path):
     path = tmp_path / "slices.yaml"
     path.write_text(drakit("slices", "--config", two_drivers, "--root", trn2).out)

@@ -44,7 +44,7 @@ class Agent:
         self.settings = settings
         self.node = settings.require_node_name()
         cdi.check_directory(settings.cdi_root)
-        self._credentials = credentials or _credentials(settings)
+        self._credentials = credentials or credentials_of(settings)
         self._labels: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
@@ -192,7 +192,8 @@ class Agent:
         self._told = wrong
 
 
-def _credentials(settings: Settings) -> Credentials:
+def credentials_of(settings: Settings) -> Credentials:
+    """How these settings reach the API server. Raises ConfigError if they do not."""
     if settings.api_server:
         return Credentials(server=settings.api_server)
     return find_credentials(Path(settings.kubeconfig) if settings.kubeconfig else None)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from attrs import frozen
 
+from drakit.agent import credentials_of
 from drakit.cli.logs import LEVELS
 from drakit.cli.offline import OfflineNode
 from drakit.errors import ConfigError, DRAError, describe
 from drakit.kube.client import NODES, ApiError, KubeClient
-from drakit.kube.credentials import Credentials, find_credentials
+from drakit.kube.credentials import Credentials
 from drakit.kubelet.sockets import KubeletPaths, is_alive
 from drakit.model import HealthStatus
 from drakit.settings import Settings
@@ -179,7 +180,7 @@ def _is_locked(path: Path) -> bool:
 def of_api_server(settings: Settings) -> Iterator[Finding]:
     """The API server: whether it is known, answers, and knows the node."""
     try:
-        credentials = _credentials(settings)
+        credentials = credentials_of(settings)
     except ConfigError as error:
         yield _error("API server", str(error))
         return
@@ -191,12 +192,6 @@ def of_api_server(settings: Settings) -> Iterator[Finding]:
         yield _error("API server", str(error))
     else:
         yield _ok("API server", credentials.server)
-
-
-def _credentials(settings: Settings) -> Credentials:
-    if settings.api_server:
-        return Credentials(server=settings.api_server)
-    return find_credentials(Path(settings.kubeconfig) if settings.kubeconfig else None)
 
 
 async def _get_node(credentials: Credentials, node: str) -> None:

@@ -24,7 +24,7 @@ from drakit.settings import (
     decode_options,
     read_settings,
 )
-from drakit.survey import Observer
+from drakit.survey import Observer, taints_of
 
 UNNAMED_NODE = "this-node"
 """What a node is called for whom nobody has given a name."""
@@ -91,6 +91,8 @@ async def _ask(assembly: Assembly, node: str) -> tuple[Survey, Mapping[str, Sequ
     observer = Observer(assembly.host, node, patience_seconds=PATIENCE_SECONDS)
     survey = await observer.survey()
     health, failures = await observer.health()
+    if taints := taints_of(report for reports in health.values() for report in reports):
+        survey = await observer.survey(taints=taints)
     return survey, health, {**failures, **survey.failures}
 
 
