@@ -13,7 +13,7 @@ READY := .venv/ready.stamp
 .PHONY: demo test lint bench lock clean
 
 demo: $(READY)
-	@$(BIN)/drakit demo
+	@$(BIN)/drakit demo --all
 
 test: lint
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
