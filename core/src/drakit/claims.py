@@ -11,8 +11,8 @@ so that a crash between any two of them leaves nothing that a repeat, or the nex
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Collection, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from attrs import evolve, field, frozen
@@ -99,8 +99,8 @@ class ClaimsEngine:
     known: Callable[[], Collection[DeviceRef] | None]
     began: Callable[[str], None] = field(default=lambda _what: None)
     warn: Callable[[str], None] = field(default=lambda _message: None)
-    attempt: str = field(factory=lambda: uuid.uuid4().hex)
-    """Marks the intents of this process: any other is of an attempt that was interrupted."""
+    _fresh: set[str] = field(factory=set, init=False)
+    """The claims whose intents are of the batch under way: any other intent is of an attempt that was interrupted."""
 
     def entry(self, uid: str) -> Entry | None:
         """What is journalled of a claim. May be called from any thread."""
@@ -116,37 +116,48 @@ class ClaimsEngine:
             return [error] * len(jobs)
 
     def _run_locked(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
+        self._fresh.clear()
         self._stage_intents(jobs)
         answers: list[Answer | BaseException] = []
-        for job in jobs:
-            self.began(f"{type(job).__name__.lower()} of {job.claim}")
-            try:
-                answers.append(self._do(job))
-            except BaseException as error:  # one claim's failure, of whatever kind, is one claim's answer
-                answers.append(error)
-        self.began("writing the journal")
         try:
+            for job in jobs:
+                self.began(f"{type(job).__name__.lower()} of {job.claim}")
+                answers.append(self._answer(job))
+            self.began("writing the journal")
             self.journal.commit()
         except JournalError as error:
-            # Nothing of this batch is durable: no success may be told, and files of unrecorded claims must not stay.
+            # Nothing since the last commit is durable, and which jobs that takes with it is not worth telling apart:
+            # no success may be told, files of unrecorded claims must not stay, and every job can be repeated.
             self._restore_files(jobs)
+            answers += [error] * (len(jobs) - len(answers))
             return [answer if isinstance(answer, BaseException) else error for answer in answers]
         return answers
+
+    def _answer(self, job: Job) -> Answer | BaseException:
+        """Do one job; its failure, of whatever kind, is its answer. Only a JournalError concerns the others too."""
+        try:
+            return self._do(job)
+        except JournalError:
+            raise
+        except BaseException as error:
+            return error
 
     def _stage_intents(self, jobs: Sequence[Job]) -> None:
         """Record, before any hook runs, what is about to be asked of a backend with side effects: one sync for all."""
         for job in jobs:
             if isinstance(job, Prepare) and job.allocation.devices:
-                self._stage_intent(job.allocation)
+                with contextlib.suppress(ClaimError):  # a uid that is none is answered when its turn comes
+                    check_uid(job.claim.uid)
+                    self._stage_intent(job.allocation)
         self.journal.commit()
 
     def _stage_intent(self, allocation: ClaimAllocation) -> bool:
         """Stage the intent of a claim that has no entry yet; returns whether there was anything to stage."""
-        if not self._has_side_effects() or self.entry(allocation.claim.uid) is not None:
+        uid = allocation.claim.uid
+        if not self._has_side_effects() or self.entry(uid) is not None:
             return False
-        self.journal.put(
-            Entry(claim=allocation.claim, phase=Phase.INTENT, attempt=self.attempt, devices=allocation.devices)
-        )
+        self._fresh.add(uid)
+        self.journal.put(Entry(claim=allocation.claim, phase=Phase.INTENT, devices=allocation.devices))
         return True
 
     def _do(self, job: Job) -> Answer:
@@ -181,8 +192,7 @@ class ClaimsEngine:
 
     def _prepare_anew(self, allocation: ClaimAllocation, digest: str) -> Answer:
         claim = allocation.claim
-        entry = self.entry(claim.uid)
-        interrupted = entry is not None and entry.attempt != self.attempt
+        interrupted = self.entry(claim.uid) is not None and claim.uid not in self._fresh
         try:
             decoded = self._checked(allocation)
         except ClaimError:
@@ -192,7 +202,8 @@ class ClaimsEngine:
         backend = self._required()
         if interrupted:
             backend.unprepare(claim, ())
-        elif self._stage_intent(allocation):
+            self.journal.release(claim.uid)  # it may have been of another allocation
+        if self._stage_intent(allocation):
             self.journal.commit()
         try:
             prepared = _in_order(decoded, backend.prepare(decoded))
@@ -227,8 +238,7 @@ class ClaimsEngine:
             self.backend.unprepare(claim, ())
         except DRAError as error:
             self.warn(f"claim {claim}: its failed preparation could not be undone yet: {describe(error)}")
-            if (entry := self.entry(claim.uid)) is not None:
-                self.journal.put(evolve(entry, attempt=""))  # as if it were another process's: to be undone first
+            self._fresh.discard(claim.uid)  # interrupted, as it were: to be undone before it is tried again
             return
         self.journal.release(claim.uid)
 
@@ -270,11 +280,14 @@ class ClaimsEngine:
 
     def _adopt_or_remove_strays(self) -> None:
         """Files of ours that no entry explains: of a crash before commit, unless records of the journal were lost."""
+        with self._file_trouble():
+            self.cdi.remove_unfinished()
         for file in list(self.cdi.files()):
             if file.claim.uid in self.journal.entries:
                 continue
             if not self.journal.damaged:
-                self.cdi.remove(file.claim.uid)
+                with self._file_trouble():
+                    self.cdi.remove(file.claim.uid)
                 continue
             self.warn(
                 f"claim {file.claim} ({file.claim.uid}): its record was damaged; it holds its devices until it ends"
@@ -283,6 +296,14 @@ class ClaimsEngine:
             self.journal.put(Entry(claim=file.claim, phase=Phase.QUARANTINED, devices=devices))
         self.journal.commit()
         self.journal.damage_is_settled()
+
+    @contextlib.contextmanager
+    def _file_trouble(self) -> Iterator[None]:
+        """One file that cannot be put right must not keep the others from being."""
+        try:
+            yield
+        except OSError as error:
+            self.warn(f"the CDI directory cannot be cleared of what is left over: {describe(error)}")
 
     def _recomputed(self, entry: Entry, *, refuse: bool = False) -> Entry:
         """The entry as the backend sees it now; as journalled where it cannot say. `refuse`: pass on a ClaimError."""
@@ -319,7 +340,7 @@ class ClaimsEngine:
             return
         for uid in self.journal.holders(wanted.device) - {claim.uid}:
             holder = self.journal.entries[uid]
-            if holder.phase is Phase.INTENT and holder.attempt == self.attempt:
+            if holder.phase is Phase.INTENT and uid in self._fresh:
                 continue  # waits in this batch, as this claim does: the first one gets the device
             if any(not _compatible(wanted, held) for held in holder.devices if held.device == wanted.device):
                 raise DeviceBusy(

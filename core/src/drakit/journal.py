@@ -56,7 +56,6 @@ class Entry:
     phase: Phase = field(default=Phase.COMMITTED, converter=Phase)
     digest: str = ""
     boot_id: str = ""
-    attempt: str = ""
     devices: tuple[AllocatedDevice, ...] = field(default=(), converter=frozen_tuple)
     prepared: tuple[PreparedDevice, ...] = field(default=(), converter=frozen_tuple)
 
