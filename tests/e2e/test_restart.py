@@ -100,8 +100,8 @@ def test_slices_are_published_once_and_not_touched_by_a_restart(trn2, kubelet, a
     trn2.start()
     slices = api.wait_for(lambda server: len(found := server.list("ResourceSlice")) == 2 and found)
     trn2.end(signal.SIGKILL)
-    start_again(trn2, kubelet)
     reads = len(api.requests)
+    start_again(trn2, kubelet)
     until(
         lambda: (
             sum(path.startswith("/apis/resource.k8s.io/v1/resourceslices?") for _, path in api.requests[reads:]) >= 2
