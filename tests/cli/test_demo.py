@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -222,6 +227,31 @@ def test_a_directory_too_deep_for_sockets_is_bad_input(drakit, tmp_path):
     outcome = drakit("demo", "--keep", tmp_path / ("d" * 100))
     assert outcome.code == 2
     assert "use a shorter path" in outcome.err
+
+
+def test_a_long_temporary_directory_is_no_obstacle(installed_drakit, tmp_path):
+    place = tmp_path / ("d" * 100)
+    place.mkdir()
+    assert installed_drakit("demo", "--scenario", "gpu-nic", TMPDIR=str(place)).code == 0
+
+
+def test_an_interrupted_demo_leaves_nothing_behind():
+    with tempfile.TemporaryDirectory(prefix="dk-") as place:
+        program = Path(sys.executable).with_name("drakit")
+        demo = subprocess.Popen(
+            [program, "demo"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": place},
+        )
+        assert demo.stdout is not None
+        while not demo.stdout.readline().startswith("2. "):
+            assert demo.poll() is None
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=60)
+        assert demo.returncode in (0, 1)  # it may have been done before the signal came
+        assert os.listdir(place) == []
 
 
 def test_a_scenario_that_cannot_be_loaded_costs_no_other(installed_drakit, distribution):

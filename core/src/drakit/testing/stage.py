@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ from drakit.testing.nodes import NodeLayout, lay_out
 START_SECONDS = 20.0
 """How long the drivers may take to register and to publish."""
 _GLANCE_SECONDS = 0.2
+_LONGEST_PLACE = 40
+"""How long the path of the temporary directory may be, so that sockets fit below it."""
+_SHORT_PLACE = "/tmp"  # noqa: S108 - a directory of our own is made in it, with a name nobody can guess
 
 
 class Stage:
@@ -130,7 +134,10 @@ class Stage:
         return found
 
     def _temporary_directory(self) -> Path:
-        return Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="drakit-", ignore_cleanup_errors=True)))
+        usual = tempfile.gettempdir()
+        place = usual if len(usual) <= _LONGEST_PLACE or not os.access(_SHORT_PLACE, os.W_OK) else _SHORT_PLACE
+        made = tempfile.TemporaryDirectory(prefix="drakit-", dir=place, ignore_cleanup_errors=True)
+        return Path(self._exit.enter_context(made))
 
     def _start(self) -> None:
         self.lay_out()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from drakit.cli.demo import checks
@@ -19,7 +19,7 @@ from drakit.testing.scenarios import Scenario
 from drakit.testing.stage import Stage
 
 
-def perform(scenario: Scenario, directory: Path | None = None) -> Iterator[Step]:
+def perform(scenario: Scenario, directory: Path | None = None) -> Generator[Step, None, None]:
     """Do a scenario, step by step; each has been checked when it is yielded.
 
     Raises ConfigError for bad input, Unschedulable where the claims cannot be allocated, NotAsItMustBe for a step that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from functools import singledispatch
@@ -30,15 +31,16 @@ def show_one(scenario: Scenario, keep: Path | None) -> None:
     """Perform one scenario and show every step. Raises what `perform` raises."""
     begun = time.monotonic()
     agreements: list[str] = []
-    for number, step in enumerate(perform(scenario, keep), start=1):
-        if number == 1:  # now that the input has been found good
-            show(Text(f"{scenario.title or scenario.name} ({scenario.name} on {scenario.node_type})", "bold"))
-        title, *parts = render(step)
-        show(Text(f"\n{number}. {title}", "bold cyan"))
-        for part in parts:
-            show(part, indent=3)
-        if isinstance(step, Allocated):
-            agreements += [f"{one.devices} devices share {one.attribute} = {one.value}" for one in step.agreements]
+    with contextlib.closing(perform(scenario, keep)) as steps:  # whatever happens here, the stage is struck
+        for number, step in enumerate(steps, start=1):
+            if number == 1:  # now that the input has been found good
+                show(Text(f"{scenario.title or scenario.name} ({scenario.name} on {scenario.node_type})", "bold"))
+            title, *parts = render(step)
+            show(Text(f"\n{number}. {title}", "bold cyan"))
+            for part in parts:
+                show(part, indent=3)
+            if isinstance(step, Allocated):
+                agreements += [f"{one.devices} devices share {one.attribute} = {one.value}" for one in step.agreements]
     seconds = time.monotonic() - begun
     show(Text("; ".join([f"\nAll as it must be, in {seconds:.1f} s", *agreements]), "bold green"))
     if keep is not None:
