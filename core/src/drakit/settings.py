@@ -6,6 +6,7 @@ A variable wins over the file, a command-line flag over both. Names of variables
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ VARIABLES = {
 
 
 def _positive(_instance: Any, attribute: Attribute[float], value: float) -> None:
-    if value <= 0:
+    if not 0 < value < math.inf:  # nor is "not a number" one
         raise LimitExceeded(camel(attribute.name), "must be over 0", value)
 
 
