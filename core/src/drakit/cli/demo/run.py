@@ -40,6 +40,7 @@ def perform(scenario: Scenario, directory: Path | None = None) -> Generator[Step
 def _on_stage(stage: Stage, manifest: Manifest, path: Path) -> Iterator[Step]:
     classes = sorted(stage.control_plane.classes())
     yield Started(stage.server.url, stage.directory / "agent.yaml", checks.registered(stage), classes)
+    complaints = len(stage.kubelet.problems)
     pods = [(pod, stage.control_plane.make_claims(pod)) for pod in stage.control_plane.submit(manifest)]
     claims = [claim for _, own in pods for claim in own]
     yield Published(checks.published(stage), _attributes(claims))
@@ -56,7 +57,7 @@ def _on_stage(stage: Stage, manifest: Manifest, path: Path) -> Iterator[Step]:
             checks.unprepared(claim, stage.unprepare(claim))
         stage.control_plane.finish(pod, allocated)
     drivers = stage.drivers
-    checks.nothing_left(stage)
+    checks.nothing_left(stage, complaints)
     stage.stop_agent()
     checks.stopped(stage)
     yield Released([claim for _, allocated in done for claim in allocated], drivers)
