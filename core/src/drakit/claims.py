@@ -186,9 +186,7 @@ class ClaimsEngine:
             if entry.digest == digest:
                 return self._again(entry)
             self._unprepare(claim)  # allocated anew under the same uid: that is another preparation
-        if not allocation.devices:
-            return ()
-        return self._prepare_anew(allocation, digest)
+        return self._prepare_anew(allocation, digest) if allocation.devices else ()
 
     def _prepare_anew(self, allocation: ClaimAllocation, digest: str) -> Answer:
         claim = allocation.claim
@@ -210,7 +208,7 @@ class ClaimsEngine:
             entry = Entry(
                 claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
             )
-            self._write_file(entry)
+            self._ensure_file(entry, anew=True)
         except BaseException:
             self._abandon(claim)
             raise
@@ -273,37 +271,38 @@ class ClaimsEngine:
         self._adopt_or_remove_strays()
         committed = [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
         for entry in committed:
-            self._ensure_file_quietly(entry)
+            with self._only_warned(f"claim {entry.claim}"):
+                self._ensure_file(entry)
         for entry in committed if self.backend is not None else ():
             self.began(f"restoring claim {entry.claim}")
-            self._ensure_file_quietly(self._recomputed(entry))
+            with self._only_warned(f"claim {entry.claim}"):
+                self._ensure_file(self._recomputed(entry))
 
     def _adopt_or_remove_strays(self) -> None:
         """Files of ours that no entry explains: of a crash before commit, unless records of the journal were lost."""
-        with self._file_trouble():
+        with self._only_warned("unfinished CDI files cannot be removed"):
             self.cdi.remove_unfinished()
         for file in list(self.cdi.files()):
-            if file.claim.uid in self.journal.entries:
+            uid = file.claim.uid
+            if uid in self.journal.entries:
                 continue
             if not self.journal.damaged:
-                with self._file_trouble():
-                    self.cdi.remove(file.claim.uid)
+                with self._only_warned(f"claim {uid}: its CDI file cannot be removed"):
+                    self.cdi.remove(uid)
                 continue
-            self.warn(
-                f"claim {file.claim} ({file.claim.uid}): its record was damaged; it holds its devices until it ends"
-            )
+            self.warn(f"claim {file.claim} ({uid}): its record was damaged; it holds its devices until it ends")
             devices = tuple(AllocatedDevice("", device) for device in file.devices)
             self.journal.put(Entry(claim=file.claim, phase=Phase.QUARANTINED, devices=devices))
         self.journal.commit()
         self.journal.damage_is_settled()
 
     @contextlib.contextmanager
-    def _file_trouble(self) -> Iterator[None]:
-        """One file that cannot be put right must not keep the others from being."""
+    def _only_warned(self, what: str) -> Iterator[None]:
+        """One claim whose file cannot be put right must not keep the others from theirs."""
         try:
             yield
-        except OSError as error:
-            self.warn(f"the CDI directory cannot be cleared of what is left over: {describe(error)}")
+        except (DRAError, OSError) as error:
+            self.warn(f"{what}: {describe(error)}")
 
     def _recomputed(self, entry: Entry, *, refuse: bool = False) -> Entry:
         """The entry as the backend sees it now; as journalled where it cannot say. `refuse`: pass on a ClaimError."""
@@ -361,11 +360,8 @@ class ClaimsEngine:
     def _has_side_effects(self) -> bool:
         return self.backend is not None and self.backend.declarations.side_effects
 
-    def _ensure_file(self, entry: Entry) -> None:
-        self._write_file(entry, only_if_needed=True)
-
-    def _write_file(self, entry: Entry, *, only_if_needed: bool = False) -> None:
-        write = self.cdi.ensure if only_if_needed else self.cdi.write
+    def _ensure_file(self, entry: Entry, *, anew: bool = False) -> None:
+        write = self.cdi.write if anew else self.cdi.ensure
         try:
             write(entry.claim, entry.digest, entry.prepared)
         except OSError as error:
@@ -374,24 +370,15 @@ class ClaimsEngine:
                 f"free space in the CDI directory, or mend its permissions"
             ) from error
 
-    def _ensure_file_quietly(self, entry: Entry) -> None:
-        """One claim whose file cannot be written must not keep the others from theirs."""
-        try:
-            self._ensure_file(entry)
-        except DRAError as error:
-            self.warn(describe(error))
-
     def _restore_files(self, jobs: Sequence[Job]) -> None:
         """After a commit that failed: make the files agree with the entries, which are as they were before."""
         for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore)}:
             entry = self.entry(uid)
-            try:
+            with self._only_warned(f"claim {uid}: its CDI file could not be put right"):
                 if entry is None or entry.phase is Phase.INTENT:
                     self.cdi.remove(uid)
                 elif entry.phase is Phase.COMMITTED:
                     self._ensure_file(entry)
-            except (DRAError, OSError) as error:
-                self.warn(f"claim {uid}: its CDI file could not be put right: {describe(error)}")
 
     def _handles(self, entry: Entry) -> Answer:
         ids = self.cdi.device_ids(entry.claim.uid, entry.digest, entry.prepared)
