@@ -13,7 +13,21 @@ from typing import Any
 
 BUSYBOX = "localhost/busybox:test"
 PAUSE = "localhost/pause:test"
-APPLETS = ("sh", "cat", "env", "echo", "false", "head", "hostname", "ls", "od", "sleep", "stat", "test", "true", "wc")
+APPLETS = (
+    "cat",
+    "echo",
+    "env",
+    "find",
+    "head",
+    "hostname",
+    "ls",
+    "mknod",
+    "sh",
+    "sleep",
+    "sort",
+    "test",
+    "true",
+)
 _WAIT = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"]
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 

@@ -69,7 +69,7 @@ def kubernetes(minor: str) -> Kubernetes:
 
 
 def _build(go: str, release: str, sources: list[Path], target: Path) -> None:
-    print(f"building Kubernetes {release} from its Go modules; this takes some minutes", file=sys.stderr, flush=True)
+    sys.stderr.write(f"building Kubernetes {release} from its Go modules; this takes some minutes\n")
     for source in sources:
         shutil.copy(source, target)
     package = "k8s.io/component-base/version"

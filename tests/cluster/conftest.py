@@ -1,0 +1,108 @@
+"""Real clusters for tests, where this machine can run them; elsewhere the tests are skipped, and the reason is said."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from realkube import artifacts, preflight
+from realkube.cluster import Cluster
+from realkube.debian import Debian, debian
+from realkube.errors import Lacking
+from realkube.kubernetes import Kubernetes, kubernetes, minors
+from realkube.waiting import until
+from realkube.workspace import Workspace
+
+VERSION_VARIABLE = "DRAKIT_KUBE"
+BACKENDS = [
+    {"plugin": "neuron"},
+    {"plugin": "efa"},
+    {"plugin": "mock", "driver": "gpu.example.com", "options": {"profile": "generic-gpu"}},
+]
+DRIVERS = ("neuron.aws.com", "dra.net", "gpu.example.com")
+
+
+@pytest.fixture(scope="session")
+def components() -> tuple[Kubernetes, Debian]:
+    """What a cluster is made of. Without it there is no test: it is skipped, with the reason."""
+    if reasons := preflight.lacking():
+        pytest.skip(f"no real cluster: {'; '.join(reasons)}")
+    try:
+        return kubernetes(os.environ.get(VERSION_VARIABLE) or minors()[0]), debian()
+    except Lacking as reason:
+        pytest.skip(f"no real cluster: {reason}")
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(components: tuple[Kubernetes, Debian], request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Two trn2.48xlarge nodes with an agent each, for tests that leave them as they were."""
+    with Cluster(*components, nodes=2) as cluster, artifacts.kept_on_failure(cluster, request.session):
+        equip(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def own_cluster(components: tuple[Kubernetes, Debian], request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster with one trn2.48xlarge node and its agent, for one test to break."""
+    with Cluster(*components) as cluster, artifacts.kept_on_failure(cluster, request.session):
+        equip(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The cluster of the test: its own, if it asks for one, else the shared one."""
+    own = "own_cluster" in request.fixturenames
+    found: Cluster = request.getfixturevalue("own_cluster" if own else "shared_cluster")
+    return found
+
+
+@pytest.fixture
+def workspace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """A namespace for the test. On the shared cluster it is emptied, which also tests that everything can end."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    until("the service account", lambda: cluster.api.find("ServiceAccount", "default", name))
+    workspace = Workspace(cluster.api, name)
+    yield workspace
+    if "own_cluster" not in request.fixturenames:
+        workspace.empty()
+
+
+def equip(cluster: Cluster) -> None:
+    """Hardware, nodes, permissions, classes and agents; returns when all slices are published."""
+    cluster.deploy()
+    for document in _classes():
+        cluster.api.apply(document)
+    for node in cluster.nodes:
+        node.lay_out("trn2.48xlarge")
+    cluster.start_nodes()
+    for node in cluster.nodes:
+        node.start_agent(BACKENDS)
+    wait_for_slices(cluster)
+
+
+def wait_for_slices(cluster: Cluster) -> None:
+    """Wait until every driver of every node has a slice."""
+    wanted = {(node.name, driver) for node in cluster.nodes for driver in DRIVERS}
+
+    def published() -> bool:
+        slices = cluster.api.list("ResourceSlice")
+        return wanted <= {(it["spec"].get("nodeName"), it["spec"]["driver"]) for it in slices}
+
+    until(
+        "the slices of every driver",
+        published,
+        seen=lambda: "\n".join(node.running.processes["drakit"].tail() for node in cluster.nodes),
+    )
+
+
+def _classes() -> Iterator[dict[str, Any]]:
+    """The DeviceClasses that the plugins ship."""
+    for path in sorted(Path(__file__).parents[2].glob("plugins/*/src/*/data/deviceclasses/*.yaml")):
+        yield yaml.safe_load(path.read_text())

@@ -1,0 +1,98 @@
+"""A whole cluster: one control plane, one or more nodes, each a machine of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from realkube.api import Api
+from realkube.controlplane import ControlPlane
+from realkube.debian import Debian
+from realkube.kubernetes import Kubernetes
+from realkube.machine import Machine, remove_leftovers
+from realkube.node import Node
+from realkube.waiting import until
+
+MANIFESTS = Path(__file__).parents[3] / "deploy" / "manifests"
+
+
+class Cluster:
+    """Made, then used as a context: at its end nothing of it is left, but for logs that were kept."""
+
+    def __init__(self, kubernetes: Kubernetes, debian: Debian, nodes: int = 1) -> None:
+        remove_leftovers()
+        # Short, for unix sockets lie below it. mkdtemp's 0700 would keep pods' users out of their volumes.
+        self.directory = Path(tempfile.mkdtemp(prefix="dk-cluster-"))
+        self.directory.chmod(0o755)
+        self.kubernetes = kubernetes
+        self.debian = debian
+        names = [f"node-{number}" for number in range(1, nodes + 1)]
+        self.nodes = [Node(name, n, self.directory / name, kubernetes, debian) for n, name in enumerate(names, 1)]
+        self._stack = contextlib.ExitStack()
+        self._control_plane: ControlPlane | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """The control plane, once started."""
+        assert self._control_plane is not None
+        return self._control_plane
+
+    @property
+    def api(self) -> Api:
+        """The API server, for the administrator."""
+        return self.control_plane.api
+
+    def start_nodes(self) -> None:
+        """Start machine, containerd and kubelet of every node, and wait until all are ready."""
+        for node in self.nodes:
+            self._stack.callback(node.stop)
+            node.start(self.control_plane)
+        for node in self.nodes:
+            until(
+                f"{node.name} to be ready",
+                lambda node=node: node.is_ready(self.api.get("Node", node.name)),  # type: ignore[misc]
+                seen=node.running.processes["kubelet"].tail,
+            )
+
+    def deploy(self) -> None:
+        """Apply deploy/manifests, but for the DaemonSet: the agents run as processes, from this checkout."""
+        for document in manifests("rbac.yaml"):
+            self.api.apply(document)
+
+    def stop(self) -> None:
+        """End everything and remove what it left. May be called again."""
+        self._stack.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def machines(self) -> Sequence[tuple[str, Path]]:
+        """Name and state directory of each machine, for logs."""
+        names = ["control-plane", *(node.name for node in self.nodes)]
+        return [(name, self.directory / name) for name in names]
+
+    def _start(self) -> None:
+        machine = Machine("control-plane", self.directory / "control-plane")
+        self._stack.callback(machine.stop)
+        names = [node.name for node in self.nodes]
+        self._control_plane = ControlPlane(machine, self.kubernetes, self.debian, names)
+
+
+def manifests(name: str) -> list[dict[str, Any]]:
+    """The documents of one file of deploy/manifests."""
+    return [document for document in yaml.safe_load_all((MANIFESTS / name).read_text()) if document]
