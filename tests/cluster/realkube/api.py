@@ -59,7 +59,7 @@ class Api:
     def create(self, document: Mapping[str, Any], namespace: str = "default", *, dry_run: bool = False) -> Document:
         """Create an object."""
         path = self._path(document["kind"], "", document["metadata"].get("namespace", namespace))
-        return self.call("POST", path + ("?dryRun=All" if dry_run else ""), document)
+        return self._document("POST", path + ("?dryRun=All" if dry_run else ""), document)
 
     def apply(self, document: Mapping[str, Any], namespace: str = "default", *, dry_run: bool = False) -> Document:
         """Create an object or make it as the document says, as `kubectl apply --server-side` does."""
@@ -67,11 +67,17 @@ class Api:
         path = self._path(document["kind"], metadata["name"], metadata.get("namespace", namespace))
         query = {"fieldManager": "test", "force": "true", "fieldValidation": "Strict"}
         query |= {"dryRun": "All"} if dry_run else {}
-        return self.call("PATCH", f"{path}?{urlencode(query)}", document, content_type=APPLY)
+        return self._document("PATCH", f"{path}?{urlencode(query)}", document, APPLY)
+
+    def replace(self, document: Mapping[str, Any], subresource: str = "") -> Document:
+        """Replace an object, or a part of it such as its `status`."""
+        metadata = document["metadata"]
+        path = self._path(document["kind"], metadata["name"], metadata.get("namespace", ""))
+        return self._document("PUT", path + (f"/{subresource}" if subresource else ""), document)
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Document:
         """One object."""
-        return self.call("GET", self._path(kind, name, namespace))
+        return self._document("GET", self._path(kind, name, namespace))
 
     def find(self, kind: str, name: str, namespace: str = "default") -> Document | None:
         """One object, None if there is none."""
@@ -122,6 +128,13 @@ class Api:
             answer = data.decode(errors="replace")
         if not 200 <= status < 300:
             raise Refused(f"{method} {path}", status, answer)
+        return answer
+
+    def _document(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
+    ) -> Document:
+        answer = self.call(method, path, body, content_type=content_type)
+        assert isinstance(answer, dict), f"{method} {path} was not answered with an object: {answer!r}"
         return answer
 
     def _send(self, method: str, path: str, body: bytes | None, content_type: str) -> tuple[int, bytes]:

@@ -105,11 +105,15 @@ class Node:
         path = {"PATH": f"{self._debian.path}:/usr/sbin:/usr/bin:/sbin:/bin"}
         return self.running.start("kubelet", self._kubernetes.command("kubelet", **flags), path)
 
-    def start_agent(self, backends: Sequence[Any] | None = None, **settings: Any) -> Process:
-        """Start drakit as a process of the node, under the service account of deploy/manifests, as a pod is."""
+    def start_agent(self, backends: Sequence[Any] | None = None, *, token: bool = True, **settings: Any) -> Process:
+        """Start drakit as a process of the node, under the service account of deploy/manifests, as a pod is.
+
+        Without `backends` they are those of the time before, and without a new token so is the token.
+        """
         if backends is not None:
             self.backends = backends
-        self._write_service_account()
+        if token:
+            self._write_service_account()
         configuration = {
             "apiVersion": "drakit/v1alpha1",
             "kind": "AgentConfiguration",

@@ -1,0 +1,201 @@
+"""What a node goes through: processes killed, slices wiped, the API server away, a reboot, drakit taken off."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from realkube.cluster import Cluster
+from realkube.node import Node
+from realkube.waiting import until
+from realkube.workspace import Workspace, allocated, claim_spec, pod, template
+
+pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.usefixtures("own_cluster")]
+
+NEURONS = template("neurons", claim_spec("neuron.aws.com", 2))
+REMOVED_SECONDS = 60.0
+"""Within this, nothing of drakit is left on a node that it was taken off."""
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> Node:
+    return cluster.nodes[0]
+
+
+@pytest.fixture
+def submit(workspace: Workspace):
+    """Submit pods with two Neuron devices each."""
+    workspace.submit(NEURONS)
+
+    def submit(*names: str) -> None:
+        workspace.submit(*(pod(name, {"resourceClaimTemplateName": "neurons"}) for name in names))
+
+    return submit
+
+
+def slices(cluster: Cluster) -> dict[str, tuple[str, int]]:
+    """Driver -> the identity of its slice, and how many devices it has."""
+    found = cluster.api.list("ResourceSlice")
+    return {it["spec"]["driver"]: (it["metadata"]["uid"], len(it["spec"].get("devices") or ())) for it in found}
+
+
+def devices_of(workspace: Workspace, name: str) -> set[str]:
+    """The device nodes that a pod should have."""
+    names = allocated(workspace.claim_of(name), "neuron.aws.com")
+    return {f"/dev/neuron{it.removeprefix('neuron-device-')}" for it in names}
+
+
+def is_untouched(workspace: Workspace, name: str) -> bool:
+    """Whether a pod's container runs and has never been started again."""
+    (container,) = workspace.pod(name)["status"]["containerStatuses"]
+    return "running" in container["state"] and container["restartCount"] == 0
+
+
+def test_pods_start_although_the_agent_is_killed_meanwhile(node: Node, workspace: Workspace, submit):
+    names = ["first", "second", "third", "fourth"]
+    submit(*names)
+    until("a claim to be prepared", node.cdi_files)
+    node.kill("drakit")
+    node.start_agent()
+    held: set[str] = set()
+    for name in names:
+        workspace.running(name)
+        own = devices_of(workspace, name)
+        assert own <= workspace.seen(name).devices
+        assert not own & held, "no device is given out twice"
+        held |= own
+    assert len(held) == 8
+
+
+def test_pods_that_were_submitted_without_an_agent_start_when_it_is_back(node: Node, workspace: Workspace, submit):
+    node.kill("drakit")
+    submit("early")
+    until("the pod to be placed", lambda: workspace.pod("early")["spec"].get("nodeName"))
+    node.start_agent()
+    workspace.running("early")
+
+
+def test_pods_end_when_an_agent_is_back_that_was_killed_while_they_ended(node: Node, workspace: Workspace, submit):
+    submit("first", "second")
+    for name in ("first", "second"):
+        workspace.running(name)
+    node.kill("drakit")
+    for name in ("first", "second"):
+        workspace.api.delete("Pod", name, workspace.namespace)
+    stays = workspace.event("first", "neuron.aws.com")
+    assert len(workspace.pods()) == 2, stays
+    node.start_agent()
+    workspace.gone("first", "second")
+    assert node.cdi_files() == {}
+
+
+def test_a_restarted_kubelet_finds_the_driver_and_its_slices_again(
+    cluster: Cluster, node: Node, workspace: Workspace, submit
+):
+    submit("before")
+    workspace.running("before")
+    published, files = slices(cluster), node.cdi_files()
+    node.kill("kubelet")
+    node.start_kubelet()
+    until(
+        "the slices that the kubelet wiped to be published anew",
+        lambda: len(now := slices(cluster)) == len(published) and not set(now.values()) & set(published.values()),
+    )
+    assert {driver: count for driver, (_, count) in slices(cluster).items()} == {
+        driver: count for driver, (_, count) in published.items()
+    }
+    submit("after")
+    workspace.running("after")
+    assert is_untouched(workspace, "before")
+    assert files.items() <= node.cdi_files().items()
+    workspace.delete("before", "after")
+    assert node.cdi_files() == {}
+
+
+def test_a_restarted_containerd_keeps_containers_and_takes_new_ones(node: Node, workspace: Workspace, submit):
+    submit("before")
+    workspace.running("before")
+    node.kill("containerd")
+    node.start_containerd()
+    submit("after")
+    workspace.running("after")
+    assert devices_of(workspace, "after") <= workspace.seen("after").devices
+    assert is_untouched(workspace, "before")
+    workspace.delete("before", "after")
+
+
+def test_slices_that_anybody_deletes_are_back_at_once(cluster: Cluster, workspace: Workspace, submit):
+    published = slices(cluster)
+    for it in cluster.api.list("ResourceSlice"):
+        cluster.api.delete("ResourceSlice", it["metadata"]["name"])
+    until("the slices to be back", lambda: len(slices(cluster)) == len(published), seconds=15)
+    submit("worker")
+    workspace.running("worker")
+
+
+def test_an_outage_of_the_api_server_costs_no_running_pod(cluster: Cluster, node: Node, workspace: Workspace, submit):
+    submit("before")
+    workspace.running("before")
+    published, files = slices(cluster), node.cdi_files()
+    cluster.control_plane.machine.processes["kube-apiserver"].end(signal.SIGKILL)
+    node.kill("drakit")
+    node.start_agent(token=False)
+    until("the driver to serve without an API server", lambda: "dra.sock" in node.sockets())
+    assert node.cdi_files() == files
+    cluster.control_plane.start_api_server()
+    submit("after")
+    workspace.running("after")
+    assert is_untouched(workspace, "before")
+    assert slices(cluster).keys() == published.keys()
+    workspace.delete("before", "after")
+
+
+def test_after_a_reboot_a_pod_gets_the_same_devices_again(cluster: Cluster, node: Node, workspace: Workspace, submit):
+    document = pod("worker", {"resourceClaimTemplateName": "neurons"})
+    document["spec"]["restartPolicy"] = "Always"
+    workspace.submit(document)
+    workspace.running("worker")
+    devices, files = devices_of(workspace, "worker"), node.cdi_files()
+    node.reboot()
+    assert node.cdi_files() == {}, "/run is empty after a reboot"
+    node.start_agent()
+    until("the container to be started again", lambda: _restarts(workspace, "worker"))
+    assert devices <= workspace.seen("worker").devices
+    assert node.cdi_files().keys() == files.keys()
+    workspace.delete("worker")
+    assert node.cdi_files() == {}
+
+
+def _restarts(workspace: Workspace, name: str) -> bool:
+    (container,) = workspace.pod(name)["status"]["containerStatuses"]
+    return "running" in container["state"] and container["restartCount"] > 0
+
+
+def test_taken_off_a_node_without_prepared_claims_nothing_is_left(
+    cluster: Cluster, node: Node, workspace: Workspace, submit
+):
+    submit("worker")
+    workspace.running("worker")
+    workspace.delete("worker")
+    assert node.running.processes["drakit"].end() == 0
+    assert node.sockets() == []
+    assert node.cdi_files() == {}
+    until("the slices to be gone", lambda: not slices(cluster), seconds=REMOVED_SECONDS)
+
+
+def test_taken_off_under_running_pods_they_keep_running_and_end_when_it_is_back(
+    node: Node, workspace: Workspace, submit
+):
+    submit("worker")
+    workspace.running("worker")
+    files = node.cdi_files()
+    node.running.processes["drakit"].end()
+    assert node.cdi_files() == files
+    assert is_untouched(workspace, "worker")
+    assert devices_of(workspace, "worker") <= workspace.seen("worker").devices
+    workspace.api.delete("Pod", "worker", workspace.namespace)
+    assert workspace.event("worker", "neuron.aws.com")
+    assert node.cdi_files() == files, "the claim is still prepared"
+    node.start_agent()
+    workspace.gone("worker")
+    assert node.cdi_files() == {}
