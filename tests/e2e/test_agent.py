@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 
 import pytest
 
@@ -17,19 +18,35 @@ MOCKS = """
 """
 
 TROUBLE = """
-import os, sys, time
+import sys, time
 from pathlib import Path
-from drakit import ContainerEdits, Device, Pool, PreparedDevice, hookimpl
+from drakit import ContainerEdits, Device, DeviceGroup, Health, HealthStatus, Pool, PreparedDevice, hookimpl
+
+HERE = Path(__file__).parent
+MODE = (HERE / "mode").read_text() if (HERE / "mode").exists() else ""
 
 class Plugin:
     driver_name = "trouble.example.com"
 
     def __init__(self, context):
-        self.gate = Path(__file__).with_name("gate")
+        self.context = context
+        self.gate = HERE / "gate"
 
     @hookimpl
     def discover(self):
-        return [Pool([Device(name="one"), Device(name="two")])]
+        with (HERE / "rounds").open("a") as rounds:
+            rounds.write("x")
+        if MODE == "always changed":
+            self.context.changed()
+        attributes = {"label": self.context.node_labels.get("late", "none")}
+        return [Pool([Device(name="one", attributes=attributes), Device(name="two")])]
+
+    @hookimpl
+    def devicegroups(self, inventory):
+        if MODE != "groups of nonsense":
+            return []
+        refs = list(inventory.devices)
+        return [DeviceGroup("example.com/g", "a", refs, "high"), DeviceGroup("example.com/g", "b", refs, 1)]
 
     @hookimpl
     def prepare(self, claim):
@@ -42,7 +59,19 @@ class Plugin:
     @hookimpl
     def unprepare(self, claim, prepared):
         pass
+
+    @hookimpl
+    def health(self):
+        if MODE == "health of nonsense":
+            raise RuntimeError("no idea how it is")
+        return []
+
+    @hookimpl
+    def close(self):
+        while MODE == "never closes":
+            time.sleep(0.01)
 """
+BESIDE = "[{plugin: trouble}, {plugin: mock, driver: a.example.com, options: {inline: {devices: [{name: dev-0}]}}}]"
 
 
 @pytest.fixture
@@ -93,7 +122,7 @@ def test_a_hook_that_exits_fails_its_claim_alone(trouble, kubelet, new_claim):
 
 def test_a_hung_hook_makes_its_driver_stuck_and_no_other(trouble, kubelet, new_claim, until):
     agent = trouble.start(
-        "[{plugin: trouble}, {plugin: mock, driver: a.example.com, options: {inline: {devices: [{name: dev-0}]}}}]",
+        BESIDE,
         hookBoundSeconds=0.5,
         drainSeconds=1,
     )
@@ -133,6 +162,91 @@ def test_a_plugin_that_cannot_be_loaded_costs_its_own_driver(trouble, kubelet):
     log = trouble.log.read_text()
     assert "no such library" in log
     assert "'absent': not installed" in log
+
+
+def test_what_a_plugin_answers_wrongly_is_its_own_failure(trouble, kubelet, until, new_claim):
+    (trouble.directory / "mode").write_text("groups of nonsense")
+    agent = trouble.start(BESIDE)
+    until(lambda: "devicegroups failed: TypeError" in trouble.log.read_text(), "the failure to be logged")
+    claim = new_claim("fine", {"trouble.example.com": ("x", ["one"])})
+    kubelet.wait_for("trouble.example.com")
+    assert not kubelet.prepare([claim], "trouble.example.com")[claim.uid].error
+    assert agent.poll() is None
+
+
+def test_health_that_cannot_be_had_is_logged_once(trouble, kubelet, until):
+    (trouble.directory / "mode").write_text("health of nonsense")
+    trouble.start(BESIDE, healthSeconds=0.01)
+    until(lambda: "no idea how it is" in trouble.log.read_text(), "the failure to be logged")
+    kubelet.wait_for("trouble.example.com")
+    trouble.end()
+    assert trouble.log.read_text().count("no idea how it is") == 1
+
+
+def test_a_plugin_that_always_has_news_is_asked_at_a_bounded_rate(trouble, kubelet, api):
+    (trouble.directory / "mode").write_text("always changed")
+    trouble.start(BESIDE)
+    kubelet.wait_for("trouble.example.com")
+    start = time.monotonic()
+    rounds = trouble.directory / "rounds"
+    before = len(rounds.read_text())
+    api.wait_for(lambda _: len(rounds.read_text()) >= before + 3 or None, 30)
+    asked, passed = len(rounds.read_text()) - before, time.monotonic() - start
+    assert asked <= passed / 0.5 + 1
+
+
+def test_a_plugin_that_never_closes_does_not_hold_up_the_end(trouble, kubelet):
+    (trouble.directory / "mode").write_text("never closes")
+    trouble.start("[{plugin: trouble}]", drainSeconds=0.5)
+    kubelet.wait_for("trouble.example.com")
+    assert trouble.end(signal.SIGTERM) == 0
+    assert "was not closed" in trouble.log.read_text()
+
+
+def test_a_journal_that_cannot_be_opened_costs_its_own_driver(trouble, kubelet, until):
+    (trouble.plugins / "trouble.example.com" / "drakit.journal").mkdir(parents=True)
+    (trouble.plugins / "left.example.com" / "drakit.journal").mkdir(parents=True)
+    agent = trouble.start(BESIDE)
+    kubelet.wait_for("a.example.com")
+    until(lambda: "driver trouble.example.com is not served" in trouble.log.read_text(), "the failure to be logged")
+    assert "claims of driver left.example.com, if there are any" in trouble.log.read_text()
+    assert agent.poll() is None
+    (trouble.plugins / "trouble.example.com" / "drakit.journal").rmdir()
+    until(lambda: kubelet.registered("trouble.example.com"), "the driver to be served after all")
+
+
+def test_a_driver_whose_plugin_cannot_be_imported_says_why_it_refuses(trouble, kubelet, new_claim):
+    claim = new_claim("held", {"trouble.example.com": ("x", ["one"])})
+    trouble.start("[{plugin: trouble}]")
+    kubelet.wait_for("trouble.example.com")
+    assert not kubelet.prepare([claim], "trouble.example.com")[claim.uid].error
+    assert trouble.end() == 0
+    kubelet.wait_until_gone("trouble.example.com")
+    (trouble.directory / "trouble.py").write_text("raise ImportError('no such library')")
+    trouble.start(BESIDE)
+    kubelet.wait_for("trouble.example.com")
+    new = new_claim("new", {"trouble.example.com": ("x", ["two"])})
+    assert "no such library" in kubelet.prepare([new], "trouble.example.com")[new.uid].error
+    assert kubelet.unprepare([claim], "trouble.example.com") == {claim.uid: ""}
+
+
+def test_labels_that_come_late_are_seen_when_the_kubelet_registers_again(trouble, kubelet, api):
+    trouble.start("[{plugin: trouble}]")
+    kubelet.wait_for("trouble.example.com")
+    api.wait_for(lambda server: label_of(server) == "none")
+    node = api.get("Node", "node-1")
+    api.replace({**node, "metadata": {**node["metadata"], "labels": {"late": "here"}}})
+    kubelet.restart()
+    api.wait_for(lambda server: label_of(server) == "here")
+
+
+def label_of(api) -> str | None:
+    """The `label` attribute of the device `one`, as it is published."""
+    for document in api.list("ResourceSlice"):
+        for device in document["spec"].get("devices", ()):
+            if device["name"] == "one":
+                return device["attributes"]["label"]["string"]
+    return None
 
 
 def test_nothing_is_served_beside_a_foreign_driver_of_the_name(node, kubelet, until):

@@ -11,15 +11,15 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from drakit import cdi
 from drakit.assembly import Assembly, assemble
-from drakit.driver import Driver, HostedBackend
-from drakit.errors import ConfigError, describe
+from drakit.driver import Driver, HostedBackend, check_directories, holds_claims
+from drakit.errors import ConfigError, DRAError, PluginStuck
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME
 from drakit.kube.client import NODES, ApiError, KubeClient
@@ -32,8 +32,12 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
 """How long a driver that failed as a whole waits before it is started again."""
-REST_SECONDS = 2.0
-"""How long a stop waits for plugins that are being asked about the hardware, before they are closed."""
+CLOSE_SECONDS = 2.0
+"""How long a stop waits for plugins to release what they hold."""
+ROUND_SECONDS = 0.5
+"""The least pause between two rounds over the hardware, however often a plugin says that something has changed."""
+LABEL_SECONDS = 60.0
+"""How long after the first time the node's labels are read again."""
 
 
 class Agent:
@@ -44,6 +48,7 @@ class Agent:
         self.settings = settings
         self.node = settings.require_node_name()
         cdi.check_directory(settings.cdi_root)
+        check_directories(settings)
         self._credentials = credentials or credentials_of(settings)
         self._labels: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,7 +60,9 @@ class Agent:
         self.surveyed = asyncio.Event()
         """Set when the first round over the hardware is done."""
         self._taints: dict[DeviceRef, list[Taint]] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, dict[str, str]] = {}
+        self._registered = asyncio.Event()
+        self._label_seconds = LABEL_SECONDS
 
     def changed(self) -> None:
         """Hardware or health may differ now: look soon. May be called from any thread."""
@@ -78,118 +85,156 @@ class Agent:
             await self._serve(client)
         finally:
             await client.close()
-        for failure in self.assembly.host.close():
-            log.warning("%s", failure)
 
     async def _serve(self, client: KubeClient) -> None:
         self._make_drivers(client)
         observer = Observer(
             self.assembly.host, self.node, bound_seconds=self.settings.hook_bound_seconds, changed=self.changed
         )
-        tasks = [self._keep_running(driver) for driver in self.drivers.values()]
-        tasks += [self._survey_loop(observer), self._health_loop(observer), self._read_labels(client)]
-        async with _background(tasks):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._keep_running(driver)) for driver in self.drivers.values()]
+            tasks.append(group.create_task(_forever("the survey of the node", partial(self._survey, observer))))
+            tasks.append(group.create_task(_forever("asking for health", partial(self._ask_health, observer))))
+            tasks.append(group.create_task(_forever("reading the node's labels", partial(self._read_labels, client))))
             await self._stopping.wait()
             log.info("stopping; calls under way have %g s to end", self.settings.drain_seconds)
-        await observer.rest(REST_SECONDS)
+            for task in tasks:
+                task.cancel()
+        busy = {name for name, driver in self.drivers.items() if driver.worker.busy}
+        for problem in await observer.close(CLOSE_SECONDS, busy):
+            log.warning("%s", problem)
 
     def _make_drivers(self, client: KubeClient) -> None:
         """One driver for each backend, and one for each name under which claims are still journalled."""
-        host = self.assembly.host
-        for instance in host.instances.values():
+        for instance in self.assembly.host.instances.values():
             if instance.driver is not None:
-                backend = HostedBackend(host, instance)
+                backend = HostedBackend(self.assembly.host, instance)
                 self.drivers[instance.name] = Driver(
-                    instance.name, self.settings, client, backend, on_registered=self.changed
+                    instance.name, self.settings, client, backend, on_registered=self._on_registered
                 )
         for name, failure in self.assembly.failures.items():
-            log.error("backend %s is not served: %s", name, failure)
-        for name in sorted(self._journalled() - self.drivers.keys()):
-            reason = self.assembly.failures.get(name, f"no backend for driver {name} is configured on this node")
-            driver = Driver(
-                name, self.settings, client, None, refusal=f"driver {name} cannot prepare claims on this node: {reason}"
-            )
-            if driver.holds_claims():
-                log.warning("driver %s has no backend, but claims are prepared: it is served to unprepare them", name)
-                self.drivers[name] = driver
+            log.error("%s is not served: %s", name, failure)
+        for name in self._without_backend():
+            log.warning("driver %s has no backend, but claims are prepared: it is served to unprepare them", name)
+            refusal = f"driver {name} cannot prepare claims on this node: {self._why_no_backend(name)}"
+            self.drivers[name] = Driver(name, self.settings, client, None, refusal=refusal)
         if not self.drivers:
             reasons = "; ".join(map(str, self.assembly.failures.values())) or "no backends are configured"
             raise ConfigError(f"there is no driver to serve: {reasons}")
 
-    def _journalled(self) -> set[str]:
-        """The drivers that have left a journal on this node."""
-        return {path.parent.name for path in self.settings.kubelet_plugins_directory_path.glob(f"*/{FILE_NAME}")}
+    def _without_backend(self) -> Iterator[str]:
+        """The drivers that have left claims on this node, and have no backend any more."""
+        for path in sorted(self.settings.kubelet_plugins_directory_path.glob(f"*/{FILE_NAME}")):
+            name = path.parent.name
+            try:
+                if name not in self.drivers and holds_claims(path):
+                    yield name
+            except DRAError as error:
+                log.error("claims of driver %s, if there are any, cannot be unprepared: %s", name, error)
+
+    def _why_no_backend(self, driver: str) -> str:
+        if (failure := self.assembly.failures.get(driver)) is not None:
+            return str(failure)
+        # A plugin that could not be imported has not said what driver it serves.
+        unnamed = [str(failure) for key, failure in self.assembly.failures.items() if key == failure.plugin]
+        return "; ".join(unnamed) or f"no backend for driver {driver} is configured"
 
     async def _keep_running(self, driver: Driver) -> None:
         """Run one driver; if it fails as a whole, start it again. The others do not notice."""
-        while True:
+        while not self._stopping.is_set():
             try:
                 await driver.run()
             except* Exception as group:
                 for error in group.exceptions:
-                    log.error(
-                        "driver %s failed, and is started again: %s", driver.name, describe(error), exc_info=error
-                    )
+                    surprise = None if isinstance(error, DRAError) else error
+                    log.error("driver %s is not served, and is tried again: %s", driver.name, error, exc_info=surprise)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _survey_loop(self, observer: Observer) -> None:
-        while True:
-            self._wanted.clear()
-            self.survey = await observer.survey(self.survey, self._taints)
-            self._tell(self.survey)
-            for driver in self.drivers.values():
-                driver.publish(self.survey)
-            if not self.surveyed.is_set():
-                self.surveyed.set()
-                gc.collect()
-                gc.freeze()  # what is alive now stays so: later collections need not look at it
-            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.discovery_seconds):
-                    await self._wanted.wait()
-            for driver in self.drivers.values():
-                await driver.roll_back_interrupted()
+    async def _survey(self, observer: Observer) -> None:
+        """One round over the hardware, then wait for a reason for the next."""
+        self._wanted.clear()
+        self.survey = await observer.survey(self.survey, self._taints)
+        self._tell("survey", [*(problem.error for problem in self.survey.problems), *self.survey.failures.values()])
+        for driver in self.drivers.values():
+            driver.publish(self.survey)
+        if not self.surveyed.is_set():
+            self.surveyed.set()
+            gc.collect()
+            gc.freeze()  # what is alive now stays so: later collections need not look at it
+        await asyncio.sleep(ROUND_SECONDS)
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.discovery_seconds):
+                await self._wanted.wait()
 
-    async def _health_loop(self, observer: Observer) -> None:
+    async def _ask_health(self, observer: Observer) -> None:
+        """Ask for health once the devices are known, tell the drivers, and have changed taints published."""
         await self.surveyed.wait()
-        while True:
-            reports, failures = await observer.health()
-            for name, driver in self.drivers.items():
-                if name in reports:
-                    driver.report(reports[name])
-                elif name in failures:
-                    driver.no_report()
-            taints = dict(self._taints)
-            for name, report in reports.items():
-                taints = {ref: given for ref, given in taints.items() if ref.driver != name} | taints_of(report)
-            if taints != self._taints:
-                self._taints = taints
-                self._wanted.set()
-            await asyncio.sleep(self.settings.health_seconds)
+        reports, failures = await observer.health()
+        self._tell("health", failures.values())
+        for name, driver in self.drivers.items():
+            if name in reports:
+                driver.report(reports[name])
+            elif name in failures:
+                driver.no_report()
+        taints = self._taints
+        for name, report in reports.items():
+            taints = {ref: given for ref, given in taints.items() if ref.driver != name} | taints_of(report)
+        if taints != self._taints:
+            self._taints = taints
+            self._wanted.set()
+        await asyncio.sleep(self.settings.health_seconds)
 
     async def _read_labels(self, client: KubeClient) -> None:
-        """Read the node's labels once; nothing waits for them, and plugins are asked again when they are there."""
-        while True:
-            try:
-                node = await client.get(NODES, self.node)
-            except ApiError as error:
-                log.warning("the labels of node %s cannot be read yet: %s", self.node, describe(error))
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            labels = node["metadata"].get("labels") or {}
-            if labels != self._labels:
-                self._labels.update(labels)
-                self._wanted.set()
-            return
+        """Read the node's labels; nothing waits for them, and plugins are asked again when they differ.
 
-    def _tell(self, survey: Survey) -> None:
+        Labels come late when a node joins. They are read again after each registration, and at intervals that double
+        until they are an hour: after that only a registration asks for them.
+        """
+        self._registered.clear()
+        try:
+            node = await client.get(NODES, self.node)
+        except ApiError as error:
+            self._tell("labels", [error])
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        self._tell("labels", [])
+        labels = (node.get("metadata") or {}).get("labels") or {}
+        if labels != self._labels:
+            self._labels.clear()
+            self._labels.update(labels)
+            self._wanted.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._label_seconds if self._label_seconds <= 3600 else None):
+                await self._registered.wait()
+                self._label_seconds = LABEL_SECONDS / 2
+        self._label_seconds *= 2
+
+    def _on_registered(self) -> None:
+        """A kubelet has registered a driver, perhaps after a restart of the node: look at everything again."""
+        self._registered.set()
+        self._wanted.set()
+
+    def _tell(self, topic: str, errors: Iterable[DRAError]) -> None:
         """Log what is wrong when it begins and when it is over, not in every round."""
-        wrong = {str(problem.error) for problem in survey.problems} | {str(e) for e in survey.failures.values()}
-        for message in sorted(wrong - self._told):
-            log.error("%s", message)
-        for message in sorted(self._told - wrong):
-            log.info("no longer so: %s", message)
-        self._told = wrong
+        # How long a plugin has been stuck is news only once.
+        wrong = {f"{e.plugin} is stuck" if isinstance(e, PluginStuck) else str(e): str(e) for e in errors}
+        told = self._told.get(topic, {})
+        for key in sorted(wrong.keys() - told.keys()):
+            log.error("%s", wrong[key])
+        for key in sorted(told.keys() - wrong.keys()):
+            log.info("no longer so: %s", told[key])
+        self._told[topic] = wrong
+
+
+async def _forever(what: str, step: Callable[[], Awaitable[None]]) -> None:
+    """Do a step again and again. One that fails is a defect somewhere, and must not end the agent."""
+    while True:
+        try:
+            await step()
+        except Exception:
+            log.exception("%s failed, and is tried again", what)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def credentials_of(settings: Settings) -> Credentials:
@@ -197,30 +242,3 @@ def credentials_of(settings: Settings) -> Credentials:
     if settings.api_server:
         return Credentials(server=settings.api_server)
     return find_credentials(Path(settings.kubeconfig) if settings.kubeconfig else None)
-
-
-@contextlib.asynccontextmanager
-async def _background(coroutines: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run tasks beside the body; when it ends they are cancelled and awaited. One that fails ends the body."""
-    body = asyncio.current_task()
-    assert body is not None
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    failed: list[BaseException] = []
-
-    def look(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            failed.append(error)
-            body.cancel()
-
-    for task in tasks:
-        task.add_done_callback(look)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not failed:
-            raise
-        raise failed[0] from None
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

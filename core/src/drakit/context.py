@@ -16,6 +16,7 @@ from attrs import field, frozen
 from drakit.errors import ConfigError
 
 _MAX_SYMLINKS = 40
+_MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
 
 
 def _nothing() -> None:
@@ -67,7 +68,11 @@ class PluginContext:
         Raises OSError, as for a device that is absent or not permitted.
         """
         descriptor = os.open(self.path(path), flags | os.O_CLOEXEC | os.O_NONBLOCK)
-        return FileIO(descriptor, "r+" if flags & os.O_RDWR else "r")
+        try:
+            return FileIO(descriptor, _MODES[flags & os.O_ACCMODE])
+        except BaseException:  # a directory opens, and is no file
+            os.close(descriptor)
+            raise
 
 
 def _resolve_inside(root: Path, path: PurePosixPath) -> Path:

@@ -15,8 +15,9 @@ from attrs import frozen
 from drakit.cdi import CdiDirectory
 from drakit.claims import ClaimsEngine, Job, Prepare, Repeat, Restore, RollBack, Unprepare
 from drakit.context import read_boot_id
+from drakit.decoding import camel
 from drakit.documents import claim_allocation
-from drakit.errors import ClaimError, ConfigError, DRAError, describe
+from drakit.errors import ClaimError, ConfigError, DRAError, JournalError, describe
 from drakit.host import Instance, PluginHost
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME, Journal, Phase
@@ -28,11 +29,13 @@ from drakit.kubelet.server import KubeletServer
 from drakit.kubelet.sockets import KubeletPaths, is_alive
 from drakit.loading import Declarations
 from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef, Health, PreparedDevice
-from drakit.settings import Settings
+from drakit.settings import VARIABLES, Settings
 from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
 """How long a Prepare waits for the first discovery, after a start, before it is refused and tried again."""
+RESTORE_SECONDS = 5.0
+"""How long to wait before CDI files that could not all be restored are tried again."""
 OCCUPIED_SECONDS = 5.0
 """How often sockets that somebody else serves are looked at again."""
 
@@ -59,7 +62,7 @@ class HostedBackend:
 
 
 class Driver:
-    """Serves one driver until cancelled. `backend` is None for one that can only unprepare what is journalled.
+    """Serves one driver. `backend` is None for one that can only unprepare what is journalled.
 
     Everything but the hooks runs on the event loop. The driver's own thread runs `prepare` and `unprepare`.
     """
@@ -74,68 +77,69 @@ class Driver:
         refusal: str = "",
         on_registered: Callable[[], None] = lambda: None,
     ) -> None:
-        """Opens the journal. Raises ConfigError or JournalError. `refusal`: why new claims are refused, if so."""
+        """Touches nothing yet. Raises ConfigError where no socket path fits. `refusal`: why new claims are refused."""
         self.name = name
-        self.refusal = refusal
         self.log = logging.getLogger(f"drakit.drivers.{name}")
-        self._node = settings.node_name
-        self._drain = settings.drain_seconds
+        self._settings = settings
+        self._backend = backend
+        self._refusal = refusal
         self._after_registration = on_registered
-        self._paths = KubeletPaths(
-            registry=settings.kubelet_registrar_directory_path,
-            plugins=settings.kubelet_plugins_directory_path,
-            pod_uid=settings.pod_uid,
-        )
+        self._paths = _paths(settings, settings.pod_uid)
+        for path_of in (self._paths.registration_socket, self._paths.dra_socket):
+            path_of(name)
         self._known: Collection[DeviceRef] | None = None
         self._surveyed = asyncio.Event()
         self.worker: Worker[Job, tuple[DeviceHandle, ...]] = Worker(
             name, self._work, bound_seconds=settings.hook_bound_seconds
         )
-        self._engine = ClaimsEngine(
-            driver=name,
-            journal=Journal(_make_directory(self._paths.driver_directory(name)) / FILE_NAME),
-            cdi=CdiDirectory(settings.cdi_root, name),
-            backend=backend,
-            boot_id=read_boot_id(settings.root),
-            known=lambda: self._known,
-            began=self.worker.began,
-            warn=lambda message: self.log.warning("%s", message),
-        )
+        self._engine: ClaimsEngine | None = None
         reports_health = backend is not None and "health" in backend.instance.hooks
         self.health = HealthBoard(alive=self._is_well) if reports_health else None
         self._health_is_fresh = True
         self._reader = ClaimReader(client)
-        self._publisher = SlicePublisher(client, name, self._node) if backend is not None else None
-        self.server = self._new_server()
+        self._publisher = SlicePublisher(client, name, settings.node_name) if backend is not None else None
+        self.server: KubeletServer | None = None
 
     async def run(self) -> None:
-        """Serve until cancelled, then drain: calls under way have their bound to end. May be run again after that."""
-        lock = await self._take_sockets()
+        """Serve until cancelled, then drain: calls under way have their bound to end.
+
+        Raises ConfigError or JournalError where it cannot be served, and may then be run again.
+        """
+        server = KubeletServer(
+            self._paths, self.name, self, self.health, on_registered=self._on_registered, log=self.log
+        )
+        engine = self._engine = self._open_engine()
+        lock = await self._take_sockets(server)
         try:
-            await self.server.start()
             restored = self.worker.ask(Restore())
+            await server.start()
+            self.server = server
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._restored(restored))
+                tasks.create_task(self._tend(engine, restored))
                 if self._publisher is not None:
-                    tasks.create_task(self._publish(self._publisher))
-                await asyncio.Event().wait()  # until cancelled
+                    tasks.create_task(self._publish(server, self._publisher))
         finally:
-            await asyncio.shield(self.server.stop(self._drain))
-            os.close(lock)
-            self.server = self._new_server()
+            await asyncio.shield(server.stop(self._settings.drain_seconds))
+            self._release(lock, server)
+            if not self.worker.busy:  # else its thread still works on the journal
+                engine.journal.close()
 
     def publish(self, survey: Survey) -> None:
         """Take the driver's part of a round: what it may prepare, and what its slices are to be."""
-        if self.name not in survey.pools:
+        if self._backend is None:
             return
-        pools = survey.pools[self.name]
+        if self.name not in survey.pools:
+            self._refusal = f"driver {self.name} publishes nothing on this node: {survey.trouble(self.name)}"
+            self._surveyed.set()
+            return
+        self._refusal = ""
         self._known = frozenset(survey.inventory.of(self.name).devices)
         self._surveyed.set()
         if self._publisher is not None:
             try:
-                self._publisher.desired(pools)
+                self._publisher.desired(survey.pools[self.name])
             except DRAError as error:
-                self.log.error("%s: what is published stays as it is: %s", self.name, describe(error))
+                self.log.error("what is published stays as it is: %s", describe(error))
 
     def report(self, health: Sequence[Health]) -> None:
         """Take the backend's health report to the stream."""
@@ -149,33 +153,17 @@ class Driver:
 
     async def prepare(self, claim: ClaimRef) -> Sequence[DeviceHandle]:
         """Prepare one claim for the kubelet. A repeat queues behind the work it repeats, and gets the same answer."""
-        if self.refusal and self._engine.entry(claim.uid) is None:
-            raise ClaimError(self.refusal)
         return await self.worker.ask(await self._prepare_job(claim))
 
     async def unprepare(self, claim: ClaimRef) -> None:
         """Undo a preparation for the kubelet; the claim itself is not looked at, it may be gone."""
         await self.worker.ask(Unprepare(claim))
 
-    async def roll_back_interrupted(self) -> None:
-        """Undo preparations that were interrupted and whose claims are gone, or are other claims now."""
-        intents = [entry.claim for entry in self._engine.journal.entries.values() if entry.phase is Phase.INTENT]
-        for claim in intents:
-            try:
-                await self._reader.read(claim)
-            except ClaimGone:
-                self.log.info("claim %s is gone; undoing its interrupted preparation", claim)
-                with contextlib.suppress(DRAError):
-                    await self.worker.ask(RollBack(claim))
-            except ClaimUnreadable:
-                return
-
-    def holds_claims(self) -> bool:
-        """Whether the journal has any claim, as far as can be told without waiting."""
-        return not self._engine.journal.glance() or bool(self._engine.journal.entries)
-
     async def _prepare_job(self, claim: ClaimRef) -> Job:
+        assert self._engine is not None  # nobody calls before the sockets are served
         entry = self._engine.entry(claim.uid)
+        if entry is None and self._refusal:
+            raise ClaimError(self._refusal)
         try:
             document = await self._reader.read(claim)
         except ClaimUnreadable as error:
@@ -189,24 +177,58 @@ class Driver:
                     await self._surveyed.wait()
         return Prepare(claim_allocation(document, self.name))
 
-    def _new_server(self) -> KubeletServer:
-        return KubeletServer(self._paths, self.name, self, self.health, on_registered=self._on_registered, log=self.log)
+    async def _tend(self, engine: ClaimsEngine, restored: asyncio.Future[tuple[DeviceHandle, ...]]) -> None:
+        """Look after what is journalled: first make the CDI files whole, then undo, from time to time, what is gone."""
+        while True:
+            try:
+                await restored
+                break
+            except Exception as error:
+                self.log.error("the CDI files of prepared claims could not all be restored: %s", describe(error))
+            await asyncio.sleep(RESTORE_SECONDS)
+            restored = self.worker.ask(Restore())
+        while True:
+            try:
+                await self._roll_back(engine)
+            except Exception as error:
+                self.log.error("what was left of claims that are gone could not be undone yet: %s", describe(error))
+            await asyncio.sleep(self._settings.discovery_seconds)
+
+    async def _roll_back(self, engine: ClaimsEngine) -> None:
+        """Undo preparations that were interrupted, or are of an earlier boot, and whose claims are gone."""
+        for claim in engine.unconfirmed():
+            try:
+                await self._reader.read(claim)
+            except ClaimGone:
+                if self.worker.stuck is None:
+                    self.log.info("claim %s is gone; undoing what is left of its preparation", claim)
+                    await self.worker.ask(RollBack(claim))
+            except ClaimUnreadable:
+                return  # known by nobody just now: another time
 
     def _is_well(self) -> bool:
         return self._health_is_fresh and self.worker.stuck is None
 
     def _work(self, jobs: Sequence[Job]) -> Sequence[tuple[DeviceHandle, ...] | BaseException]:
+        assert self._engine is not None
         return self._engine.run(jobs)
 
-    async def _restored(self, restored: asyncio.Future[tuple[DeviceHandle, ...]]) -> None:
-        try:
-            await restored
-        except DRAError as error:
-            self.log.error("the CDI files of prepared claims could not all be restored: %s", describe(error))
+    def _open_engine(self) -> ClaimsEngine:
+        directory = _make_directory(self._paths.driver_directory(self.name))
+        return ClaimsEngine(
+            driver=self.name,
+            journal=Journal(directory / FILE_NAME),
+            cdi=CdiDirectory(self._settings.cdi_root, self.name),
+            backend=self._backend,
+            boot_id=read_boot_id(self._settings.root),
+            known=lambda: self._known,
+            began=self.worker.began,
+            warn=lambda message: self.log.warning("%s", message),
+        )
 
-    async def _publish(self, publisher: SlicePublisher) -> None:
+    async def _publish(self, server: KubeletServer, publisher: SlicePublisher) -> None:
         # Published before the kubelet knows the driver, a device could be given to a pod that cannot start yet.
-        await self.server.registered.wait()
+        await server.registered.wait()
         await publisher.run()
 
     def _on_registered(self, registered: bool, _reason: str) -> None:
@@ -215,13 +237,12 @@ class Driver:
             if self._publisher is not None:
                 self._publisher.verify()
 
-    async def _take_sockets(self) -> int:
+    async def _take_sockets(self, server: KubeletServer) -> int:
         """Wait until nobody else serves this driver here; returns the lock that says we do."""
-        path = self.server.endpoint
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(_lock_path(server), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         told = ""
         try:
-            while (occupied := self._occupied(lock)) is not None:
+            while (occupied := self._occupied(server, lock)) is not None:
                 if occupied != told:
                     self.log.error("%s", occupied)
                 told = occupied
@@ -231,12 +252,14 @@ class Driver:
             raise
         return lock
 
-    def _occupied(self, lock: int) -> str | None:
+    def _occupied(self, server: KubeletServer, lock: int) -> str | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return f"another drakit agent serves driver {self.name} on this node; stop it, or give both a POD_UID"
-        for path in (self.server.registration_socket, self.server.endpoint):
+        plain = _paths(self._settings, "")  # what a driver without a pod's uid in its names would have
+        sockets = (server.registration_socket, server.endpoint)
+        for path in (*sockets, plain.registration_socket(self.name), plain.dra_socket(self.name)):
             if is_alive(path):
                 return (
                     f"another driver named {self.name} serves {path}; drakit serves nothing under this name until it "
@@ -244,13 +267,54 @@ class Driver:
                 )
         return None
 
+    def _release(self, lock: int, server: KubeletServer) -> None:
+        """Give the lock back. The file of a name that no other agent will ever have goes with it."""
+        if self._settings.pod_uid:
+            with contextlib.suppress(OSError):
+                os.unlink(_lock_path(server))
+        os.close(lock)
+
+
+def holds_claims(journal_path: Path) -> bool:
+    """Whether a driver has left claims in its journal, as far as can be told without waiting.
+
+    Raises JournalError where the file cannot be opened.
+    """
+    journal = Journal(journal_path)
+    try:
+        return not journal.glance() or bool(journal.entries) or journal.damaged
+    except OSError as error:
+        raise JournalError(f"journal {journal_path} cannot be read: {describe(error)}") from error
+    finally:
+        journal.close()
+
+
+def _paths(settings: Settings, pod_uid: str) -> KubeletPaths:
+    return KubeletPaths(
+        registry=settings.kubelet_registrar_directory_path,
+        plugins=settings.kubelet_plugins_directory_path,
+        pod_uid=pod_uid,
+    )
+
+
+def _lock_path(server: KubeletServer) -> str:
+    return f"{server.endpoint}.lock"
+
+
+def check_directories(settings: Settings) -> None:
+    """Raise ConfigError unless the kubelet's two directories are there."""
+    for key, path in (
+        ("kubelet_registrar_directory_path", settings.kubelet_registrar_directory_path),
+        ("kubelet_plugins_directory_path", settings.kubelet_plugins_directory_path),
+    ):
+        if not path.is_dir():
+            raise ConfigError(
+                f"the kubelet's directory {path} does not exist; mount it at the same path as on the host, or set "
+                f"{camel(key)} ({VARIABLES[key]})"
+            )
+
 
 def _make_directory(path: Path) -> Path:
-    if not path.parent.is_dir():
-        raise ConfigError(
-            f"the kubelet's plugins directory {path.parent} does not exist; mount it at the same path as on the host, "
-            f"or set kubeletPluginsDirectoryPath (KUBELET_PLUGINS_DIRECTORY_PATH)"
-        )
     try:
         path.mkdir(mode=0o750, exist_ok=True)
     except OSError as error:

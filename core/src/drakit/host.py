@@ -110,14 +110,18 @@ class PluginHost:
         if not isinstance(answer, Mapping):
             raise PluginContractError(name, "attributes", f"must return a mapping or None, not {shorten(answer)}")
         foreign = self.instances[name].driver != ref.driver
-        for attribute, value in answer.items():
+        try:
+            attributes = dict(answer)  # a copy: the plugin's own may change later, or raise
+        except Exception as error:
+            raise HookFailed(name, "attributes", error) from error
+        for attribute, value in attributes.items():
             if foreign and "/" not in str(attribute):
                 raise PluginContractError(
                     name, "attributes", f"{attribute!r} on {ref}, a device of another driver, needs a `domain/` prefix"
                 )
             with _legal(name, "attributes"):
                 check_attribute(attribute, value)
-        return answer
+        return attributes
 
     def share(self, name: str, device: Device) -> SharePolicy | None:
         """Ask a backend how one of its devices may be shared."""
@@ -176,10 +180,10 @@ class PluginHost:
         answer = self._ask(name, "layout", node_type=node_type, root=root)
         return self._sequence(name, "layout", PciFunction, answer)
 
-    def close(self) -> list[PluginError]:
-        """Ask every plugin to release what it holds; returns what failed. Asked once."""
+    def close(self, *names: str) -> list[PluginError]:
+        """Ask plugins, all of them or those named, to release what they hold; returns what failed. Asked once."""
         failures: list[PluginError] = []
-        for name in self.instances:
+        for name in names or self.instances:
             try:
                 self._ask(name, "close")
             except PluginError as error:

@@ -51,6 +51,13 @@ class Survey:
     failures: Mapping[str, DRAError] = field(factory=dict)
     """By plugin instance, why its answer is not in this round; its last good one is."""
 
+    def trouble(self, driver: str) -> str:
+        """What is wrong with a driver in this round, for people."""
+        errors = [problem.error for problem in self.problems if problem.driver == driver]
+        if driver in self.failures:
+            errors.append(self.failures[driver])
+        return "; ".join(map(str, errors)) or "its plugin has not answered yet"
+
 
 @frozen
 class Round:

@@ -24,6 +24,9 @@ from drakit.model.names import check_driver_name
 API_VERSION = "drakit/v1alpha1"
 KIND = "AgentConfiguration"
 CONFIG_VARIABLE = "DRAKIT_CONFIG"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+KUBELET_SECONDS = 45
+"""How long the kubelet waits for an answer to Prepare or Unprepare."""
 
 VARIABLES = {
     "node_name": "NODE_NAME",
@@ -47,6 +50,16 @@ VARIABLES = {
 def _positive(_instance: Any, attribute: Attribute[float], value: float) -> None:
     if not 0 < value < math.inf:  # nor is "not a number" one
         raise LimitExceeded(camel(attribute.name), "must be over 0", value)
+
+
+def _below_the_kubelets(_instance: Any, attribute: Attribute[float], value: float) -> None:
+    if not 0 < value < KUBELET_SECONDS:
+        raise LimitExceeded(camel(attribute.name), f"must be over 0 and below the kubelet's {KUBELET_SECONDS} s", value)
+
+
+def _log_level(_instance: Any, attribute: Attribute[str], value: str) -> None:
+    if value not in LOG_LEVELS:
+        raise LimitExceeded(camel(attribute.name), f"must be one of {', '.join(LOG_LEVELS)}", value)
 
 
 def _driver(_instance: Any, _attribute: Attribute[str | None], value: str | None) -> None:
@@ -95,7 +108,7 @@ class Settings:
     """A kubeconfig file; without one, the service account of the pod."""
     api_server: str = ""
     """The URL of an API server that asks for no credentials, such as `kubectl proxy`."""
-    hook_bound_seconds: float = field(default=40.0, validator=_positive)
+    hook_bound_seconds: float = field(default=40.0, validator=_below_the_kubelets)
     """How long a hook may run before its driver counts as stuck: below the kubelet's 45 s."""
     drain_seconds: float = field(default=20.0, validator=_positive)
     """How long a stop waits for calls under way."""
@@ -103,7 +116,7 @@ class Settings:
     """How often hardware is looked for again, beside what plugins report themselves."""
     health_seconds: float = field(default=5.0, validator=_positive)
     """How often backends are asked for health."""
-    log_level: str = "info"
+    log_level: str = field(default="info", validator=_log_level)
     """debug, info, warning or error."""
 
     def require_node_name(self) -> str:

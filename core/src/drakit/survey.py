@@ -8,7 +8,8 @@ answer calls for another round.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -46,17 +47,22 @@ class Observer:
         self._late: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._good: dict[tuple[str, str], Any] = {}
 
-    def stuck(self, name: str) -> PluginStuck | None:
-        """Why a plugin's observer cannot be asked, if so."""
-        return self._workers[name].stuck
+    async def close(self, seconds: float, busy: Container[str] = ()) -> list[DRAError]:
+        """Have every plugin release what it holds, each within so many seconds; returns what went wrong.
 
-    async def rest(self, seconds: float) -> None:
-        """Wait, at most so long, until no plugin is being asked any more: then they may be closed."""
-        last = [worker.ask(Call("rest", lambda: None)) for worker in self._workers.values()]
-        if last:
-            done, _ = await asyncio.wait(last, timeout=seconds)
-            for future in done:
-                future.exception()  # a plugin that is stuck cannot be waited for
+        A plugin that is still being asked something by then, or is `busy` otherwise, is left as it is.
+        """
+        asked = {
+            self._workers[one.name].ask(Call("close", functools.partial(self._host.close, one.name))): one.name
+            for one in self._host.implementing("close")
+            if one.name not in busy
+        }
+        done, late = await asyncio.wait(asked, timeout=seconds) if asked else (set(), set())
+        problems: list[DRAError] = [PluginStuck(asked[future], "was not closed: it is still busy") for future in late]
+        for future in done:
+            error = future.exception()
+            problems += [error] if isinstance(error, DRAError) else future.result()
+        return problems
 
     async def survey(
         self, last: Survey | None = None, taints: Mapping[DeviceRef, Sequence[Taint]] | None = None

@@ -51,6 +51,11 @@ class Worker(Generic[Job, Answer]):
         self._step = (step, self._clock())
 
     @property
+    def busy(self) -> bool:
+        """Whether a step is under way."""
+        return self._step is not None
+
+    @property
     def stuck(self) -> PluginStuck | None:
         """The error to answer with while a step is past its bound."""
         step = self._step
@@ -64,6 +69,7 @@ class Worker(Generic[Job, Answer]):
         """Queue a job. The future may be cancelled: that abandons the answer, never the work."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
+        future.add_done_callback(_seen)
         if (error := self.stuck) is not None:
             future.set_exception(error)
             return future
@@ -117,6 +123,12 @@ class Worker(Generic[Job, Answer]):
             step = self._step
             rest = self._bound if step is None else max(0.01, step[1] + self._bound - self._clock())
             self._timer = asyncio.get_running_loop().call_later(rest, self._look)
+
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    """Look at an exception, so that nobody complains of one whose answer was abandoned."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _as_exception(error: BaseException) -> BaseException:

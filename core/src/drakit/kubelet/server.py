@@ -124,6 +124,7 @@ class KubeletServer:
         """Serve a removed socket again; a failure is told and tried again in the next round."""
         try:
             await listener.stop(0)
+            _make_private(self._paths.driver_directory(self.driver))  # it may be the directory that is gone
             await listener.start()
         except Exception as error:
             self._log.error("driver %s: %s; trying again", self.driver, describe(error))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from attrs import Attribute, evolve, field, frozen
+from attrs.validators import instance_of, optional
 
 from drakit.errors import LimitExceeded
 from drakit.model.converters import (
@@ -264,7 +265,7 @@ class HealthStatus(enum.StrEnum):
 class Health:
     """The health of one device: shown in the pod's status; `taint` keeps new claims away from it as well."""
 
-    device: DeviceRef
+    device: DeviceRef = field(validator=instance_of(DeviceRef))
     status: HealthStatus = field(converter=HealthStatus)
     message: str = field(default="", converter=_cut)
-    taint: Taint | None = None
+    taint: Taint | None = field(default=None, validator=optional(instance_of(Taint)))

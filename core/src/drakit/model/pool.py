@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import field, frozen
+from attrs.validators import instance_of
 
 from drakit.errors import DuplicateDevice, LimitExceeded
 from drakit.model.converters import frozen_mapping, frozen_tuple
@@ -108,7 +109,7 @@ class DeviceGroup:
     attribute: str
     value: AttributeValue = field(converter=plain)
     members: frozenset[DeviceRef] = field(converter=_members)
-    rank: int = 0
+    rank: int = field(default=0, validator=instance_of(int))
 
     def __attrs_post_init__(self) -> None:
         check_attribute(self.attribute, self.value)
