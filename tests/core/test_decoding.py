@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+import sys
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from attrs import field, frozen
+from attrs import field, frozen, make_class
 from drakit import ConfigSource, OpaqueConfig, Quantity, read_document
 from drakit.decoding import (
     camel,
@@ -135,6 +138,27 @@ def test_a_value_of_another_type_is_refused_and_never_coerced(key, value, wanted
     message = refusal(Options, {key: value})
     assert message.startswith(f"cfg.yaml.{key}")
     assert f"must be {wanted}" in message
+
+
+def test_classes_are_decoded_strictly_by_several_threads_at_once():
+    """Decoders are made as they are first needed: by the driver threads and the observers of every plugin."""
+
+    def decode(kind: type) -> None:
+        barrier.wait()
+        with pytest.raises(ConfigError, match="must be a list"):
+            structure(kind, {"rows": {}}, "cfg")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as threads:
+            for _ in range(30):
+                kind = make_class("Fresh", {"rows": field(type=tuple[make_class("Row", {}), ...])})
+                barrier = threading.Barrier(6)
+                for done in [threads.submit(decode, kind) for _ in range(6)]:
+                    done.result()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_an_integer_is_a_number():

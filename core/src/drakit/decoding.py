@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
+import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_origin
@@ -167,14 +168,15 @@ def _structure_attrs(converter: Converter, kind: Any) -> Callable[[Any, Any], An
 
 def _register_collections(converter: Converter) -> None:
     """Like cattrs' own, but no string is taken for a list of letters, and no mapping for a list of its keys."""
-    under_way: set[Any] = set()
+    under_way: set[tuple[int, Any]] = set()  # by thread: several decode
 
     def checked(kind: Any) -> Callable[[Any, Any], Any]:
-        under_way.add(kind)  # so that this asks for cattrs' own, not for this again
+        mark = (threading.get_ident(), kind)
+        under_way.add(mark)  # so that this asks for cattrs' own, not for this again
         try:
             structure = converter.get_structure_hook(kind, cache_result=False)
         finally:
-            under_way.discard(kind)
+            under_way.discard(mark)
         mapping = issubclass(get_origin(kind) or kind, Mapping)
         accepts, name = (Mapping, "a mapping") if mapping else ((list, tuple), "a list")
 
@@ -185,7 +187,9 @@ def _register_collections(converter: Converter) -> None:
 
         return strictly
 
-    converter.register_structure_hook_factory(lambda kind: kind not in under_way and _is_collection(kind), checked)
+    converter.register_structure_hook_factory(
+        lambda kind: _is_collection(kind) and (threading.get_ident(), kind) not in under_way, checked
+    )
 
 
 def _is_collection(kind: Any) -> bool:
