@@ -147,6 +147,43 @@ def test_a_failed_batch_does_not_keep_a_batch_without_changes_from_its_answer(pa
     journal.close()
 
 
+def test_where_there_is_no_room_for_a_whole_new_file_history_is_kept_for_now(path):
+    journal = Journal(path, sync=lambda _descriptor: None)
+    with journal.locked(), no_room_for_a_new_file(path):
+        for _ in range(600):
+            journal.put(entry("a"))
+            journal.commit()
+            journal.release("a")
+            journal.commit()
+        assert len(path.read_bytes().splitlines()) == 1200
+    with journal.locked():
+        journal.put(entry("b"))
+        journal.commit()
+        assert len(path.read_bytes().splitlines()) == 1
+    journal.close()
+    assert reopened(path) == ["b"]
+
+
+def test_a_reading_that_fails_leaves_what_is_known_as_it_was(path):
+    journal, other = Journal(path), Journal(path)
+    for one, uid in ((journal, "a"), (other, "b")):
+        with one.locked():
+            one.put(entry(uid))
+            one.commit()
+    path.rename(f"{path}.old")
+    path.write_bytes(Path(f"{path}.old").read_bytes() + b"garbage\n")
+    blocker = Path(f"{path}.damaged")
+    blocker.mkdir()
+    with pytest.raises(JournalError), journal.locked():
+        pass
+    assert list(journal.entries) == ["a"]
+    blocker.rmdir()
+    with journal.locked():
+        assert list(journal.entries) == ["a", "b"]
+    journal.close()
+    other.close()
+
+
 def test_damage_that_cannot_be_set_aside_is_not_passed_over(path):
     """Were it, nobody would know that the claim's devices are to stay held."""
     journal = Journal(path)
@@ -159,7 +196,7 @@ def test_damage_that_cannot_be_set_aside_is_not_passed_over(path):
     blocker.mkdir()
     journal = Journal(path)
     for _ in range(2):
-        with pytest.raises(OSError, match="directory"), journal.locked():
+        with pytest.raises(JournalError, match=r"cannot be read or mended: .* directory"), journal.locked():
             pass
     blocker.rmdir()
     with journal.locked():
@@ -190,6 +227,7 @@ FULL_DISK = """
         except JournalError as error:
             print(error)
         print(*journal.entries)
+    assert not Path(f"{path}.tmp").exists(), "it would take the room that an append needs"
     with journal.locked():
         print(*journal.entries)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -5,94 +5,32 @@ memory and stage a line; `commit` makes everything staged durable with one write
 update share the file: whoever works on it holds the lock and has read what the other appended.
 
 A torn last line was never acknowledged, and is dropped. A damaged line elsewhere costs its own claim: it is set aside
-in a file beside the journal, and counted. A failed write or sync leaves the file in doubt, so it is written anew from
-memory. Records of other releases are read leniently: unknown fields are ignored, missing ones have defaults.
+in a file beside the journal, and `damaged` says so. A failed write or sync leaves the file in doubt, so it is written
+anew from memory; so is a file that somebody removed or cut short while it was in use.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
 import errno
 import fcntl
-import hashlib
-import json
 import os
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from attrs import field, frozen
+from drakit.entries import SCHEMA, Entries, Entry, Phase, allocation_digest, entry_line, is_sound, release_line
+from drakit.errors import JournalError, describe
+from drakit.model import DeviceRef
 
-from drakit.decoding import structure_lenient, unstructure
-from drakit.errors import JournalError
-from drakit.model import AllocatedDevice, ClaimRef, DeviceRef, PreparedDevice
-from drakit.model.converters import frozen_tuple
+__all__ = ["FILE_NAME", "Entry", "Journal", "Phase", "allocation_digest"]
 
-SCHEMA = 1
-"""Stands in every record, and grows when records come to mean something else."""
 FILE_NAME = "drakit.journal"
 
 _COMPACT_AT_LEAST = 1000
 _NONE = -1
 """No descriptor, and no inode."""
-
-
-class Phase(enum.StrEnum):
-    """How far a claim has come."""
-
-    INTENT = "intent"
-    """`prepare` may have been asked; it must be undone before it is asked again."""
-    COMMITTED = "committed"
-    """Prepared, and perhaps in use by containers."""
-    QUARANTINED = "quarantined"
-    """Its record was damaged: its devices stay held, its CDI file stays, only Unprepare is served."""
-
-
-@frozen(kw_only=True)
-class Entry:
-    """One claim in the journal. `devices` are without decoded configuration: that is decoded anew when it is used."""
-
-    claim: ClaimRef
-    phase: Phase = field(default=Phase.COMMITTED, converter=Phase)
-    digest: str = ""
-    boot_id: str = ""
-    devices: tuple[AllocatedDevice, ...] = field(default=(), converter=frozen_tuple)
-    prepared: tuple[PreparedDevice, ...] = field(default=(), converter=frozen_tuple)
-
-
-def allocation_digest(devices: Sequence[AllocatedDevice]) -> str:
-    """A short name for one allocation: the same devices, shares and configuration have the same."""
-    digest = hashlib.sha256()
-    for device in devices:
-        consumed = sorted((name, str(value)) for name, value in device.consumed.items())
-        opaque = [(config.source, dict(config.parameters)) for config in device.opaque]
-        identity = (device.request, str(device.device), device.share_id, device.admin_access, consumed, opaque)
-        digest.update(json.dumps(identity, sort_keys=True).encode())
-    return digest.hexdigest()[:10]
-
-
-class _Claims:
-    """The entries by uid, and who holds each device."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.holders: dict[DeviceRef, set[str]] = {}
-
-    def apply(self, uid: str, entry: Entry | None) -> None:
-        """Give a claim its new entry, or none. It is never without one in between: other threads may be looking."""
-        before = self.entries.get(uid)
-        for device in before.devices if before else ():
-            self.holders[device.device].discard(uid)
-        if entry is None:
-            self.entries.pop(uid, None)
-            return
-        self.entries[uid] = entry
-        for device in entry.devices:
-            self.holders.setdefault(device.device, set()).add(uid)
 
 
 class Journal:
@@ -113,7 +51,7 @@ class Journal:
         self._aside = Path(f"{path}.damaged")
         self._sync = sync
         self._warn = warn
-        self._claims = _Claims()
+        self._entries = Entries()
         self._staged: list[tuple[str, Entry | None, bytes]] = []
         self._offset = 0
         self._lines = 0
@@ -137,7 +75,7 @@ class Journal:
         A live view. Of it, other threads than the one that works on the journal may use `get`, and
         `list(entries.values())` for a snapshot, each of which is one step; what changes meanwhile breaks any loop.
         """
-        return MappingProxyType(self._claims.entries)
+        return MappingProxyType(self._entries.by_uid)
 
     @property
     def damaged(self) -> bool:
@@ -157,7 +95,7 @@ class Journal:
 
     def holders(self, device: DeviceRef) -> AbstractSet[str]:
         """The uids of the claims that hold a device."""
-        return self._claims.holders.get(device, frozenset())
+        return self._entries.holders.get(device, frozenset())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -172,7 +110,10 @@ class Journal:
             self._give_back()
 
     def glance(self) -> bool:
-        """Read what is there, unless another agent is at work on it; returns whether that could be. Raises as `locked`."""
+        """Read what is there, unless another agent is at work on it; returns whether it could be read.
+
+        Raises JournalError, as `locked` does.
+        """
         if not self._take(fcntl.LOCK_EX | fcntl.LOCK_NB):
             return False
         self._give_back()
@@ -180,12 +121,12 @@ class Journal:
 
     def put(self, entry: Entry) -> None:
         """Stage a claim's new entry."""
-        self._stage(entry.claim.uid, entry, {"schema": SCHEMA, "entry": unstructure(entry)})
+        self._stage(entry.claim.uid, entry, entry_line(entry))
 
     def release(self, uid: str) -> None:
         """Stage the end of a claim; it need not be there."""
-        if uid in self._claims.entries:
-            self._stage(uid, None, {"schema": SCHEMA, "release": uid})
+        if uid in self._entries.by_uid:
+            self._stage(uid, None, release_line(uid))
 
     def commit(self) -> None:
         """Make everything staged durable, with one sync; nothing to do if nothing is staged.
@@ -229,7 +170,7 @@ class Journal:
         except BaseException as error:
             self._give_back()
             if isinstance(error, OSError):
-                raise JournalError(f"journal {self.path} cannot be read: {error.strerror}: {error.filename}") from error
+                raise JournalError(f"journal {self.path} cannot be read or mended: {describe(error)}") from error
             raise
         return True
 
@@ -237,14 +178,14 @@ class Journal:
         if self._lock != _NONE:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
-    def _stage(self, uid: str, entry: Entry | None, record: Mapping[str, Any]) -> None:
-        self._staged.append((uid, self._claims.entries.get(uid), _line(record)))
-        self._claims.apply(uid, entry)
+    def _stage(self, uid: str, entry: Entry | None, line: bytes) -> None:
+        self._staged.append((uid, self._entries.by_uid.get(uid), line))
+        self._entries.apply(uid, entry)
 
     def _undo(self) -> None:
         """Forget what was staged, and cut off what of it reached the file: read again, it would count."""
         for uid, before, _ in reversed(self._staged):
-            self._claims.apply(uid, before)
+            self._entries.apply(uid, before)
         self._staged.clear()
         try:
             os.ftruncate(self._file, self._offset)
@@ -274,7 +215,7 @@ class Journal:
         self._rewrite()
 
     def _wasteful(self) -> bool:
-        return self._lines > _COMPACT_AT_LEAST + 2 * len(self._claims.entries)
+        return self._lines > _COMPACT_AT_LEAST + 2 * len(self._entries.by_uid)
 
     def _compact(self) -> bool:
         """Write the file anew to be rid of its history; False if there is no room for a second file now."""
@@ -288,8 +229,8 @@ class Journal:
 
     def _rewrite(self) -> None:
         """Replace the file by one that holds just the entries."""
-        entries = self._claims.entries.values()
-        content = b"".join(_line({"schema": SCHEMA, "entry": unstructure(entry)}) for entry in entries)
+        entries = self._entries.by_uid.values()
+        content = b"".join(map(entry_line, entries))
         self._replace(content)
         self._in_doubt = True
         self._reopen()
@@ -331,17 +272,17 @@ class Journal:
             self._reload()
         elif there is None or there.st_size < self._offset:
             self._make_up_for("removed" if there is None else "cut short")
-        elif there.st_size > self._offset and self._read(self._claims):
+        elif there.st_size > self._offset and self._read(self._entries):
             self._rewrite()
 
     def _reload(self) -> None:
         """Read a file from its beginning. What is known stays until all of it was read."""
-        found = _Claims()
+        found = Entries()
         self._reopen()
         self._offset = self._lines = 0
         damaged = self._read(found)
         self._damaged = damaged or self._aside.exists()
-        self._claims = found
+        self._entries = found
         self._inode = os.fstat(self._file).st_ino
         if damaged:
             self._rewrite()
@@ -349,27 +290,33 @@ class Journal:
     def _make_up_for(self, what: str) -> None:
         """Write a file anew that somebody else spoiled: agents only append to it, or replace it by a whole one."""
         if os.fstat(self._file).st_size > self._offset:
-            self._read(self._claims)  # another agent may have appended before the file was removed
+            self._read(self._entries)  # another agent may have appended before the file was removed
         self._warn(
             f"journal {self.path} was {what} while in use; it is written anew with the "
-            f"{len(self._claims.entries)} claims that this agent knows of"
+            f"{len(self._entries.by_uid)} claims that this agent knows of"
         )
         self._rewrite()
 
-    def _read(self, claims: _Claims) -> bool:
+    def _read(self, entries: Entries) -> bool:
         """Replay what the file has from the offset on; returns whether damaged lines were set aside."""
         tail = self._mended(os.pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset))
-        schema = self._newest_schema
-        damaged = [line for line in tail.splitlines() if not self._replay(line, claims)]
-        if self._newest_schema > schema:
-            self._warn(
-                f"journal {self.path} has records of a newer drakit (schema {self._newest_schema}, this one writes "
-                f"{SCHEMA}): what is not known here is passed over"
-            )
+        lines = tail.splitlines()
+        schemas = [entries.replay(line) for line in lines]
+        damaged = [line for line, schema in zip(lines, schemas, strict=True) if schema is None]
         if damaged:
             self._set_aside(damaged)
+        self._warn_of_newer(max((schema for schema in schemas if schema is not None), default=SCHEMA))
         self._offset += len(tail)
+        self._lines += len(lines)
         return bool(damaged)
+
+    def _warn_of_newer(self, schema: int) -> None:
+        if schema > self._newest_schema:
+            self._newest_schema = schema
+            self._warn(
+                f"journal {self.path} has records of a newer drakit (schema {schema}, this one has {SCHEMA}): what is "
+                f"not known here is passed over"
+            )
 
     def _mended(self, tail: bytes) -> bytes:
         """The tail in whole lines. A torn end is cut off the file; a line that only lacks its newline gets it."""
@@ -377,7 +324,7 @@ class Journal:
         if end == len(tail):
             return tail
         # Only a writer that died can leave this: whoever writes holds the lock.
-        if _is_sound(tail[end:]):
+        if is_sound(tail[end:]):
             os.write(self._file, b"\n")
             return tail + b"\n"
         os.ftruncate(self._file, self._offset + end)
@@ -388,39 +335,6 @@ class Journal:
         with open(descriptor, "ab") as file:
             file.write(b"\n".join(damaged) + b"\n")
         self._damaged = True
-
-    def _replay(self, line: bytes, claims: _Claims) -> bool:
-        """Apply one line; False if it is damaged."""
-        try:
-            if not _is_sound(line):
-                return False
-            record = json.loads(line[9:])
-            schema = record.get("schema", SCHEMA)
-            if type(schema) is not int:
-                return False
-            if "release" in record:
-                claims.apply(record["release"], None)
-            elif "entry" in record:
-                entry = structure_lenient(Entry, record["entry"])
-                claims.apply(entry.claim.uid, entry)
-        except Exception:  # whatever the line holds: it costs its claim, never the node
-            return False
-        self._newest_schema = max(self._newest_schema, schema)
-        self._lines += 1
-        return True
-
-
-def _is_sound(line: bytes) -> bool:
-    """Whether a line, with or without its newline, is the one that was written."""
-    try:
-        return int(line[:8], 16) == zlib.crc32(line[9:])
-    except ValueError:
-        return False
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
 def _sync_directory(path: Path) -> None:

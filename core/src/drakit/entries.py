@@ -1,0 +1,119 @@
+"""What the journal holds: one entry per claim, and each of its lines.
+
+A line is a checksum and a JSON record: the newest entry of a claim, or its release. Records of other releases are read
+leniently: unknown fields are ignored, missing ones have defaults. What of a newer one cannot be read at all counts as
+damaged. Unknown fields are lost once the file is written anew.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from drakit.decoding import structure_lenient, unstructure
+from drakit.model import AllocatedDevice, ClaimRef, DeviceRef, PreparedDevice
+from drakit.model.converters import frozen_tuple
+
+SCHEMA = 1
+"""Stands in every record, and grows when records come to mean something else."""
+
+
+class Phase(enum.StrEnum):
+    """How far a claim has come."""
+
+    INTENT = "intent"
+    """`prepare` may have been asked; it must be undone before it is asked again."""
+    COMMITTED = "committed"
+    """Prepared, and perhaps in use by containers."""
+    QUARANTINED = "quarantined"
+    """Its record was damaged: its devices stay held, its CDI file stays, only Unprepare is served."""
+
+
+@frozen(kw_only=True)
+class Entry:
+    """One claim in the journal. `devices` are without decoded configuration: that is decoded anew when it is used."""
+
+    claim: ClaimRef
+    phase: Phase = field(default=Phase.COMMITTED, converter=Phase)
+    digest: str = ""
+    boot_id: str = ""
+    devices: tuple[AllocatedDevice, ...] = field(default=(), converter=frozen_tuple)
+    prepared: tuple[PreparedDevice, ...] = field(default=(), converter=frozen_tuple)
+
+
+def allocation_digest(devices: Sequence[AllocatedDevice]) -> str:
+    """A short name for one allocation: the same devices, shares and configuration have the same."""
+    digest = hashlib.sha256()
+    for device in devices:
+        consumed = sorted((name, str(value)) for name, value in device.consumed.items())
+        opaque = [(config.source, dict(config.parameters)) for config in device.opaque]
+        identity = (device.request, str(device.device), device.share_id, device.admin_access, consumed, opaque)
+        digest.update(json.dumps(identity, sort_keys=True).encode())
+    return digest.hexdigest()[:10]
+
+
+class Entries:
+    """The entries by uid, and who holds each device."""
+
+    def __init__(self) -> None:
+        self.by_uid: dict[str, Entry] = {}
+        self.holders: dict[DeviceRef, set[str]] = {}
+
+    def apply(self, uid: str, entry: Entry | None) -> None:
+        """Give a claim its new entry, or none. It is never without one in between: other threads may be looking."""
+        before = self.by_uid.get(uid)
+        for device in before.devices if before else ():
+            self.holders[device.device].discard(uid)
+        if entry is None:
+            self.by_uid.pop(uid, None)
+            return
+        self.by_uid[uid] = entry
+        for device in entry.devices:
+            self.holders.setdefault(device.device, set()).add(uid)
+
+    def replay(self, line: bytes) -> int | None:
+        """Apply one line of the journal; returns the schema it was written with, None if it is damaged."""
+        try:
+            if not is_sound(line):
+                return None
+            record = json.loads(line[9:])
+            schema = record.get("schema", SCHEMA)
+            if type(schema) is not int:
+                return None
+            if "release" in record:
+                self.apply(record["release"], None)
+            elif "entry" in record:
+                entry = structure_lenient(Entry, record["entry"])
+                self.apply(entry.claim.uid, entry)
+        except Exception:  # whatever the line holds: it costs its claim, never the node
+            return None
+        return schema
+
+
+def entry_line(entry: Entry) -> bytes:
+    """The line that makes this the claim's entry."""
+    return _line({"schema": SCHEMA, "entry": unstructure(entry)})
+
+
+def release_line(uid: str) -> bytes:
+    """The line that ends a claim."""
+    return _line({"schema": SCHEMA, "release": uid})
+
+
+def is_sound(line: bytes) -> bool:
+    """Whether a line, with or without its newline, is as it was written."""
+    try:
+        return int(line[:8], 16) == zlib.crc32(line[9:].removesuffix(b"\n"))
+    except ValueError:
+        return False
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
