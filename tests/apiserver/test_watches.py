@@ -105,9 +105,14 @@ def test_a_streamed_list_ends_with_its_own_bookmark(server, watch, a_slice):
     assert document["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-@pytest.mark.parametrize("query", ["resourceVersion=x", "timeoutSeconds=-1", "sendInitialEvents=true"])
+@pytest.mark.parametrize("query", ["resourceVersion=x", "timeoutSeconds=-1"])
 def test_a_watch_that_cannot_be_understood_is_a_bad_request(client, query):
     assert client.get(f"{SLICES}?watch=true&{query}").code == 400
+
+
+def test_a_streamed_list_must_be_asked_for_in_full(client):
+    answer = client.get(f"{SLICES}?watch=true&sendInitialEvents=true")
+    assert (answer.code, answer.document["reason"]) == (422, "Invalid")
 
 
 def test_a_connection_is_good_for_more_after_a_watch(client):

@@ -17,8 +17,10 @@ from drakit.testing.apiserver.registry import Part, Registry
 from drakit.testing.apiserver.resources import Target, locate
 from drakit.testing.apiserver.selectors import selector
 from drakit.testing.apiserver.status import (
+    Cause,
     Refusal,
     bad_request,
+    invalid_options,
     method_not_allowed,
     unsupported_media_type,
 )
@@ -166,9 +168,8 @@ class Api:
         bookmarks = parameters.get("allowWatchBookmarks") in _TRUE
         initial = parameters.get("sendInitialEvents") in _TRUE
         if initial and not (bookmarks and parameters.get("resourceVersionMatch") == "NotOlderThan"):
-            raise bad_request(
-                "sendInitialEvents requires allowWatchBookmarks=true and resourceVersionMatch=NotOlderThan"
-            )
+            rule = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise invalid_options("ListOptions", Cause("resourceVersionMatch", rule, "FieldValueForbidden"))
         version = _integer(parameters, "resourceVersion")
         labels, fields = parameters.get("labelSelector", ""), parameters.get("fieldSelector", "")
         return Watch(
@@ -187,23 +188,27 @@ class Api:
         if kind == _MERGE_PATCH:
             patch = _json_object(request.body)
         elif kind == _APPLY_PATCH:
-            if not request.parameters.get("fieldManager"):
-                raise bad_request("fieldManager is required for apply patch")
             patch = _yaml_object(request.body)
+            if not (patch.get("apiVersion") and patch.get("kind")):
+                raise bad_request("an apply patch must have apiVersion and kind")
+            if not request.parameters.get("fieldManager"):
+                raise invalid_options(
+                    "PatchOptions", Cause("fieldManager", "Required value: is required for apply patch")
+                )
         else:
             raise unsupported_media_type(kind, (_MERGE_PATCH, _APPLY_PATCH))
         return Response(200, self.registry.patch(target, patch, part, apply=kind == _APPLY_PATCH).body)
 
     def _delete(self, target: Target, request: Request) -> Response:
         options = _json_object(request.body) if request.body else {}
-        with self.store.changed:
-            uid = self.registry.read(target).document["metadata"]["uid"]
-            remaining = self.registry.delete(target, options.get("preconditions") or {})
-        if remaining is not None:
-            return Response(200, remaining.body)
         resource = target.resource
-        details = {"name": target.name, "group": resource.group, "kind": resource.plural, "uid": uid}
-        return _success(details)
+        with self.store.changed:
+            before = self.registry.read(target)
+            remaining = self.registry.delete(target, options.get("preconditions") or {})
+        if remaining is not None or resource.returns_deleted:
+            return Response(200, (remaining or before).body)
+        uid = before.document["metadata"]["uid"]
+        return _success({"name": target.name, "group": resource.group, "kind": resource.plural, "uid": uid})
 
     def _delete_collection(self, target: Target, request: Request) -> Response:
         with self.store.changed:

@@ -51,6 +51,8 @@ class Registry:
         metadata = _check_shape(target, document)
         if resource.kind in ("ResourceClaim", "Pod") and not keep_status:
             document.pop("status", None)
+        if resource.kind == "ResourceClaim":
+            document.setdefault("status", {})
         with self.store.changed:
             name = metadata.get("name") or self._generate(target, metadata)
             if self.store.get(resource, (target.namespace, name)) is not None:

@@ -23,6 +23,8 @@ class Resource:
     namespaced: bool = False
     has_status: bool = False
     counts_generations: bool = False
+    returns_deleted: bool = True
+    """Whether the answer to a delete is the object, as it is for most kinds, rather than a Status."""
     fields: tuple[str, ...] = ()
     """What a field selector may name, besides metadata.name and metadata.namespace."""
     version: str = "v1"
@@ -57,13 +59,14 @@ RESOURCES = (
     Resource(_DRA, "resourceclaims", "ResourceClaim", namespaced=True, has_status=True),
     Resource(_DRA, "resourceclaimtemplates", "ResourceClaimTemplate", namespaced=True),
     Resource(_DRA, "deviceclasses", "DeviceClass", counts_generations=True),
-    Resource("", "nodes", "Node", has_status=True, fields=("spec.unschedulable",)),
+    Resource("", "nodes", "Node", has_status=True, returns_deleted=False, fields=("spec.unschedulable",)),
     Resource("", "pods", "Pod", namespaced=True, has_status=True, fields=("spec.nodeName", "status.phase")),
     Resource(
         "",
         "events",
         "Event",
         namespaced=True,
+        returns_deleted=False,
         fields=(
             "involvedObject.kind",
             "involvedObject.namespace",

@@ -103,6 +103,13 @@ def invalid(resource: Resource, name: str, causes: Sequence[Cause]) -> Refusal:
     return Refusal(422, "Invalid", f'{resource.kind}{group} "{name}" is invalid: {whole}', details)
 
 
+def invalid_options(kind: str, cause: Cause) -> Refusal:
+    """422 for a query that asks for what does not go together, such as one of `ListOptions`."""
+    causes = [{"reason": cause.reason, "message": cause.message, "field": cause.field}]
+    message = f'{kind}.meta.k8s.io "" is invalid: {cause.field}: {cause.message}'
+    return Refusal(422, "Invalid", message, {"group": "meta.k8s.io", "kind": kind, "causes": causes})
+
+
 def _details(resource: Resource, name: str) -> dict[str, Any]:
     details = {"name": name, "kind": resource.plural}
     return details | {"group": resource.group} if resource.group else details

@@ -12,6 +12,7 @@ from typing import Any
 
 from drakit.documents import counter_set_from_api, device_from_api
 from drakit.errors import LimitExceeded
+from drakit.model import Quantity, Version
 from drakit.model.names import check_driver_name, check_label, check_pool_name, check_subdomain
 from drakit.testing.apiserver.resources import Document
 from drakit.testing.apiserver.status import Cause
@@ -26,6 +27,7 @@ MAX_TAINTS_1_34 = 4
 MAX_REQUESTS = 32
 MAX_RESULTS = 32
 MAX_RESERVED_FOR = 256
+MAX_STRING_BYTES = 64
 MAX_PARAMETERS_BYTES = 10 * 1024
 _ATTRIBUTE_KINDS = ("int", "bool", "string", "version", "ints", "bools", "strings", "versions")
 _NODE_CHOICES = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
@@ -43,7 +45,9 @@ def validate(document: Document, old: Document | None, minor: int) -> list[Cause
     for path in _IMMUTABLE.get(document["kind"], ()):
         before, after = _at(old or {}, path), _at(document, path)
         if before is not None and before != after and not (path in _CLEARABLE and after is None):
-            causes.append(Cause(path, "field is immutable"))
+            shown = json.dumps(after) if isinstance(after, str) else "null"
+            rule = "field cannot be modified once set" if path in _CLEARABLE else "field is immutable"
+            causes.append(Cause(path, f"Invalid value: {shown}: {rule}"))
     return causes
 
 
@@ -78,6 +82,11 @@ def _rule(check: Callable[[str, Any], None], field: str, value: Any) -> Causes:
         yield Cause(field, f"Invalid value: {json.dumps(value)}: {error.limit}")
 
 
+def _check_any_case(field: str, name: str) -> None:
+    """A driver's name: the server only warns of upper case."""
+    check_driver_name(field, name.lower())
+
+
 def _at_most(field: str, values: Any, limit: int) -> Causes:
     if len(values or ()) > limit:
         yield Cause(field, f"Too many: {len(values)}: must have at most {limit} items", "FieldValueTooMany")
@@ -91,7 +100,7 @@ def _unique(field: str, names: list[Any]) -> Causes:
 
 def _slice(document: Document, minor: int) -> Causes:
     spec = document["spec"]
-    yield from _rule(check_driver_name, "spec.driver", spec.get("driver"))
+    yield from _rule(_check_any_case, "spec.driver", spec.get("driver"))
     yield from _pool(spec.get("pool") or {})
     yield from _node_choice("spec", spec, _NODE_CHOICES)
     devices, counter_sets = spec.get("devices"), spec.get("sharedCounters")
@@ -127,7 +136,7 @@ def _node_choice(field: str, holder: Mapping[str, Any], choices: tuple[str, ...]
 def _devices(devices: list[Document], *, per_device: bool, minor: int) -> Causes:
     detailed = minor >= 35 and any(_is_detailed(device) for device in devices)
     yield from _at_most("spec.devices", devices, MAX_DEVICES_WITH_DETAIL if detailed else MAX_DEVICES)
-    yield from _unique("spec.devices[{}].name", [device.get("name") for device in devices])
+    yield from _unique("spec.devices[{}]", [device.get("name") for device in devices])
     for index, device in enumerate(devices):
         yield from _device(f"spec.devices[{index}]", device, per_device=per_device, minor=minor)
 
@@ -147,25 +156,56 @@ def _device(field: str, device: Document, *, per_device: bool, minor: int) -> Ca
         yield from _node_choice(field, device, _NODE_CHOICES[:3])
     elif any(device.get(choice) is not None for choice in _NODE_CHOICES[:3]):
         yield Cause(field, "node selection is only for slices with perDeviceNodeSelection", "FieldValueForbidden")
-    policies = any(entry.get("requestPolicy") for entry in (device.get("capacity") or {}).values())
-    if policies and not device.get("allowMultipleAllocations"):
-        message = "requestPolicy is only for devices with allowMultipleAllocations"
-        yield Cause(f"{field}.capacity", message, "FieldValueForbidden")
-    if bool(device.get("bindingConditions")) != bool(device.get("bindingFailureConditions")):
-        yield Cause(f"{field}.bindingConditions", "bindingConditions and bindingFailureConditions go together")
     if minor < 35:
         yield from _taints_1_34(f"{field}.taints", device.get("taints") or [])
-    unclear = list(_attribute_values(field, device.get("attributes") or {}))
+    unclear = [
+        *_capacities(f"{field}.capacity", device),
+        *_binding_conditions(field, device),
+        *_attribute_values(f"{field}.attributes", device.get("attributes") or {}),
+    ]
     yield from unclear
     if not named and not unclear:
         yield from _as_model(field, device_from_api, device)
 
 
+def _capacities(field: str, device: Document) -> Causes:
+    """Raises ValueError for what is no quantity: the server cannot even decode it."""
+    for name, entry in (device.get("capacity") or {}).items():
+        try:
+            Quantity(entry["value"])
+        except LimitExceeded as error:
+            raise ValueError(f"quantities must be numbers with a suffix: {error}") from error
+        if entry.get("requestPolicy") and not device.get("allowMultipleAllocations"):
+            message = "Forbidden: allowMultipleAllocations must be true"
+            yield Cause(f"{field}[{name}].requestPolicy", message, "FieldValueForbidden")
+
+
+def _binding_conditions(field: str, device: Document) -> Causes:
+    pair = ("bindingConditions", "bindingFailureConditions")
+    for given, lacking in (pair, pair[::-1]):
+        if device.get(given) and not device.get(lacking):
+            yield Cause(f"{field}.{lacking}", f"Invalid value: null: {lacking} are required to use {given}")
+
+
 def _attribute_values(field: str, attributes: Mapping[str, Mapping[str, Any]]) -> Causes:
     for name, value in attributes.items():
+        where = f"{field}[{name}]"
         given = [kind for kind in _ATTRIBUTE_KINDS if value.get(kind) not in (None, [])]
         if len(given) != 1:
-            yield Cause(f"{field}.attributes[{name}]", f"exactly one value must be specified; got {len(given)}")
+            yield Cause(where, f"exactly one value must be specified; got {len(given)}")
+        elif given == ["string"] and len(value["string"].encode()) > MAX_STRING_BYTES:
+            message = f"Too long: may not be more than {MAX_STRING_BYTES} bytes"
+            yield Cause(f"{where}.string", message, "FieldValueTooLong")
+        elif given == ["version"]:
+            yield from _version(f"{where}.version", value["version"])
+
+
+def _version(field: str, text: Any) -> Causes:
+    try:
+        Version(text)
+    except LimitExceeded:
+        rule = "must be a string compatible with semver.org spec 2.0.0"
+        yield Cause(field, f"Invalid value: {json.dumps(text)}: {rule}")
 
 
 def _taints_1_34(field: str, taints: list[Document]) -> Causes:
@@ -189,7 +229,11 @@ def _counter_sets(counter_sets: list[Document], minor: int) -> Causes:
         counters = [name for entry in counter_sets for name in entry.get("counters") or ()]
         yield from _at_most("spec.sharedCounters", counters, MAX_COUNTERS_1_34)
     for index, counter_set in enumerate(counter_sets):
-        yield from _as_model(f"spec.sharedCounters[{index}]", counter_set_from_api, counter_set)
+        field = f"spec.sharedCounters[{index}]"
+        if counter_set.get("counters"):
+            yield from _as_model(field, counter_set_from_api, counter_set)
+        else:
+            yield Cause(f"{field}.counters", "Required value", "FieldValueRequired")
 
 
 def _claim(document: Document, _minor: int) -> Causes:
@@ -247,7 +291,9 @@ def _configs(field: str, configs: list[Document], limit: int) -> Causes:
             continue
         yield from _rule(check_driver_name, f"{where}.driver", opaque.get("driver"))
         parameters = opaque.get("parameters")
-        if not isinstance(parameters, dict):
+        if parameters is None:
+            yield Cause(f"{where}.parameters", "Required value", "FieldValueRequired")
+        elif not isinstance(parameters, dict):
             yield Cause(f"{where}.parameters", "Invalid value: must be a valid JSON object")
         elif len(json.dumps(parameters, separators=(",", ":"))) > MAX_PARAMETERS_BYTES:
             message = f"Too long: may not be more than {MAX_PARAMETERS_BYTES} bytes"
