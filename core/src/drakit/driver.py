@@ -108,9 +108,11 @@ class Driver:
         server = KubeletServer(
             self._paths, self.name, self, self.health, on_registered=self._on_registered, log=self.log
         )
-        engine = self._engine = self._open_engine()
+        directory = _make_directory(self._paths.driver_directory(self.name))
         lock = await self._take_sockets(server)
+        engine: ClaimsEngine | None = None
         try:
+            engine = self._engine = self._make_engine(Journal(directory / FILE_NAME))
             restored = self.worker.ask(Restore())
             await server.start()
             self.server = server
@@ -121,7 +123,7 @@ class Driver:
         finally:
             await asyncio.shield(server.stop(self._settings.drain_seconds))
             self._release(lock, server)
-            if not self.worker.busy:  # else its thread still works on the journal
+            if engine is not None and not self.worker.busy:  # else its thread still works on the journal
                 engine.journal.close()
 
     def publish(self, survey: Survey) -> None:
@@ -213,11 +215,10 @@ class Driver:
         assert self._engine is not None
         return self._engine.run(jobs)
 
-    def _open_engine(self) -> ClaimsEngine:
-        directory = _make_directory(self._paths.driver_directory(self.name))
+    def _make_engine(self, journal: Journal) -> ClaimsEngine:
         return ClaimsEngine(
             driver=self.name,
-            journal=Journal(directory / FILE_NAME),
+            journal=journal,
             cdi=CdiDirectory(self._settings.cdi_root, self.name),
             backend=self._backend,
             boot_id=read_boot_id(self._settings.root),
