@@ -1,22 +1,31 @@
 # Everything runs in .venv, which is made and kept up to date as needed. `make PYTHON=python3.12` chooses another Python.
+# `make test` ends with tests on real Kubernetes where the machine can run it, `make test-cluster` has all of those.
 PYTHON ?= python3
 PYTEST_ARGS ?=
 UPGRADE ?=
+KUBE ?=
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples $(wildcard benchmarks)
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples $(wildcard benchmarks) tests/cluster/realkube
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test test-cluster lint bench lock clean
 
 demo: $(READY)
 	@$(BIN)/drakit demo --all
 
+# The two runs are counted apart, and the second is made whatever the first came to.
 test: lint
-	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+	@$(BIN)/pytest -n auto $(PYTEST_ARGS); quick=$$?; \
+	$(BIN)/pytest tests/cluster -m "control_plane or node" --durations=10; cluster=$$?; \
+	test $$quick -eq 0 && test $$cluster -eq 0
+
+# All tiers, on the newest release or on that of KUBE: make test-cluster KUBE=1.35
+test-cluster: $(READY)
+	DRAKIT_KUBE=$(KUBE) $(BIN)/pytest tests/cluster -m cluster --durations=20
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,42 @@ BACKENDS = [
 DRIVERS = ("neuron.aws.com", "dra.net", "gpu.example.com")
 
 
+_TOLD = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is to be said at the end."""
+    config.stash[_TOLD] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in the last lines what ran, or why nothing did."""
+    for line in dict.fromkeys(config.stash[_TOLD]):
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
-def components() -> tuple[Kubernetes, Debian]:
-    """What a cluster is made of. Without it there is no test: it is skipped, with the reason."""
-    if reasons := preflight.lacking():
-        pytest.skip(f"no real cluster: {'; '.join(reasons)}")
-    try:
-        return kubernetes(os.environ.get(VERSION_VARIABLE) or minors()[0]), debian()
-    except Lacking as reason:
-        pytest.skip(f"no real cluster: {reason}")
+def obtain(pytestconfig: pytest.Config) -> Callable[[str], tuple[Kubernetes, Debian]]:
+    """What a cluster of a minor release is made of. Without it there is no test: it is skipped, with the reason."""
+
+    def obtain(minor: str) -> tuple[Kubernetes, Debian]:
+        try:
+            preflight.require()
+            found = kubernetes(minor), debian()
+        except Lacking as reason:
+            pytestconfig.stash[_TOLD].append(f"SKIPPED: tests on real Kubernetes {minor}: {reason}")
+            pytest.skip(f"no real Kubernetes {minor}: {reason}")
+        versions = ", ".join(f"{package} {version}" for package, version in found[1].versions.items())
+        pytestconfig.stash[_TOLD].append(f"real Kubernetes {found[0].release} with {versions}")
+        return found
+
+    return obtain
+
+
+@pytest.fixture(scope="session")
+def components(obtain: Callable[[str], tuple[Kubernetes, Debian]]) -> tuple[Kubernetes, Debian]:
+    """The components of the release that DRAKIT_KUBE names, else of the newest."""
+    return obtain(os.environ.get(VERSION_VARIABLE) or minors()[0])
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +99,12 @@ def workspace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Work
     yield workspace
     if "own_cluster" not in request.fixturenames:
         workspace.empty()
+
+
+@pytest.fixture(name="equip", scope="session")
+def give_equip() -> Callable[[Cluster], None]:
+    """Make a cluster one that drakit runs on: see there."""
+    return equip
 
 
 def equip(cluster: Cluster) -> None:

@@ -51,6 +51,12 @@ def is_untouched(workspace: Workspace, name: str) -> bool:
     return "running" in container["state"] and container["restartCount"] == 0
 
 
+def wait_for_failed_unprepare(node: Node) -> None:
+    """Wait until the kubelet has found that it cannot end a pod; it tells nobody but its log."""
+    kubelet = node.running.processes["kubelet"]
+    until("the kubelet to fail to unprepare", lambda: kubelet.said("unprepare dynamic resources"), seen=kubelet.tail)
+
+
 def test_pods_start_although_the_agent_is_killed_meanwhile(node: Node, workspace: Workspace, submit):
     names = ["first", "second", "third", "fourth"]
     submit(*names)
@@ -82,8 +88,8 @@ def test_pods_end_when_an_agent_is_back_that_was_killed_while_they_ended(node: N
     node.kill("drakit")
     for name in ("first", "second"):
         workspace.api.delete("Pod", name, workspace.namespace)
-    stays = workspace.event("first", "neuron.aws.com")
-    assert len(workspace.pods()) == 2, stays
+    wait_for_failed_unprepare(node)
+    assert len(workspace.pods()) == 2
     node.start_agent()
     workspace.gone("first", "second")
     assert node.cdi_files() == {}
@@ -194,7 +200,7 @@ def test_taken_off_under_running_pods_they_keep_running_and_end_when_it_is_back(
     assert is_untouched(workspace, "worker")
     assert devices_of(workspace, "worker") <= workspace.seen("worker").devices
     workspace.api.delete("Pod", "worker", workspace.namespace)
-    assert workspace.event("worker", "neuron.aws.com")
+    wait_for_failed_unprepare(node)
     assert node.cdi_files() == files, "the claim is still prepared"
     node.start_agent()
     workspace.gone("worker")

@@ -22,7 +22,7 @@ def borrow(path: str) -> ModuleType:
     return sys.modules[name]
 
 
-def tests_using(path: str, available: set[str], but: set[str]) -> dict[str, object]:
+def borrow_tests(path: str, available: set[str], but: set[str]) -> dict[str, object]:
     """The tests of a file that ask for nothing but these fixtures, without the named ones."""
     found = {name: it for name, it in vars(borrow(path)).items() if name.startswith("test_") and name not in but}
     return {name: it for name, it in found.items() if _asks(it) and _asks(it) - _parameters(it) <= available}

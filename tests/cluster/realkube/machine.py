@@ -48,6 +48,10 @@ class Process:
             os.kill(self.pid, number)
         return self._popen.wait(_BOUND_SECONDS)
 
+    def said(self, words: str) -> bool:
+        """Whether these words are in its log."""
+        return words in self.log.read_text(errors="replace")
+
     def tail(self, lines: int = 20) -> str:
         """The end of its log."""
         with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ from drakit.testing import lay_out
 from realkube.api import Document
 from realkube.controlplane import PORT, ControlPlane
 from realkube.debian import Debian
+from realkube.errors import ClusterFailure
 from realkube.image import PAUSE, write_images
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
@@ -89,7 +90,7 @@ class Node:
         """Start containerd, and wait until it serves."""
         path = {"PATH": f"{self._debian.path}:/usr/sbin:/usr/bin:/sbin:/bin"}
         process = self.running.start("containerd", ["containerd", f"--config={_RUN}/containerd.toml"], path)
-        self._until("containerd", lambda: self._ctr("version"), process)
+        until(f"containerd of {self.name}", self._serves, seen=process.tail)
         return process
 
     def start_kubelet(self) -> Process:
@@ -180,13 +181,12 @@ class Node:
     def _ctr(self, *arguments: str) -> str:
         return self.running.run("ctr", f"--address={_CONTAINERD}", *arguments, path=self._debian.path)
 
-    def _until(self, what: str, look: Any, process: Process) -> None:
-        def served() -> bool:
-            if not self.path(_CONTAINERD).exists():
-                return False
-            return bool(look())
-
-        until(f"{what} of {self.name}", served, seen=process.tail)
+    def _serves(self) -> bool:
+        try:
+            self._ctr("version")
+        except ClusterFailure:
+            return False
+        return True
 
 
 _KUBELET = {
@@ -202,6 +202,7 @@ _KUBELET = {
     "authorization": {"mode": "AlwaysAllow"},
     "oomScoreAdj": 0,
     "makeIPTablesUtilChains": False,
+    "clusterDNS": ["10.97.0.10"],  # nobody is there
     "syncFrequency": "5s",
     "nodeStatusUpdateFrequency": "4s",
     "podLogsDir": "/var/log/pods",

@@ -10,10 +10,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from realkube.errors import Lacking
 from realkube.machine import HIERARCHIES
 
 _TOOLS = ("unshare", "nsenter", "mount", "umount", "ip", "hostname", "openssl", "apt-get", "dpkg-deb")
 _BOUND_SECONDS = 20
+
+
+def require() -> None:
+    """Raise Lacking with everything that is lacking."""
+    if reasons := lacking():
+        raise Lacking("; ".join(reasons))
 
 
 def lacking() -> list[str]:

@@ -1,0 +1,151 @@
+"""What the API server and the scheduler make of drakit: its slices, its permissions, its manifests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from realkube.api import Api, Refused
+from realkube.cluster import Cluster, manifests
+from realkube.node import ACCOUNT, NAMESPACE
+from realkube.waiting import until
+from realkube.workspace import Workspace, claim_spec, pod, template
+
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
+
+
+@pytest.fixture(scope="module")
+def agent(shared_cluster: Cluster) -> Api:
+    """The API server as the agent of the first node sees it."""
+    node = shared_cluster.api.get("Node", shared_cluster.nodes[0].name)
+    return shared_cluster.control_plane.api_as(shared_cluster.api.token_for(ACCOUNT, NAMESPACE, node))
+
+
+def a_slice(node: str, driver: str = "other.example.com") -> dict[str, Any]:
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceSlice",
+        "metadata": {"name": f"of-{node}"},
+        "spec": {
+            "driver": driver,
+            "nodeName": node,
+            "pool": {"name": f"{node}/other", "generation": 1, "resourceSliceCount": 1},
+            "devices": [{"name": "device"}],
+        },
+    }
+
+
+@pytest.mark.parametrize(("driver", "count"), [("neuron.aws.com", 16), ("dra.net", 16), ("gpu.example.com", 8)])
+def test_the_api_server_keeps_every_attribute_of_every_device(cluster: Cluster, driver: str, count: int):
+    for node in cluster.nodes:
+        found = cluster.api.list("ResourceSlice", fieldSelector=f"spec.driver={driver},spec.nodeName={node.name}")
+        stored = {device["name"]: device for it in found for device in it["spec"]["devices"]}
+        assert len(stored) == count
+        meant = {device["name"]: device for device in offline_devices(node.hardware, driver)}
+        assert {name: sorted(device["attributes"]) for name, device in stored.items()} == {
+            name: sorted(device["attributes"]) for name, device in meant.items()
+        }
+        owners = [owner for it in found for owner in it["metadata"]["ownerReferences"]]
+        assert {owner["name"] for owner in owners} == {node.name}
+        log = node.running.processes["drakit"].log.read_text()
+        assert "warning" not in log, "nothing was dropped, nothing was refused"
+
+
+def offline_devices(root: Path, driver: str) -> list[dict[str, Any]]:
+    """What `drakit slices` says of a driver, with the plugins that the agents run."""
+    plugins = {
+        "apiVersion": "drakit/v1alpha1",
+        "kind": "AgentConfiguration",
+        "backends": [
+            {"plugin": "neuron"},
+            {"plugin": "efa"},
+            {"plugin": "mock", "driver": "gpu.example.com", "options": {"profile": "generic-gpu"}},
+        ],
+    }
+    config = root.parent / "offline.yaml"
+    config.write_text(yaml.safe_dump(plugins))
+    command = [Path(sys.executable).with_name("drakit"), "slices", "--config", config, "--root", root, "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [
+        device
+        for document in json.loads(done.stdout)["items"]
+        if document["spec"]["driver"] == driver
+        for device in document["spec"]["devices"]
+    ]
+
+
+def test_the_agent_may_write_the_slices_of_its_own_node(agent: Api, cluster: Cluster):
+    own = a_slice(cluster.nodes[0].name)
+    created = agent.create(own)
+    created["spec"]["devices"].append({"name": "another"})
+    assert len(agent.replace(created)["spec"]["devices"]) == 2
+    agent.delete("ResourceSlice", own["metadata"]["name"])
+
+
+def test_the_agent_may_not_write_the_slices_of_another_node(agent: Api, cluster: Cluster):
+    other = cluster.nodes[1].name
+    with pytest.raises(Refused, match=f"may not write a slice of node {other}"):
+        agent.create(a_slice(other))
+    (published,) = cluster.api.list("ResourceSlice", fieldSelector=f"spec.nodeName={other},spec.driver=neuron.aws.com")
+    with pytest.raises(Refused, match=f"may not write a slice of node {other}"):
+        agent.delete("ResourceSlice", published["metadata"]["name"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/secrets"),
+        ("GET", "/api/v1/pods"),
+        ("GET", "/api/v1/nodes"),
+        ("GET", "/apis/resource.k8s.io/v1/resourceclaims"),
+        ("DELETE", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/any"),
+        ("DELETE", "/apis/resource.k8s.io/v1/deviceclasses/neuron.aws.com"),
+        ("DELETE", "/api/v1/nodes/node-1"),
+    ],
+)
+def test_the_agent_may_do_no_more_than_it_needs(agent: Api, method: str, path: str):
+    with pytest.raises(Refused) as refused:
+        agent.call(method, path)
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("name", ["rbac.yaml", "daemonset.yaml"])
+def test_the_manifests_are_taken_with_every_field(cluster: Cluster, name: str):
+    for document in manifests(name):
+        assert cluster.api.apply(document, dry_run=True)["kind"] == document["kind"]
+
+
+def test_the_daemon_set_runs_under_the_account_that_has_the_permissions():
+    (account,) = [it for it in manifests("rbac.yaml") if it["kind"] == "ServiceAccount"]
+    (daemons,) = [it for it in manifests("daemonset.yaml") if it["kind"] == "DaemonSet"]
+    assert (account["metadata"]["namespace"], account["metadata"]["name"]) == (NAMESPACE, ACCOUNT)
+    assert daemons["metadata"]["namespace"] == NAMESPACE
+    assert daemons["spec"]["template"]["spec"]["serviceAccountName"] == ACCOUNT
+
+
+def test_a_claim_that_no_device_meets_stays_pending_and_harms_nobody(cluster: Cluster, workspace: Workspace):
+    none = claim_spec("neuron.aws.com", selector='device.attributes["neuron.aws.com"].deviceId == 99')
+    workspace.submit(
+        template("none", none),
+        template("one", claim_spec("neuron.aws.com")),
+        pod("hopeless", {"resourceClaimTemplateName": "none"}),
+        pod("modest", {"resourceClaimTemplateName": "one"}),
+    )
+    assert "cannot allocate all claims" in workspace.unschedulable("hopeless")
+    workspace.running("modest")
+    assert "allocation" not in workspace.claim_of("hopeless").get("status", {})
+
+
+def test_deleted_slices_are_published_again(cluster: Cluster):
+    (node, *_) = cluster.nodes
+    mine = {"fieldSelector": f"spec.driver=dra.net,spec.nodeName={node.name}"}
+    (published,) = cluster.api.list("ResourceSlice", **mine)
+    cluster.api.delete("ResourceSlice", published["metadata"]["name"])
+    (again,) = until("the slice to be back", lambda: cluster.api.list("ResourceSlice", **mine), seconds=20)
+    assert again["metadata"]["uid"] != published["metadata"]["uid"]
+    assert again["spec"]["devices"] == published["spec"]["devices"]
