@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define
+from drakit.testing import Refusal
 from realkube.api import Refused
 from realkube.borrowed import borrow
 from realkube.cluster import Cluster
@@ -79,31 +80,35 @@ class RealServer:
         try:
             answer: dict[str, Any] = call(document)
         except Refused as refused:
-            raise _fixtures_refusal(refused) from refused
+            raise _refusal(refused) from refused
         return answer
 
 
-def _fixtures_refusal(refused: Refused) -> Exception:
-    from drakit.testing import Refusal  # resolved late there as well
-
+def _refusal(refused: Refused) -> Exception:
     return Refusal(refused.status, refused.reason, refused.message)
+
+
+class _Connection(http.client.HTTPSConnection):
+    """One that comes with a token, whatever is sent over it."""
+
+    token = ""
+
+    def putrequest(self, *arguments: Any, **options: Any) -> None:
+        super().putrequest(*arguments, **options)
+        self.putheader("Authorization", f"Bearer {self.token}")
 
 
 @define
 class RealClient(_fixtures.Client):
     """The tests' own client, which reaches a server in another network."""
 
-    server: Any
-    context: ssl.SSLContext | None = None
-    headers: dict[str, str] = field(factory=dict)
-
     def connect(self) -> http.client.HTTPConnection:
         cluster: Cluster = self.server.cluster
         trust = ssl.create_default_context(cafile=cluster.control_plane.authority)
-        connection = http.client.HTTPSConnection(CONTROL_PLANE, PORT, timeout=10, context=trust)
+        connection = _Connection(CONTROL_PLANE, PORT, timeout=10, context=trust)
+        connection.token = cluster.api.token
         with inside(cluster.control_plane.machine.network):
             connection.connect()
-        self.headers = {"Authorization": f"Bearer {cluster.api.token}"}
         return connection
 
 
