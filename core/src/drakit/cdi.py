@@ -91,7 +91,7 @@ class CdiDirectory:
                 devices = tuple(
                     DeviceRef(self._driver, *entry) for entry in json.loads(annotations[ANNOTATION_DEVICES])
                 )
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 namespace, name, devices = "", "", ()
             yield ClaimFile(ClaimRef(uid, namespace, name), devices)
 

@@ -12,31 +12,17 @@ so that a crash between any two of them leaves nothing that a repeat, or the nex
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
+from drakit.backend import Backend, Hooks
 from drakit.cdi import CdiDirectory, check_uid
-from drakit.decoding import decode_config
-from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound, DRAError, InvalidDeviceConfig, JournalError, describe
-from drakit.journal import Entry, Journal, Phase, allocation_digest
-from drakit.loading import Declarations
-from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef, PreparedDevice
-
-
-class Backend(Protocol):
-    """The two hooks of the backend, and what it declares."""
-
-    @property
-    def declarations(self) -> Declarations:
-        """What the plugin class says of itself."""
-
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
-        """Ask the plugin. Raises ClaimError or PluginError."""
-
-    def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
-        """Ask the plugin. Raises PluginError."""
+from drakit.entries import Entry, Phase, allocation_digest
+from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound, DRAError, JournalError, describe
+from drakit.journal import Journal
+from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
+from drakit.recovery import adopt_damaged, in_words, only_warned, remove_strays
 
 
 @frozen
@@ -67,14 +53,21 @@ class Unprepare:
 
 @frozen
 class RollBack:
-    """Undo an interrupted preparation whose claim is gone. Does nothing to one that was completed."""
+    """Undo what is left of a claim that is gone, if nothing but its existence spoke for it: see `unconfirmed`.
+
+    Does nothing to a claim that was prepared, or asked for again, in this boot: its containers may still run. Does
+    nothing without a backend either: what is left waits for it.
+    """
 
     claim: ClaimRef
 
 
 @frozen
 class Restore:
-    """Make the CDI files agree with the journal, as at start and after the hardware was renumbered."""
+    """Make the CDI files agree with the journal, as at start and after the hardware was renumbered.
+
+    It does not count as use of a claim: one of an earlier boot stays of that boot.
+    """
 
     claim: ClaimRef = field(init=False, default=ClaimRef("", "", "every prepared claim"))
 
@@ -101,10 +94,21 @@ class ClaimsEngine:
     warn: Callable[[str], None] = field(default=lambda _message: None)
     _fresh: set[str] = field(factory=set, init=False)
     """The claims whose intents are of the batch under way: any other intent is of an attempt that was interrupted."""
+    _hooks: Hooks = field(init=False, default=Factory(lambda self: Hooks(self.driver, self.backend, self.began), True))
 
     def entry(self, uid: str) -> Entry | None:
         """What is journalled of a claim. May be called from any thread."""
         return self.journal.entries.get(uid)
+
+    def unconfirmed(self) -> list[ClaimRef]:
+        """The claims to be looked up at the API server, and rolled back if they are gone. For any thread.
+
+        They are those for which nothing else speaks: their preparation was interrupted, or is of an earlier boot, and
+        no container that used it is alive. None without a backend, since RollBack does nothing then.
+        """
+        if self.backend is None:
+            return []
+        return [entry.claim for entry in list(self.journal.entries.values()) if self._is_unconfirmed(entry)]
 
     def run(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
         """Do a batch of jobs in order; one answer or error each. Nothing is answered before it is durable."""
@@ -112,11 +116,15 @@ class ClaimsEngine:
         try:
             with self.journal.locked():
                 return self._run_locked(jobs)
-        except (JournalError, OSError) as error:
+        except DRAError as error:
             return [error] * len(jobs)
+        finally:
+            self._fresh.clear()
 
     def _run_locked(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
-        self._fresh.clear()
+        if self.journal.damaged:
+            self.began("looking for what damaged records held")
+            adopt_damaged(self.journal, self.cdi, self.warn)
         self._stage_intents(jobs)
         answers: list[Answer | BaseException] = []
         try:
@@ -149,16 +157,20 @@ class ClaimsEngine:
                 with contextlib.suppress(ClaimError):  # a uid that is none is answered when its turn comes
                     check_uid(job.claim.uid)
                     self._stage_intent(job.allocation)
-        self.journal.commit()
+        self._commit_intents()
 
     def _stage_intent(self, allocation: ClaimAllocation) -> bool:
         """Stage the intent of a claim that has no entry yet; returns whether there was anything to stage."""
         uid = allocation.claim.uid
-        if not self._has_side_effects() or self.entry(uid) is not None:
+        if not self._hooks.side_effects or self.entry(uid) is not None:
             return False
         self._fresh.add(uid)
         self.journal.put(Entry(claim=allocation.claim, phase=Phase.INTENT, devices=allocation.devices))
         return True
+
+    def _commit_intents(self) -> None:
+        self.began("recording what is about to be prepared")
+        self.journal.commit()
 
     def _do(self, job: Job) -> Answer:
         match job:
@@ -169,8 +181,7 @@ class ClaimsEngine:
             case Unprepare():
                 self._unprepare(job.claim)
             case RollBack():
-                if (entry := self.entry(job.claim.uid)) and entry.phase is Phase.INTENT:
-                    self._unprepare(job.claim)
+                self._roll_back(job.claim)
             case Restore():
                 self._restore()
         return ()
@@ -197,14 +208,13 @@ class ClaimsEngine:
             if not interrupted:
                 self.journal.release(claim.uid)  # this batch's own intent: the backend was never asked
             raise
-        backend = self._required()
         if interrupted:
-            backend.unprepare(claim, ())
+            self._hooks.unprepare(claim)
             self.journal.release(claim.uid)  # it may have been of another allocation
         if self._stage_intent(allocation):
-            self.journal.commit()
+            self._commit_intents()
         try:
-            prepared = _in_order(decoded, backend.prepare(decoded))
+            prepared = self._hooks.prepare(decoded)
             entry = Entry(
                 claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
             )
@@ -217,33 +227,30 @@ class ClaimsEngine:
 
     def _checked(self, allocation: ClaimAllocation) -> ClaimAllocation:
         """The allocation with its configuration decoded. Raises ClaimError where it cannot be prepared here."""
-        self._required()
+        self._hooks.required()
         self._check_devices(allocation)
-        if not any(device.opaque for device in allocation.devices):
-            return allocation
-        return evolve(allocation, devices=tuple(map(self._decode, allocation.devices)))
-
-    def _required(self) -> Backend:
-        if self.backend is None:
-            raise ClaimError(f"driver {self.driver} has no backend on this node now and can only unprepare")
-        return self.backend
+        return self._hooks.decoded(allocation)
 
     def _abandon(self, claim: ClaimRef) -> None:
         """After a failed preparation: undo what it may have done. What cannot be undone now stays an intent."""
-        if self.backend is None or not self._has_side_effects():
+        if not self._hooks.side_effects:
             return
         try:
-            self.backend.unprepare(claim, ())
-        except DRAError as error:
+            self._hooks.unprepare(claim)
+        except Exception as error:
             self.warn(f"claim {claim}: its failed preparation could not be undone yet: {describe(error)}")
             self._fresh.discard(claim.uid)  # interrupted, as it were: to be undone before it is tried again
             return
         self.journal.release(claim.uid)
 
     def _again(self, entry: Entry) -> Answer:
-        """Answer a repeat: the same devices and ids. Hooks are asked only in a boot that has not seen the claim."""
-        if entry.boot_id != self.boot_id and self.backend is not None:
-            entry = self._recomputed(entry, refuse=True)
+        """Answer a repeat: the same devices and ids. Hooks are asked only in a boot that has not seen the claim.
+
+        From here on containers of this boot may use it, whether the backend could be asked or not.
+        """
+        if entry.boot_id != self.boot_id:
+            entry = evolve(self._recomputed(entry, refuse=True), boot_id=self.boot_id)
+            self.journal.put(entry)
         self._ensure_file(entry)
         return self._handles(entry)
 
@@ -258,68 +265,55 @@ class ClaimsEngine:
         entry = self.entry(claim.uid)
         if entry is not None and self.backend is not None:
             try:
-                self.backend.unprepare(entry.claim, entry.prepared)
-            except DRAError as error:
+                self._hooks.unprepare(entry.claim, entry.prepared)
+            except Exception as error:
                 if entry.phase is not Phase.QUARANTINED:
                     raise
                 self.warn(f"claim {entry.claim}: its record was damaged and unprepare failed: {describe(error)}")
-        self.cdi.remove(claim.uid)
+        with in_words(f"the CDI file of claim {entry.claim if entry else claim.uid} cannot be removed on this node"):
+            self.cdi.remove(claim.uid)
         self.journal.release(claim.uid)
+
+    def _roll_back(self, claim: ClaimRef) -> None:
+        entry = self.entry(claim.uid)
+        if entry is not None and self.backend is not None and self._is_unconfirmed(entry):
+            self._unprepare(claim)
+
+    def _is_unconfirmed(self, entry: Entry) -> bool:
+        match entry.phase:
+            case Phase.INTENT:
+                return entry.claim.uid not in self._fresh
+            case Phase.COMMITTED:  # where no boot is known, nothing is evidence
+                return "" not in (entry.boot_id, self.boot_id) and entry.boot_id != self.boot_id
+            case Phase.QUARANTINED:
+                return False
 
     def _restore(self) -> None:
         """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim."""
-        self._adopt_or_remove_strays()
+        remove_strays(self.journal, self.cdi, self.warn)
         committed = [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
         for entry in committed:
-            with self._only_warned(f"claim {entry.claim}"):
+            with only_warned(self.warn, f"claim {entry.claim}"):
                 self._ensure_file(entry)
         for entry in committed if self.backend is not None else ():
-            self.began(f"restoring claim {entry.claim}")
-            with self._only_warned(f"claim {entry.claim}"):
-                self._ensure_file(self._recomputed(entry))
-
-    def _adopt_or_remove_strays(self) -> None:
-        """Files of ours that no entry explains: of a crash before commit, unless records of the journal were lost."""
-        with self._only_warned("unfinished CDI files cannot be removed"):
-            self.cdi.remove_unfinished()
-        for file in list(self.cdi.files()):
-            uid = file.claim.uid
-            if uid in self.journal.entries:
-                continue
-            if not self.journal.damaged:
-                with self._only_warned(f"claim {uid}: its CDI file cannot be removed"):
-                    self.cdi.remove(uid)
-                continue
-            self.warn(f"claim {file.claim} ({uid}): its record was damaged; it holds its devices until it ends")
-            devices = tuple(AllocatedDevice("", device) for device in file.devices)
-            self.journal.put(Entry(claim=file.claim, phase=Phase.QUARANTINED, devices=devices))
-        self.journal.commit()
-        self.journal.damage_is_settled()
-
-    @contextlib.contextmanager
-    def _only_warned(self, what: str) -> Iterator[None]:
-        """One claim whose file cannot be put right must not keep the others from theirs."""
-        try:
-            yield
-        except (DRAError, OSError) as error:
-            self.warn(f"{what}: {describe(error)}")
+            with only_warned(self.warn, f"claim {entry.claim}"):
+                current = self._recomputed(entry)
+                if current != entry:
+                    self.journal.put(current)
+                self._ensure_file(current)
 
     def _recomputed(self, entry: Entry, *, refuse: bool = False) -> Entry:
         """The entry as the backend sees it now; as journalled where it cannot say. `refuse`: pass on a ClaimError."""
-        assert self.backend is not None
+        if self.backend is None:
+            return entry
         try:
-            devices = tuple(self._decode(device, strict=False) for device in entry.devices)
-            allocation = ClaimAllocation(entry.claim, devices)
-            prepared = _in_order(allocation, self.backend.prepare(allocation))
-        except DRAError as error:
+            allocation = self._hooks.decoded(ClaimAllocation(entry.claim, entry.devices), strict=False)
+            return evolve(entry, prepared=self._hooks.prepare(allocation))
+        except Exception as error:
             if refuse and isinstance(error, ClaimError):
                 raise
             self.warn(f"claim {entry.claim}: kept as it was prepared, for now: {describe(error)}")
             return entry
-        current = evolve(entry, prepared=prepared, boot_id=self.boot_id)
-        if current != entry:
-            self.journal.put(current)
-        return current
 
     def _check_devices(self, allocation: ClaimAllocation) -> None:
         known = self.known()
@@ -346,35 +340,16 @@ class ClaimsEngine:
                     f"device {wanted.device} is held by claim {holder.claim} ({uid}) until that claim's pod has ended"
                 )
 
-    def _decode(self, device: AllocatedDevice, *, strict: bool = True) -> AllocatedDevice:
-        if not device.opaque:
-            return device
-        assert self.backend is not None
-        kinds = self.backend.declarations.config_types
-        try:
-            config = tuple(decode_config(opaque, kinds, strict=strict) for opaque in device.opaque)
-        except InvalidDeviceConfig as error:
-            raise InvalidDeviceConfig(f"request {device.request!r}, driver {self.driver}: {error}") from None
-        return evolve(device, config=config)
-
-    def _has_side_effects(self) -> bool:
-        return self.backend is not None and self.backend.declarations.side_effects
-
     def _ensure_file(self, entry: Entry, *, anew: bool = False) -> None:
         write = self.cdi.write if anew else self.cdi.ensure
-        try:
+        with in_words(f"the CDI file of claim {entry.claim} cannot be written on this node"):
             write(entry.claim, entry.digest, entry.prepared)
-        except OSError as error:
-            raise ClaimError(
-                f"the CDI file of claim {entry.claim} cannot be written on this node: {error.strerror}; "
-                f"free space in the CDI directory, or mend its permissions"
-            ) from error
 
     def _restore_files(self, jobs: Sequence[Job]) -> None:
         """After a commit that failed: make the files agree with the entries, which are as they were before."""
         for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore)}:
             entry = self.entry(uid)
-            with self._only_warned(f"claim {uid}: its CDI file could not be put right"):
+            with only_warned(self.warn, f"claim {uid}: its CDI file could not be put right"):
                 if entry is None or entry.phase is Phase.INTENT:
                     self.cdi.remove(uid)
                 elif entry.phase is Phase.COMMITTED:
@@ -383,17 +358,11 @@ class ClaimsEngine:
     def _handles(self, entry: Entry) -> Answer:
         ids = self.cdi.device_ids(entry.claim.uid, entry.digest, entry.prepared)
         return tuple(
-            DeviceHandle(device.request.partition("/")[0], device.device, cdi_ids, device.share_id)
-            for device, cdi_ids in zip(entry.prepared, ids, strict=True)
+            DeviceHandle(device.base_request, device.device, cdi_ids, device.share_id)
+            for device, cdi_ids in zip(entry.devices, ids, strict=True)
         )
 
 
 def _compatible(wanted: AllocatedDevice, held: AllocatedDevice) -> bool:
     """Whether two claims may hold one device: as shares of it, or one of them by admin access."""
     return held.admin_access or (wanted.share_id is not None and held.share_id is not None)
-
-
-def _in_order(allocation: ClaimAllocation, prepared: Sequence[PreparedDevice]) -> tuple[PreparedDevice, ...]:
-    """The prepared devices in the order of the allocation, so that ids do not depend on the plugin's order."""
-    order = {device.key: index for index, device in enumerate(allocation.devices)}
-    return tuple(sorted(prepared, key=lambda device: order[device.key]))

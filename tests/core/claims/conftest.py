@@ -89,6 +89,7 @@ class Bench:
         root.mkdir(exist_ok=True)
         self.hardware = Hardware()
         self.boot = 1
+        self.boot_id: str | None = None
         self.side_effects = side_effects
         self.has_backend = True
         self.known: set[DeviceRef] | None = {device(f"gpu-{index}") for index in range(8)}
@@ -115,7 +116,7 @@ class Bench:
             journal=self.journal,
             cdi=CdiDirectory(self.cdi, DRIVER),
             backend=self.backend if self.has_backend else None,
-            boot_id=f"boot-{self.boot}",
+            boot_id=f"boot-{self.boot}" if self.boot_id is None else self.boot_id,
             known=lambda: self.known,
             began=lambda step: self._at(f"began {step}"),
             warn=self.warnings.append,

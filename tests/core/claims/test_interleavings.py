@@ -17,7 +17,7 @@ devices = st.lists(st.sampled_from(["gpu-0", "gpu-1", "gpu-2"]), min_size=1, max
 
 
 class Interleavings(RuleBasedStateMachine):
-    """The model: which claim was told that it is prepared, with which answer."""
+    """The model: which claim was told that it is prepared, with which answer, and which of them in this boot."""
 
     make_bench: Any
     side_effects: bool
@@ -27,6 +27,7 @@ class Interleavings(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp(prefix="drakit-claims-"))
         self.bench = type(self).make_bench(self.root, side_effects=self.side_effects)
         self.told: dict[str, tuple[list[str], Any]] = {}
+        self.confirmed: set[str] = set()
         self.ids: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def teardown(self) -> None:
@@ -53,6 +54,7 @@ class Interleavings(RuleBasedStateMachine):
             assert answer == self.told[uid][1]
         assert [handle.device.name for handle in answer] == wanted
         self.told[uid] = (wanted, answer)
+        self.confirmed.add(uid)
 
     @rule(uid=uids, wanted=devices)
     def fail_to_prepare(self, uid: str, wanted: list[str]) -> None:
@@ -63,13 +65,15 @@ class Interleavings(RuleBasedStateMachine):
             if uid in self.told and self.told[uid][0] != wanted:
                 del self.told[uid]
         else:
-            assert answer == self.told[uid][1]  # a repeat asks no hook
+            assert answer == self.told[uid][1]  # a repeat needs no hook
+            self.confirmed.add(uid)
         self.bench.backend.failures.clear()
 
     @rule(uid=uids)
     def repeat(self, uid: str) -> None:
         if uid in self.told:
             assert self.bench.repeat(uid) == self.told[uid][1]
+            self.confirmed.add(uid)
 
     @rule(uid=uids)
     def unprepare(self, uid: str) -> None:
@@ -79,6 +83,8 @@ class Interleavings(RuleBasedStateMachine):
     @rule(uid=uids)
     def roll_back(self, uid: str) -> None:
         self.bench.roll_back(uid)
+        if uid not in self.confirmed:
+            self.told.pop(uid, None)
 
     @rule(batch=st.lists(st.tuples(uids, devices), min_size=2, max_size=4, unique_by=lambda item: item[0]))
     def prepare_a_batch(self, batch: list[tuple[str, list[str]]]) -> None:
@@ -88,6 +94,7 @@ class Interleavings(RuleBasedStateMachine):
             assert isinstance(answer, DeviceBusy) == bool(self._holders(uid, wanted))
             if not isinstance(answer, DeviceBusy):
                 self.told[uid] = (wanted, answer)
+                self.confirmed.add(uid)
 
     @rule()
     def restart(self) -> None:
@@ -96,6 +103,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def reboot(self) -> None:
         self.bench.reboot()
+        self.confirmed.clear()
 
     @rule()
     def someone_clears_the_cdi_directory(self) -> None:
@@ -108,6 +116,7 @@ class Interleavings(RuleBasedStateMachine):
             return
         self.bench.assert_consistent()
         assert self.bench.phases() == dict.fromkeys(self.told, "committed")
+        assert {claim.uid for claim in self.bench.engine.unconfirmed()} == self.told.keys() - self.confirmed
         holding: dict[str, set[str]] = {}
         for uid, (names, _) in self.told.items():
             for name in names:

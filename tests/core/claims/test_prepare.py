@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drakit import ClaimError, ClaimRef, DeviceRef, InvalidDeviceConfig
 from drakit.claims import Repeat, Unprepare
-from drakit.errors import DeviceBusy, DeviceNotFound, HookFailed
+from drakit.errors import DeviceBusy, DeviceNotFound, HookFailed, JournalError
 
 SHARE = "6f1b9c1e-0000-4000-8000-00000000000{}"
 
@@ -200,6 +200,49 @@ def test_a_cdi_file_that_cannot_be_written_fails_the_claim_and_leaves_nothing(be
         bench.prepare("a", "gpu-0")
     bench.cdi.unlink()
     bench.assert_empty()
+
+
+def test_a_cdi_file_that_cannot_be_removed_keeps_the_hold_and_is_told_in_words(bench):
+    bench.prepare("a", "gpu-0")
+    (file,) = bench.cdi.iterdir()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ClaimError, match="the CDI file of claim default/claim-a cannot be removed on this node"):
+        bench.unprepare("a")
+    assert bench.held() == {"gpu-0": {"a"}}
+    file.rmdir()
+    bench.unprepare("a")
+    bench.assert_empty()
+
+
+def test_a_journal_that_cannot_be_used_is_the_answer_to_every_job(bench, want):
+    bench.journal.close()
+    answers = bench.engine.run([want("a", "gpu-0"), Unprepare(ClaimRef("d", "", ""))])
+    assert [type(answer) for answer in answers] == [JournalError, JournalError]
+
+
+def test_every_hook_and_every_wait_is_a_step_of_its_own(effective):
+    """Each step has the whole bound to itself before the driver counts as stuck."""
+    seen = []
+    effective.backend.failures["prepare"] = HookFailed("acme", "prepare", OSError())
+    effective.backend.failures["unprepare"] = HookFailed("acme", "unprepare", OSError())
+    with pytest.raises(HookFailed):
+        effective.prepare("a", "gpu-0")
+    effective.backend.failures.clear()
+    effective.moment = seen.append
+    effective.prepare("a", "gpu-0")
+    moments = ["began waiting for the journal's lock", "began recording what is about to be prepared"]
+    moments += ["began prepare of default/claim-a", "began unprepare of default/claim-a", "before unprepare"]
+    moments += ["after unprepare", "began recording what is about to be prepared", "before sync", "after sync"]
+    moments += [
+        "began prepare of default/claim-a",
+        "before prepare",
+        "after prepare",
+        "began writing the journal",
+        "before sync",
+        "after sync",
+    ]
+    assert seen == moments
 
 
 def test_a_failed_member_of_a_batch_harms_no_other(bench, want):

@@ -1,0 +1,76 @@
+"""The backend of a driver as its claims need it: each hook a step of its own, answers in the allocation's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attrs import evolve, frozen
+
+from drakit.decoding import decode_config
+from drakit.errors import ClaimError, InvalidDeviceConfig
+from drakit.loading import Declarations
+from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, PreparedDevice
+
+
+class Backend(Protocol):
+    """The two hooks of the backend, and what it declares."""
+
+    @property
+    def declarations(self) -> Declarations:
+        """What the plugin class says of itself."""
+
+    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+        """Ask the plugin. Raises ClaimError or PluginError."""
+
+    def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
+        """Ask the plugin. Raises PluginError."""
+
+
+@frozen
+class Hooks:
+    """How the claims of a driver ask its backend, which may not be there. Raises what the backend raises."""
+
+    driver: str
+    backend: Backend | None
+    began: Callable[[str], None]
+    """Told before each hook, which so has the whole bound to itself."""
+
+    @property
+    def side_effects(self) -> bool:
+        """Whether `prepare` changes anything but CDI files. Nothing can without a backend."""
+        return self.backend is not None and self.backend.declarations.side_effects
+
+    def required(self) -> Backend:
+        """The backend. Raises ClaimError, for the user of a new claim, where there is none."""
+        if self.backend is None:
+            raise ClaimError(f"driver {self.driver} has no backend on this node now and can only unprepare")
+        return self.backend
+
+    def decoded(self, allocation: ClaimAllocation, *, strict: bool = True) -> ClaimAllocation:
+        """The allocation with its configuration decoded. Raises InvalidDeviceConfig.
+
+        With `strict=False`, for what was journalled, unknown keys are ignored.
+        """
+        if not any(device.opaque for device in allocation.devices):
+            return allocation
+        return evolve(allocation, devices=tuple(self._decode(device, strict) for device in allocation.devices))
+
+    def prepare(self, decoded: ClaimAllocation) -> tuple[PreparedDevice, ...]:
+        """Ask for a preparation; the answer is in the order of the allocation, so that ids depend on it alone."""
+        self.began(f"prepare of {decoded.claim}")
+        order = {device.key: index for index, device in enumerate(decoded.devices)}
+        return tuple(sorted(self.required().prepare(decoded), key=lambda device: order[device.key]))
+
+    def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice] = ()) -> None:
+        """Ask for it to be undone; `prepared` is empty where `prepare` was interrupted."""
+        self.began(f"unprepare of {claim}")
+        self.required().unprepare(claim, prepared)
+
+    def _decode(self, device: AllocatedDevice, strict: bool) -> AllocatedDevice:
+        kinds = self.required().declarations.config_types
+        try:
+            config = tuple(decode_config(opaque, kinds, strict=strict) for opaque in device.opaque)
+        except InvalidDeviceConfig as error:
+            raise InvalidDeviceConfig(f"request {device.request!r}, driver {self.driver}: {error}") from None
+        return evolve(device, config=config)

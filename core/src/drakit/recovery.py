@@ -1,0 +1,62 @@
+"""What a crash, or damage to the journal, leaves in the CDI directory: adopted where it holds devices, else removed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from drakit.cdi import CdiDirectory
+from drakit.entries import Entry, Phase
+from drakit.errors import ClaimError, describe
+from drakit.journal import Journal
+from drakit.model import AllocatedDevice
+
+
+def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
+    """Hold the devices of claims whose records were damaged, as far as their CDI files name them. May be repeated.
+
+    Called under the journal's lock, before anything is prepared. Raises ClaimError where the files cannot be read,
+    JournalError where the holds cannot be recorded; either way the damage is still to be settled.
+    """
+    with in_words("the CDI directory cannot be read, and only its files tell which devices damaged records held"):
+        files = list(cdi.files())
+    for file in files:
+        uid = file.claim.uid
+        if uid not in journal.entries:
+            warn(f"claim {file.claim} ({uid}): its record was damaged; it holds its devices until it ends")
+            devices = tuple(AllocatedDevice("", device) for device in file.devices)
+            journal.put(Entry(claim=file.claim, phase=Phase.QUARANTINED, devices=devices))
+    journal.commit()
+    journal.damage_is_settled()
+
+
+def remove_strays(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
+    """Remove what no entry explains: of a crash before commit, since what damage explains was adopted before."""
+    with only_warned(warn, "unfinished CDI files cannot be removed"):
+        cdi.remove_unfinished()
+    with only_warned(warn, "the CDI directory cannot be looked through for what a crash left"):
+        for file in list(cdi.files()):
+            uid = file.claim.uid
+            if uid not in journal.entries:
+                with only_warned(warn, f"claim {uid}: its CDI file cannot be removed"):
+                    cdi.remove(uid)
+
+
+@contextlib.contextmanager
+def only_warned(warn: Callable[[str], None], what: str) -> Iterator[None]:
+    """One claim that cannot be put right, of whatever it dies, must not keep the others from it."""
+    try:
+        yield
+    except Exception as error:
+        warn(f"{what}: {describe(error)}")
+
+
+@contextlib.contextmanager
+def in_words(what: str) -> Iterator[None]:
+    """Say of an OSError in the CDI directory what it kept from being done, to whoever waits for the claim."""
+    try:
+        yield
+    except OSError as error:
+        raise ClaimError(
+            f"{what}: {error.strerror}; free space in the CDI directory, or mend its permissions"
+        ) from error
