@@ -95,13 +95,55 @@ def test_partitions_of_one_pci_function_may_share_it_within_a_driver():
     assert survey.problems == ()
 
 
+def with_addresses(*buses: int) -> Pool:
+    """One nic for each PCI bus."""
+    return Pool([Device(f"nic-{bus}", attributes={PCI: f"0000:{bus:02x}:00.0"}) for bus in buses])
+
+
+def clash(*buses: int) -> Round:
+    """The nics are refused: one of them, nic-9, is a gpu as well."""
+    return begin(NODE, {GPUS: [gpus(1, **{PCI: "0000:09:00.0"})], NICS: [with_addresses(*buses, 9)]})
+
+
 def test_a_refused_driver_keeps_its_last_good_pools():
-    good = finish(node())
-    clash = {GPUS: [gpus(1, **{PCI: "0000:10:00.0"})], NICS: [nics(3, **{PCI: "0000:10:00.0"})]}
-    survey = finish(begin(NODE, clash), good)
+    good = finish(begin(NODE, {NICS: [with_addresses(1, 2)]}))
+    survey = finish(clash(1, 2, 3), good)
     assert order(survey, GPUS) == ["gpu-0"]
-    assert order(survey, NICS) == ["nic-0", "nic-1"]
-    assert set(survey.inventory.of(NICS).devices) == {nic(0), nic(1)}
+    assert order(survey, NICS) == ["nic-1", "nic-2"]
+    assert set(survey.inventory.of(NICS).devices) == {nic(1), nic(2)}
+
+
+def test_of_a_refused_driver_what_is_gone_by_its_own_word_is_not_kept_but_may_come_back():
+    good = finish(begin(NODE, {NICS: [with_addresses(1, 2)]}))
+    gone = finish(clash(2), good)
+    assert order(gone, NICS) == ["nic-2"]
+    assert order(finish(clash(1, 2), gone), NICS) == ["nic-1", "nic-2"]
+
+
+def test_what_a_refused_driver_keeps_has_the_taints_of_now():
+    hot = Taint("example.com/hot")
+    good = finish(begin(NODE, {NICS: [with_addresses(1, 2)]}), taints={nic(1): [hot]})
+    kept = finish(clash(1, 2), good, taints={nic(2): [hot]})
+    assert [device.taints for device in kept.pools[NICS][0].devices] == [(), (hot,)]
+    cooled = finish(clash(1, 2), kept)
+    assert [device.taints for device in cooled.pools[NICS][0].devices] == [(), ()]
+
+
+def test_a_driver_that_is_accepted_again_is_published_as_it_is_now():
+    refused = finish(clash(1), finish(begin(NODE, {NICS: [with_addresses(1)]})))
+    survey = finish(begin(NODE, {NICS: [with_addresses(1, 2, 3)]}), refused)
+    assert order(survey, NICS) == ["nic-1", "nic-2", "nic-3"]
+    assert survey.problems == ()
+
+
+def test_two_refused_drivers_do_not_keep_the_same_hardware():
+    """The one that is trusted more does, whatever order a set would have them in."""
+    others = [f"n{index}.example.com" for index in range(8)]
+    good = Survey(good={d: finish(begin(NODE, {d: [with_addresses(1)]})).pools[d] for d in others})
+    found = {GPUS: [gpus(1, **{PCI: "0000:09:00.0"})]} | {driver: [with_addresses(1, 9)] for driver in others}
+    survey = finish(begin(NODE, found), good)
+    assert [driver for driver in others if order(survey, driver)] == others[:1]
+    assert [problem.driver for problem in survey.problems] == others
 
 
 def test_hardware_that_another_driver_publishes_now_is_not_kept():
@@ -175,12 +217,17 @@ def test_an_answer_about_a_device_that_is_gone_is_passed_over():
     assert len(survey.inventory) == 2
 
 
-def test_a_driver_with_a_conflict_keeps_its_last_good_pools_and_the_other_goes_on():
-    good = finish(say(node(1, 1), one={gpu(0): {"a/rack": "left"}}))
-    conflict = say(node(2, 2), one={gpu(0): {"a/rack": "left"}}, two={gpu(0): {"a/rack": "right"}})
-    survey = finish(conflict, good)
-    assert order(survey, GPUS) == ["gpu-0"]
-    assert order(survey, NICS) == ["nic-0", "nic-1"]
+def test_a_driver_with_a_conflict_is_published_as_it_is_now_round_after_round():
+    """The first value stays, so there is nothing to wait for: new hardware appears, and taints are added."""
+    hot = Taint("example.com/hot")
+    survey = finish(node(1, 1))
+    for count in (1, 2, 3):
+        said = {"one": {gpu(0): {"a/rack": "left"}}, "two": {gpu(0): {"a/rack": "right"}}}
+        survey = finish(say(node(count, 1), **said), survey, taints={gpu(count - 1): [hot]})
+        assert order(survey, GPUS) == [f"gpu-{index}" for index in range(count)]
+        assert [device.taints for device in survey.pools[GPUS][0].devices][-1] == (hot,)
+        assert survey.pools[GPUS][0].devices[0].attributes["a/rack"] == "left"
+        assert [type(problem.error) for problem in survey.problems] == [AttributeConflict]
 
 
 # Sharing and taints
@@ -201,13 +248,14 @@ def test_taints_of_health_are_added_once_to_those_of_discovery():
     assert finish(current, survey).pools[GPUS][0].devices[0].taints == (own,)
 
 
-def test_more_taints_than_the_api_takes_are_a_problem_of_their_driver_alone():
+def test_of_more_taints_than_the_api_takes_those_that_fit_are_published():
+    """Kept as it was, the device would have none of them, and be given to claims."""
     many = [Taint(f"example.com/t{index}") for index in range(17)]
-    good = finish(node())
-    survey = finish(node(), good, taints={gpu(0): many})
+    survey = finish(node(), finish(node(1, 1)), taints={gpu(0): many})
     assert [problem.driver for problem in survey.problems] == [GPUS]
     assert "taints may have at most 16" in messages(survey)[0]
-    assert survey.pools[GPUS] == good.pools[GPUS]
+    assert survey.pools[GPUS][0].devices[0].taints == tuple(many[:16])
+    assert order(survey, GPUS) == ["gpu-0", "gpu-1"]
     assert order(survey, NICS) == ["nic-0", "nic-1"]
 
 
@@ -232,6 +280,7 @@ def test_a_group_that_one_member_cannot_have_is_stamped_on_none():
     assert survey.inventory.where(GROUP) == {}
     assert survey.groups == ()
     assert [problem.driver for problem in survey.problems] == [NICS]
+    assert (order(survey, GPUS), order(survey, NICS)) == (["gpu-0"], ["nic-0"])
 
 
 def test_groups_of_two_plugins_that_contradict_each_other_name_both():

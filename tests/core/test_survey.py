@@ -241,7 +241,7 @@ def test_a_plugin_past_its_bound_is_stuck_until_it_returns(hosted, hanging):
     run(test())
 
 
-def test_a_driver_with_a_conflict_keeps_what_the_last_round_had(hosted, hanging):
+def test_a_driver_with_a_conflict_is_published_as_it_was_found_in_this_round(hosted, hanging):
     rack = hanging({"example.com/rack": "a"}, {"example.com/rack": "b"})
     discover = hanging(
         pool("gpu-0", attributes={"example.com/rack": "a"}), pool("gpu-1", attributes={"example.com/rack": "a"})
@@ -251,10 +251,11 @@ def test_a_driver_with_a_conflict_keeps_what_the_last_round_had(hosted, hanging)
 
     async def test() -> None:
         observer = Observer(hosted.host, NODE)
-        good = await observer.survey()
-        survey = await observer.survey(good)
+        last = await observer.survey()
+        survey = await observer.survey(last)
         assert [problem.driver for problem in survey.problems] == [GPUS]
-        assert names(survey, GPUS) == ["gpu-0"]
+        assert names(survey, GPUS) == ["gpu-1"]
+        assert survey.inventory[DeviceRef(GPUS, NODE, "gpu-1")].attributes["example.com/rack"] == "a"
 
     run(test())
 

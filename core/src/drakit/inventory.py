@@ -2,13 +2,14 @@
 
 A round goes discover -> attributes -> share -> devicegroups. Whoever runs it asks the hooks and hands the answers to
 the functions here, in that order. What does not fit together is refused and becomes a Problem of the driver it
-concerns; that driver keeps its last good pools, so that one bad answer takes no device away.
+concerns, in every round in which it is so. An attribute, a group or a taint that is refused is left out, and what else
+the driver has is published as it is now. Only a driver whose discovery is refused as a whole keeps its last good pools.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -24,14 +25,14 @@ from drakit.model import (
     SharePolicy,
     Taint,
 )
-from drakit.model.device import plain
+from drakit.model.device import MAX_TAINTS, plain
 
 PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
 
 
 @frozen
 class Problem:
-    """Something that was refused, and the driver that keeps its last good pools for it."""
+    """Something that was refused, and the driver it was meant for."""
 
     driver: str
     error: DRAError
@@ -50,6 +51,8 @@ class Survey:
     """What was refused in this round."""
     failures: Mapping[str, DRAError] = field(factory=dict)
     """By plugin instance, why its answer is not in this round; its last good one is."""
+    good: Mapping[str, tuple[ResolvedPool, ...]] = field(factory=dict)
+    """By driver, its pools of the last round in which its discovery was accepted, without the taints of health."""
 
     def trouble(self, driver: str) -> str:
         """What is wrong with a driver in this round, for people."""
@@ -66,6 +69,8 @@ class Round:
     node: str
     found: Mapping[str, Sequence[Pool]]
     inventory: Inventory
+    refused: Mapping[str, Mapping[DeviceRef, Device]] = field(factory=dict)
+    """By driver whose discovery was refused, the devices it had."""
     shares: Mapping[DeviceRef, SharePolicy] = field(factory=dict)
     groups: tuple[DeviceGroup, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -77,33 +82,42 @@ def begin(node: str, found: Mapping[str, Sequence[Pool]]) -> Round:
     """Start from what each driver discovered. Drivers come in the order in which they are trusted.
 
     A device whose PCI address an earlier driver has already published is DuplicateDevice: one piece of hardware in
-    two drivers would be allocated twice. The later driver is refused as a whole.
+    two drivers would be allocated twice. So is a pool given twice. The later driver is refused as a whole.
     """
     devices: dict[DeviceRef, Device] = {}
-    owners: dict[AttributeValue, DeviceRef] = {}
     problems: list[Problem] = []
     accepted: dict[str, Sequence[Pool]] = {}
+    refused: dict[str, Mapping[DeviceRef, Device]] = {}
     for driver, pools in found.items():
-        names = Counter(pool.name or node for pool in pools)
-        if twice := [name for name, times in names.items() if times > 1]:
-            same = DuplicateDevice(f"driver {driver} has pool {twice[0]!r} twice: by its name, and as the node's own")
-            problems.append(Problem(driver, same))
-            continue
         own = {DeviceRef(driver, pool.name or node, d.name): d for pool in pools for d in pool.devices}
-        addresses = {ref: address for ref, d in own.items() if (address := d.attributes.get(PCI_BUS_ID)) is not None}
-        clash = next((ref for ref, address in addresses.items() if address in owners), None)
-        if clash is not None:
-            other = owners[addresses[clash]]
-            problem = DuplicateDevice(
-                f"{clash} and {other} are both the PCI function {addresses[clash]}; let one driver publish it: "
-                f"disable one of them, or select disjoint devices by their options"
-            )
+        problem = _pool_given_twice(node, driver, pools) or _published_already(own, devices)
+        if problem is not None:
             problems.append(Problem(driver, problem))
+            refused[driver] = own
             continue
-        owners |= {address: ref for ref, address in addresses.items()}
         devices |= own
         accepted[driver] = pools
-    return Round(node, accepted, Inventory(devices), problems=tuple(problems))
+    return Round(node, accepted, Inventory(devices), refused=refused, problems=tuple(problems))
+
+
+def _pool_given_twice(node: str, driver: str, pools: Sequence[Pool]) -> DuplicateDevice | None:
+    names = Counter(pool.name or node for pool in pools)
+    twice = next((name for name, times in names.items() if times > 1), None)
+    if twice is None:
+        return None
+    return DuplicateDevice(f"driver {driver} has pool {twice!r} twice: by its name, and as the node's own")
+
+
+def _published_already(own: Mapping[DeviceRef, Device], earlier: Mapping[DeviceRef, Device]) -> DuplicateDevice | None:
+    owners = {address: ref for ref, d in earlier.items() if (address := d.attributes.get(PCI_BUS_ID)) is not None}
+    for ref, device in own.items():
+        address = device.attributes.get(PCI_BUS_ID)
+        if address in owners:
+            return DuplicateDevice(
+                f"{ref} and {owners[address]} are both the PCI function {address}; let one driver publish it: "
+                f"disable one of them, or select disjoint devices by their options"
+            )
+    return None
 
 
 def with_attributes(current: Round, said: Mapping[str, Mapping[DeviceRef, Mapping[str, AttributeValue]]]) -> Round:
@@ -172,30 +186,50 @@ def with_groups(current: Round, said: Mapping[str, Sequence[DeviceGroup]]) -> Ro
 def finish(
     current: Round, last: Survey | None = None, taints: Mapping[DeviceRef, Sequence[Taint]] | None = None
 ) -> Survey:
-    """Put the pools together, devices ordered by group rank. A driver with a problem keeps what `last` has of it.
+    """Put the pools together, devices ordered by group rank, with the taints that health asks for.
 
-    What it keeps is without hardware that another driver publishes by now: that would be allocated twice.
+    A driver whose discovery was refused keeps its last good pools, as far as the refused answer still has their
+    devices and no other driver publishes the hardware by now; the taints on them are current, and nothing is new.
     """
-    pools: dict[str, tuple[ResolvedPool, ...]] = {}
-    problems = list(current.problems)
     rank = _ranks(current.groups)
-    for driver, found in current.found.items():
-        try:
-            pools[driver] = tuple(_resolve(current, driver, pool, rank, taints or {}) for pool in found)
-        except LimitExceeded as error:  # what health adds may be too much
-            problems.append(Problem(driver, error))
+    pools = {
+        driver: tuple(_resolve(current, driver, pool, rank) for pool in found)
+        for driver, found in current.found.items()
+    }
+    good = (dict(last.good) if last is not None else {}) | pools
     devices = dict(current.inventory.devices)
-    for driver in {problem.driver for problem in problems}:
-        if last is not None and driver in last.pools:
-            devices = {ref: device for ref, device in devices.items() if ref.driver != driver}
-            taken = {address for device in devices.values() if (address := device.attributes.get(PCI_BUS_ID))}
-            pools[driver] = tuple(_without(pool, taken) for pool in last.pools[driver])
-            devices |= {ref: d for ref, d in last.inventory.of(driver) if d.attributes.get(PCI_BUS_ID) not in taken}
-    return Survey(Inventory(devices), pools, current.groups, tuple(problems))
+    for driver, seen in current.refused.items():
+        if driver in good:
+            pools[driver] = _still_there(good[driver], seen, devices)
+            devices |= {DeviceRef(driver, pool.name, d.name): d for pool in pools[driver] for d in pool.devices}
+    problems = list(current.problems)
+    tainted = {driver: tuple(_tainted(pool, taints or {}, problems) for pool in own) for driver, own in pools.items()}
+    return Survey(Inventory(devices), tainted, current.groups, tuple(problems), good=good)
 
 
-def _without(pool: ResolvedPool, taken: Collection[AttributeValue]) -> ResolvedPool:
-    return evolve(pool, devices=tuple(d for d in pool.devices if d.attributes.get(PCI_BUS_ID) not in taken))
+def _still_there(
+    pools: Sequence[ResolvedPool], seen: Mapping[DeviceRef, Device], published: Mapping[DeviceRef, Device]
+) -> tuple[ResolvedPool, ...]:
+    """The pools without devices that are not seen any more, or whose hardware is published already."""
+    taken = {address for d in published.values() if (address := d.attributes.get(PCI_BUS_ID)) is not None}
+    there = {ref for ref, device in seen.items() if device.attributes.get(PCI_BUS_ID) not in taken}
+    return tuple(
+        evolve(pool, devices=tuple(d for d in pool.devices if DeviceRef(pool.driver, pool.name, d.name) in there))
+        for pool in pools
+    )
+
+
+def _tainted(pool: ResolvedPool, taints: Mapping[DeviceRef, Sequence[Taint]], problems: list[Problem]) -> ResolvedPool:
+    """The pool with taints added to its devices. One with too many gets those that fit, and is a problem."""
+    devices = []
+    for device in pool.devices:
+        every = tuple(dict.fromkeys((*device.taints, *taints.get(DeviceRef(pool.driver, pool.name, device.name), ()))))
+        try:
+            devices.append(device if every == device.taints else evolve(device, taints=every))
+        except LimitExceeded as error:
+            problems.append(Problem(pool.driver, error))
+            devices.append(evolve(device, taints=every[:MAX_TAINTS]))
+    return evolve(pool, devices=tuple(devices))
 
 
 def qualified(name: str, driver: str) -> str:
@@ -258,25 +292,16 @@ def _ranks(groups: Sequence[DeviceGroup]) -> Mapping[DeviceRef, tuple[tuple[int,
 
 
 def _resolve(
-    current: Round,
-    driver: str,
-    pool: Pool,
-    rank: Mapping[DeviceRef, tuple[tuple[int, int], ...]],
-    taints: Mapping[DeviceRef, Sequence[Taint]],
+    current: Round, driver: str, pool: Pool, rank: Mapping[DeviceRef, tuple[tuple[int, int], ...]]
 ) -> ResolvedPool:
     name = pool.name or current.node
     refs = [DeviceRef(driver, name, device.name) for device in pool.devices]
     unranked = ((2, 0),)
     refs.sort(key=lambda ref: rank.get(ref, unranked))  # stable: discovery's order decides among equals
-    devices = []
-    for ref in refs:
-        device = current.inventory[ref]
-        extra = tuple(taint for taint in taints.get(ref, ()) if taint not in device.taints)
-        devices.append(evolve(device, taints=device.taints + extra) if extra else device)
     return ResolvedPool(
         driver=driver,
         name=name,
-        devices=tuple(devices),
+        devices=tuple(current.inventory[ref] for ref in refs),
         shares={ref.name: current.shares[ref] for ref in refs if ref in current.shares},
         counters=pool.counters,
         nodes=pool.nodes,
