@@ -250,6 +250,7 @@ def test_devices_that_edit_nothing_are_held_by_the_file_too(directory):
         "null",
         "[]",
         "{}",
+        "[" * 100_000,
         '{"annotations": null}',
         '{"annotations": {"drakit/claim": 5, "drakit/devices": "[]"}}',
         '{"annotations": {"drakit/claim": "a/b", "drakit/devices": "{"}}',
