@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import socket
 import stat
+import struct
 import threading
 from pathlib import Path
 from typing import Any
@@ -218,6 +220,42 @@ def test_a_socket_that_another_driver_put_in_the_place_of_ours_is_left_alone(nod
     node.kubelet().wait_for(node.driver)
     node.loop.run(other.stop(0))
     assert not any(path.exists() for path in taken)
+
+
+def test_what_the_kubelet_is_told_of_serves_already(node: Any) -> None:
+    """A file that it sees created may not accept yet, and it may ask only once; one that is moved there does."""
+    created, moved_here, header = 0x100, 0x80, struct.Struct("iIII")
+    libc = ctypes.CDLL(None, use_errno=True)
+    inotify = libc.inotify_init1(os.O_NONBLOCK)
+    try:
+        assert libc.inotify_add_watch(inotify, os.fsencode(node.paths.registry), created | moved_here) > 0
+        server = node.serve()
+        data, told = os.read(inotify, 65536), {}
+        while data:
+            _, mask, _, length = header.unpack_from(data)
+            told[data[header.size : header.size + length].rstrip(b"\0").decode()] = mask
+            data = data[header.size + length :]
+    finally:
+        os.close(inotify)
+    seen = {name: mask for name, mask in told.items() if not name.startswith(".")}
+    assert seen == {server.registration_socket.name: moved_here}
+    assert list(node.paths.registry.iterdir()) == [server.registration_socket]
+
+
+def test_a_driver_that_cannot_be_served_is_tried_without_end_and_leaves_nothing_open(node: Any) -> None:
+    def attempt() -> None:
+        server = node.server()
+        with pytest.raises(ConfigError, match="cannot serve on socket"):
+            node.loop.run(server.start())
+
+    (node.paths.registry / f"{node.driver}-reg.sock").mkdir()
+    attempt()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        attempt()
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert not list(node.paths.registry.glob(".*"))
+    assert not list((node.paths.plugins / node.driver).iterdir())
 
 
 def test_stopping_twice_or_before_the_start_does_no_harm(node: Any) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -15,7 +15,7 @@ from drakit.errors import ConfigError, describe
 from drakit.kubelet.dra import DRA_VERSIONS, ClaimService, dra_handlers
 from drakit.kubelet.health import HEALTH_VERSIONS, HealthBoard, HealthService
 from drakit.kubelet.registration import OnRegistered, registration_handler
-from drakit.kubelet.sockets import KubeletPaths
+from drakit.kubelet.sockets import KubeletPaths, hidden_name
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -76,7 +76,7 @@ class KubeletServer:
         return self._registrar.path
 
     async def start(self) -> None:
-        """Bind and serve the DRA services, then the registrar: the kubelet calls as soon as it sees that.
+        """Serve the DRA services, then the registrar: the kubelet calls as soon as it sees that, some only once.
 
         Raises ConfigError, with nothing left bound, if a directory is missing or a socket cannot be made.
         """
@@ -133,10 +133,15 @@ class KubeletServer:
 
 
 class _Listener:
-    """A gRPC server on one unix socket. grpc replaces a socket that it finds at the path."""
+    """A gRPC server on one unix socket, which appears at its path, in the place of any other, once it is served.
+
+    grpc makes the file before it listens, and removes at the path it bound whatever is there when it stops. So it is
+    given a hidden name, which the kubelet passes over; the path is ours to give and to take away.
+    """
 
     def __init__(self, path: Path, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self.path = path
+        self._hidden = hidden_name(path)
         self._handlers = tuple(handlers)
         self._server: grpc.aio.Server | None = None
         self._identity: _Identity | None = None
@@ -149,18 +154,23 @@ class _Listener:
         self._server = server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(self._handlers)
         try:
-            server.add_insecure_port(f"unix:{self.path}")
-        except RuntimeError as error:
+            server.add_insecure_port(f"unix:{self._hidden}")
+            await server.start()
+            self._identity = _identify(self._hidden)
+            self._hidden.rename(self.path)
+        except (RuntimeError, OSError) as error:
             await self.stop(0)  # even a server that never served must be stopped before its loop ends
             raise ConfigError(f"cannot serve on socket {str(self.path)!r}: {describe(error)}") from error
-        self._identity = _identify(self.path)
-        await server.start()
 
     async def stop(self, grace_seconds: float) -> None:
+        """Remove the socket, unless another is at its path by now, then let calls end within the grace."""
+        identity, self._identity = self._identity, None
+        if identity is not None and _identify(self.path) == identity:
+            with contextlib.suppress(OSError):  # what a read-only directory keeps leads nowhere from now on
+                self.path.unlink()
         server, self._server = self._server, None
         if server is not None:
-            with _sparing_others(self.path, self._identity):
-                await server.stop(grace_seconds)
+            await server.stop(grace_seconds)
 
 
 _Identity = tuple[int, int]
@@ -172,21 +182,6 @@ def _identify(path: Path) -> _Identity | None:
     except OSError:
         return None
     return (status.st_ino, status.st_mtime_ns)
-
-
-@contextlib.contextmanager
-def _sparing_others(path: Path, ours: _Identity | None) -> Iterator[None]:
-    """Keep a socket that another driver has put in the place of ours: grpc removes at its path whatever is there."""
-    aside = path.with_name(f".{path.name}.kept")  # hidden, so passed over by the kubelet
-    if _identify(path) not in (None, ours):
-        with contextlib.suppress(OSError):
-            os.link(path, aside)
-    try:
-        yield
-    finally:
-        if _identify(path) is None and aside.exists():
-            aside.rename(path)
-        aside.unlink(missing_ok=True)
 
 
 def _check_directory(directory: Path, name: str) -> None:

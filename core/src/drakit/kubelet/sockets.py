@@ -78,6 +78,11 @@ class KubeletPaths:
         return _digest(f"{driver}\0{self.pod_uid}", 16)
 
 
+def hidden_name(path: Path) -> Path:
+    """Where a socket can be made ready before it appears at `path`: in its directory, and no longer than any name."""
+    return path.with_name(f".{_digest(path.name, 4)}")
+
+
 def _digest(text: str, size: int) -> str:
     return urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:size]).rstrip(b"=").decode()
 
