@@ -1,4 +1,4 @@
-"""A server that misbehaves exactly as told, and short spans of time for the publisher."""
+"""A server that misbehaves exactly as told, and one that is sound, with a publisher and what it should publish."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Self
 import pytest
 from drakit.kube.client import KubeClient
 from drakit.kube.credentials import Credentials
+from drakit.kube.pace import Timing
+from drakit.kube.publisher import SlicePublisher
+from drakit.model import Device, ResolvedPool
+from drakit.testing.apiserver import InMemoryApiServer
 
 Handler = Callable[["Peer"], Awaitable[None]]
 
@@ -102,3 +106,115 @@ def serve():
         return asyncio.run(main())
 
     return run
+
+
+DRIVER, NODE = "gpu.example.com", "node-1"
+QUICK = Timing(settle=0.01, verify=300, first_backoff=0.01, most_backoff=0.1, refused=300)
+
+
+class SlicesServer(InMemoryApiServer):
+    """An API server that has nodes, and can say how publishing goes."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        for name in (NODE, "node-0", "node-2"):
+            self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+        return self
+
+    def published(self) -> list[str] | None:
+        """The devices that consumers see, or None while the pool of this node is absent or incomplete."""
+        specs = [document["spec"] for document in self.list("ResourceSlice")]
+        newest = max((spec["pool"]["generation"] for spec in specs), default=0)
+        specs = [spec for spec in specs if spec["pool"]["generation"] == newest]
+        if not specs or any(spec["pool"]["resourceSliceCount"] != len(specs) for spec in specs):
+            return None
+        return [device["name"] for spec in specs for device in spec.get("devices") or ()]
+
+    def writes(self) -> list[str]:
+        return [method for method, _ in self.requests if method != "GET"]
+
+    async def until(self, predicate, seconds: float = 20.0):
+        """Wait for the server to be as `predicate(server)` wants; it is asked off the loop, at every change."""
+        return await asyncio.to_thread(self.wait_for, predicate, seconds)
+
+
+class Publisher(SlicePublisher):
+    """A publisher that can be waited for."""
+
+    async def until(self, condition, seconds: float = 20.0):
+        """Wait for `condition(status)` to be true, and return what it said."""
+        async with asyncio.timeout(seconds):
+            while not (answer := condition(self.status)):  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.005)
+        return answer
+
+    async def until_current(self) -> None:
+        await self.until(lambda status: status.current)
+
+    async def until_told(self, text: str) -> str:
+        return await self.until(lambda status: next((error for error in status.errors if text in error), None))
+
+
+@pytest.fixture
+def serving():
+    """`serving(version)`: an API server of another release."""
+    return lambda version: SlicesServer(git_version=version)
+
+
+@pytest.fixture
+def server():
+    with SlicesServer() as server:
+        yield server
+
+
+@pytest.fixture
+def publishing():
+    """`async with publishing(server, *pools) as publisher`: a publisher at work on those pools."""
+
+    @contextlib.asynccontextmanager
+    async def work(server, *pools, node=NODE, timing=QUICK, timeout_seconds=5.0):
+        client = KubeClient(Credentials(server=server.url), timeout_seconds=timeout_seconds)
+        publisher = Publisher(client, DRIVER, node, timing=timing)
+        if pools:
+            publisher.desired(pools)
+        task = asyncio.create_task(publisher.run())
+        try:
+            yield publisher
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await client.close()
+
+    return work
+
+
+@pytest.fixture
+def pool_of():
+    """`pool_of(*names)`: a pool of devices of these names, or of devices as given."""
+
+    def make(*names, pool=NODE, **more) -> ResolvedPool:
+        devices = [name if isinstance(name, Device) else Device(name) for name in names]
+        return ResolvedPool(driver=DRIVER, name=pool, devices=devices, **more)
+
+    return make
+
+
+@pytest.fixture
+def large(pool_of):
+    """`large(200)`: a pool of so many devices."""
+    return lambda count: pool_of(*(f"gpu-{index}" for index in range(count)))
+
+
+@pytest.fixture
+def run():
+    """`run(test)`: run a test's coroutine function, within a bound."""
+
+    def bounded(test) -> None:
+        async def main() -> None:
+            async with asyncio.timeout(60):
+                await test()
+
+        asyncio.run(main())
+
+    return bounded

@@ -1,0 +1,93 @@
+"""Pools that are not bound to a node: they have one publisher, whoever else would like to be it."""
+
+from __future__ import annotations
+
+import pytest
+from drakit.model import ALL_NODES
+
+NODE = "node-1"
+
+
+@pytest.fixture
+def fabric(pool_of):
+    """`fabric(*names)`: a pool for all nodes."""
+    return lambda *names: pool_of(*names, pool="fabric", nodes=ALL_NODES)
+
+
+def test_a_pool_for_all_nodes_is_published_repaired_and_taken_back(server, pool_of, fabric, publishing, run):
+    async def test():
+        async with publishing(server, pool_of("gpu-0"), fabric("port-0")) as publisher:
+            await publisher.until_current()
+            assert publisher.status.generations == {NODE: 1, "fabric": 1}
+            (shared,) = [item for item in server.list("ResourceSlice") if "allNodes" in item["spec"]]
+            server.delete("ResourceSlice", shared["metadata"]["name"])
+            await server.until(lambda server: len(server.list("ResourceSlice")) == 2)
+            publisher.desired([pool_of("gpu-0")])
+            await server.until(lambda server: len(server.list("ResourceSlice")) == 1)
+
+    run(test)
+
+
+def test_a_pool_that_stops_being_the_nodes_own_is_made_anew(server, pool_of, fabric, publishing, run):
+    async def test():
+        async with publishing(server, pool_of("port-0", pool="fabric")) as publisher:
+            await publisher.until_current()
+            publisher.desired([fabric("port-0")])
+            await server.until(lambda server: ["allNodes" in d["spec"] for d in server.list("ResourceSlice")] == [True])
+            await publisher.until_current()
+
+    run(test)
+
+
+def test_a_second_publisher_of_the_same_shared_pool_stands_by_and_takes_over(server, fabric, publishing, run):
+    async def test():
+        async with publishing(server, fabric("port-0")) as first:
+            await first.until_current()
+            async with publishing(server, fabric("port-0"), node="node-2") as second:
+                await second.until_current()
+                assert server.writes() == ["POST"]
+                first.desired([])
+                await server.until(lambda server: server.writes() == ["POST", "DELETE", "POST"])
+                await server.until(lambda server: server.published() == ["port-0"])
+
+    run(test)
+    (document,) = server.list("ResourceSlice")
+    assert document["metadata"]["ownerReferences"][0]["name"] == "node-2"
+
+
+def test_a_shared_pool_that_another_publishes_otherwise_is_an_error_and_not_a_fight(
+    server, pool_of, fabric, publishing, run
+):
+    async def test():
+        async with publishing(server, fabric("port-0"), node="node-2") as other:
+            await other.until_current()
+            async with publishing(server, fabric("port-1"), pool_of("gpu-0")) as publisher:
+                assert "give each node's pool a name of its own" in await publisher.until_told("is published by node-2")
+                await server.until(lambda server: len(server.list("ResourceSlice")) == 2)
+
+    run(test)
+    assert server.writes() == ["POST", "POST"]
+
+
+def test_two_that_publish_a_shared_pool_at_once_leave_it_to_one(server, fabric, publishing, run):
+    async def test():
+        async with publishing(server, fabric("a")) as one, publishing(server, fabric("a"), node="node-0") as other:
+            await one.until_current()
+            await other.until_current()
+            await server.until(lambda server: server.published() == ["a"])
+
+    run(test)
+    assert len(server.list("ResourceSlice")) == 1
+
+
+def test_retiring_takes_away_what_is_ours_and_only_that(server, pool_of, fabric, publishing, run):
+    async def test():
+        async with publishing(server, fabric("port-9"), node="node-2") as other:
+            await other.until_current()
+        async with publishing(server, pool_of("gpu-0"), pool_of("x", pool="own", nodes=ALL_NODES)) as publisher:
+            await publisher.until_current()
+            await publisher.retire()
+            names = [document["spec"]["pool"]["name"] for document in server.list("ResourceSlice")]
+            assert names == ["fabric"]
+
+    run(test)
