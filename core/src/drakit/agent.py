@@ -47,14 +47,14 @@ class Agent:
         """Raises ConfigError where the settings cannot be run with. Nothing is started yet."""
         self.settings = settings
         self.node = settings.require_node_name()
-        cdi.check_directory(settings.cdi_root)
-        check_directories(settings)
         self._credentials = credentials or credentials_of(settings)
         self._labels: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self.assembly: Assembly = assemble(settings, node_labels=MappingProxyType(self._labels), changed=self.changed)
+        cdi.check_directory(settings.cdi_root)
+        check_directories(settings)
         self.drivers: dict[str, Driver] = {}
         self.survey = Survey()
         self.surveyed = asyncio.Event()

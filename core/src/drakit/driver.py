@@ -17,7 +17,7 @@ from drakit.claims import ClaimsEngine, Job, Prepare, Repeat, Restore, RollBack,
 from drakit.context import read_boot_id
 from drakit.decoding import camel
 from drakit.documents import claim_allocation
-from drakit.errors import ClaimError, ConfigError, DRAError, JournalError, describe
+from drakit.errors import ClaimError, ConfigError, DRAError, describe
 from drakit.host import Instance, PluginHost
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME, Journal, Phase
@@ -112,7 +112,7 @@ class Driver:
         lock = await self._take_sockets(server)
         engine: ClaimsEngine | None = None
         try:
-            engine = self._engine = self._make_engine(Journal(directory / FILE_NAME))
+            engine = self._engine = self._make_engine(Journal(directory / FILE_NAME, warn=self._warn))
             restored = self.worker.ask(Restore())
             await server.start()
             self.server = server
@@ -208,6 +208,9 @@ class Driver:
             except ClaimUnreadable:
                 return  # known by nobody just now: another time
 
+    def _warn(self, message: str) -> None:
+        self.log.warning("%s", message)
+
     def _is_well(self) -> bool:
         return self._health_is_fresh and self.worker.stuck is None
 
@@ -224,7 +227,7 @@ class Driver:
             boot_id=read_boot_id(self._settings.root),
             known=lambda: self._known,
             began=self.worker.began,
-            warn=lambda message: self.log.warning("%s", message),
+            warn=self._warn,
         )
 
     async def _publish(self, server: KubeletServer, publisher: SlicePublisher) -> None:
@@ -279,13 +282,11 @@ class Driver:
 def holds_claims(journal_path: Path) -> bool:
     """Whether a driver has left claims in its journal, as far as can be told without waiting.
 
-    Raises JournalError where the file cannot be opened.
+    Raises JournalError where the file cannot be opened or read.
     """
     journal = Journal(journal_path)
     try:
         return not journal.glance() or bool(journal.entries) or journal.damaged
-    except OSError as error:
-        raise JournalError(f"journal {journal_path} cannot be read: {describe(error)}") from error
     finally:
         journal.close()
 
