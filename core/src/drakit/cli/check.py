@@ -13,7 +13,7 @@ from drakit.cli import FINDING, findings
 from drakit.cli.findings import Finding, Severity
 from drakit.cli.offline import offline_settings, survey_node
 from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
-from drakit.cli.output import line, table, write
+from drakit.cli.output import counted, line, table, write
 
 
 @click.command()
@@ -47,4 +47,7 @@ def _tables(found: Sequence[Finding]) -> Iterable[Any]:
     yield table(("", "WHAT", "FOUND"), [(finding.severity, finding.what, finding.found) for finding in found])
     errors = sum(finding.severity is Severity.ERROR for finding in found)
     warnings = sum(finding.severity is Severity.WARNING for finding in found)
-    yield line("Fit to run." if not errors else "Not fit to run:", f"{errors} errors, {warnings} warnings")
+    yield line(
+        "Fit to run." if not errors else "Not fit to run:",
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}",
+    )

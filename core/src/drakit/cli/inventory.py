@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from attrs import frozen
 from drakit.cli import FINDING
 from drakit.cli.offline import OfflineNode, read_node
 from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
-from drakit.cli.output import line, pairs, table, write
+from drakit.cli.output import counted, line, pairs, table, tables, write
 from drakit.documents import attribute_to_api, counter_set_to_api, device_to_api
-from drakit.model import AttributeValue, Device, ResolvedPool
+from drakit.model import AttributeValue, Device, DeviceGroup, DeviceRef, ResolvedPool
 
 
 @click.command()
@@ -63,28 +63,35 @@ def _pool(pool: ResolvedPool) -> dict[str, Any]:
 def _tables(node: OfflineNode) -> Iterator[Any]:
     for driver, pools in node.survey.pools.items():
         for pool in pools:
-            yield line(f"{driver}", f"pool {pool.name}, {_count(len(pool.devices), 'device')}")
+            yield line(f"{driver}", f"pool {pool.name}, {counted(len(pool.devices), 'device')}")
             columns = columns_of(pool.devices)
             if columns.common:
                 yield line("  all alike:", pairs({name: shown(value) for name, value in columns.common.items()}))
             if pool.devices:
-                yield table(("DEVICE", *columns.names, *columns.extra_names), _rows(pool, columns))
+                yield from tables(("DEVICE", *columns.names, *columns.extra_names), _rows(pool, columns))
     if node.survey.groups:
-        yield line("Groups", "devices that belong together; a claim's matchAttribute keeps them so")
-        rows = [(g.attribute, g.value, len(g.members), _members(g.members)) for g in node.survey.groups]
-        yield table(("ATTRIBUTE", "VALUE", "DEVICES", "MEMBERS"), rows)
+        yield line("Groups:", "devices that belong together; a claim's matchAttribute keeps them so")
+        yield from _group_tables(node)
     if node.problems:
         yield table(("PROBLEM OF", "WHAT IS WRONG"), node.problems)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _group_tables(node: OfflineNode) -> Iterator[Any]:
+    """One table for each attribute."""
+    place = {ref: number for number, ref in enumerate(node.survey.inventory.devices)}
+    groups: dict[str, list[DeviceGroup]] = {}
+    for group in node.survey.groups:
+        groups.setdefault(group.attribute, []).append(group)
+    for attribute, own in groups.items():
+        yield line(f"  {attribute}:", counted(len(own), "group"))
+        rows = [(shown(group.value), len(group.members), _members(group.members, place)) for group in own]
+        yield table(("VALUE", "DEVICES", "MEMBERS"), rows)
 
 
-def _members(refs: Iterable[Any]) -> str:
-    """The devices of a group, by driver."""
+def _members(refs: Iterable[DeviceRef], place: Mapping[DeviceRef, int]) -> str:
+    """The devices of a group by driver, in the order of the inventory."""
     named: dict[str, list[str]] = {}
-    for ref in sorted(refs):
+    for ref in sorted(refs, key=place.__getitem__):
         named.setdefault(ref.driver, []).append(ref.name)
     return "; ".join(f"{driver}: {' '.join(names)}" for driver, names in named.items())
 

@@ -1,15 +1,20 @@
-"""How results are written: tables for people, YAML and JSON for programs."""
+"""How results are written: tables for people, YAML and JSON for programs.
+
+A table is made for the screen it is shown on: no cell that says which device, driver or place is meant is ever cut, and
+a name is broken only where nothing else would fit.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 import yaml
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -17,6 +22,12 @@ from rich.text import Text
 
 PIPED_WIDTH = 10_000
 """Whoever reads a pipe wants whole lines."""
+
+_MARGIN, _GAP = 2, 3
+"""What a table takes beside its columns: at its sides, and between two of them."""
+
+_NARROWEST = 12
+"""How far the widest column of a table is narrowed before the others are as well."""
 
 
 def console() -> Console:
@@ -56,14 +67,64 @@ def to_yaml(data: Any) -> str:
     return text
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A plain table; cells are text as it stands, never markup."""
+Cells = Sequence[Sequence[object]]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], indent: int = 0) -> Table:
+    """A plain table; cells are text as it stands, never markup. `indent` is what it will be shown with.
+
+    Where it does not fit, its widest column is folded.
+    """
+    cells = list(rows)
+    widths = _widths(columns, cells)
+    widest = max(range(len(widths)), key=widths.__getitem__)
+    left = _room(indent) - _width(widths) + widths[widest]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(Text(column), overflow="fold")
-    for row in rows:
+    for index, column in enumerate(columns):
+        width = left if index == widest and _NARROWEST <= left < widths[widest] else None
+        made.add_column(Text(column), overflow="fold", width=width)
+    for row in cells:
         made.add_row(*(Text(str(cell)) for cell in row))
     return made
+
+
+def tables(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[Table]:
+    """One table where it fits, else several: the columns one after another, the first of them in each.
+
+    In the latter case a name such as `example.com/model` is broken behind its domain.
+    """
+    cells = list(rows)
+    if _width(_widths(columns, cells)) > _room(0):
+        columns = [column.replace("/", "/\n") for column in columns]
+    start = 1
+    while True:
+        count = fitting([columns[0], *columns[start:]], [[row[0], *row[start:]] for row in cells])
+        end = start + max(1, count - 1)
+        yield table([columns[0], *columns[start:end]], [[row[0], *row[start:end]] for row in cells])
+        if (start := end) >= len(columns):
+            return
+
+
+def fitting(columns: Sequence[str], rows: Cells, indent: int = 0) -> int:
+    """How many of the columns, from the first on, fit beside one another on the screen."""
+    widths = _widths(columns, rows)
+    return sum(_width(widths[: count + 1]) <= _room(indent) for count in range(len(widths)))
+
+
+def _widths(columns: Sequence[str], rows: Cells) -> list[int]:
+    """The width of each column: that of its longest line."""
+    return [
+        max(cell_len(part) for cell in (column, *(row[index] for row in rows)) for part in str(cell).split("\n"))
+        for index, column in enumerate(columns)
+    ]
+
+
+def _width(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1) + _MARGIN
+
+
+def _room(indent: int) -> int:
+    return console().width - indent
 
 
 def line(label: str, text: str) -> Text:
@@ -74,3 +135,8 @@ def line(label: str, text: str) -> Text:
 def pairs(values: Mapping[str, object]) -> str:
     """`name=value` of each, in one line."""
     return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 device`, `2 devices`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

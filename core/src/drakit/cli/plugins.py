@@ -15,7 +15,7 @@ from drakit.assembly import Assembly, assemble
 from drakit.cli import FINDING
 from drakit.cli.offline import offline_settings
 from drakit.cli.options import config_option, output_option, overrides, root_option
-from drakit.cli.output import table, write
+from drakit.cli.output import line, table, write
 from drakit.loading import GROUP, LoadReport
 from drakit.settings import BackendSettings, ExtensionSettings, Settings
 
@@ -55,11 +55,11 @@ def plugins(config: Path | None, root: Path | None, output: str) -> None:
     states = plugin_states(settings, dict(problems))
 
     def tables() -> Iterable[Any]:
-        columns = ("NAME", "STATE", "DRIVER", "VERSION", "DISTRIBUTION", "HOOKS", "WHY")
-        rows = [
-            (s.name, s.state, s.driver or "-", s.version, s.distribution, ", ".join(s.hooks), s.why) for s in states
-        ]
-        yield table(columns, rows)
+        columns = ("NAME", "STATE", "DRIVER", "VERSION", "DISTRIBUTION", "HOOKS")
+        yield table(
+            columns, [(s.name, s.state, s.driver or "-", s.version, s.distribution, ", ".join(s.hooks)) for s in states]
+        )
+        yield from (line(f"{state.name}:", state.why) for state in states if state.why)
 
     write(output, [attrs.asdict(state) | {"hooks": list(state.hooks)} for state in states], tables)
     if any(state.is_finding for state in states):

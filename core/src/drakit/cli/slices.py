@@ -66,12 +66,12 @@ def _write_stream(documents: Iterable[Document]) -> None:
 def _tables(documents: Iterable[Document]) -> Iterable[Any]:
     rows = [
         (
-            document["metadata"]["generateName"],
             document["spec"]["driver"],
             document["spec"]["pool"]["name"],
+            document["metadata"]["generateName"],
             len(document["spec"].get("devices") or ()),
             len(document["spec"].get("sharedCounters") or ()),
         )
         for document in documents
     ]
-    yield table(("NAME", "DRIVER", "POOL", "DEVICES", "COUNTER SETS"), rows)
+    yield table(("DRIVER", "POOL", "SLICE", "DEVICES", "COUNTER SETS"), rows)

@@ -67,7 +67,7 @@ def _prepare(stage: Stage, claim: Document) -> Prepared:
     handles = checks.prepared(claim, stage.prepare(claim))
     edits = container_edits(stage.cdi, stage.kubelet.cdi_ids(claim_ref(claim).uid))
     checks.edits(edits, handles)
-    return Prepared(claim, handles, stage.cdi_files(), edits)
+    return Prepared(claim, handles, stage.directory, stage.cdi_files(), edits)
 
 
 def _attributes(claims: list[Document]) -> list[str]:

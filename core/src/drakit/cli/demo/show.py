@@ -19,12 +19,13 @@ from drakit.cli.demo.run import perform
 from drakit.cli.demo.scenarios import Scenarios
 from drakit.cli.demo.steps import Allocated, LaidOut, Prepared, Published, Released, Started, Step, Submitted
 from drakit.cli.inventory import columns_of, shown
-from drakit.cli.output import show, table
+from drakit.cli.output import counted, fitting, show, table
 from drakit.documents import claim_ref, device_from_api
 from drakit.errors import ConfigError, DRAError
 from drakit.testing.scenarios import Scenario
 
 MAX_COLUMNS = 5
+_INDENT = 3
 
 
 def show_one(scenario: Scenario, keep: Path | None) -> None:
@@ -38,7 +39,7 @@ def show_one(scenario: Scenario, keep: Path | None) -> None:
             title, *parts = render(step)
             show(Text(f"\n{number}. {title}", "bold cyan"))
             for part in parts:
-                show(part, indent=3)
+                show(part, indent=_INDENT)
             if isinstance(step, Allocated):
                 agreements += [f"{one.devices} devices share {one.attribute} = {one.value}" for one in step.agreements]
     seconds = time.monotonic() - begun
@@ -78,21 +79,24 @@ def render(step: Step) -> Lines:
 @render.register
 def _(step: LaidOut) -> Lines:
     yield f"A faked {step.layout.node_type}"
-    yield Text(f"written below {step.layout.root}: what the plugins would read on the real machine")
+    yield Text(f"all files of this demo are in {step.layout.root.parent}, and named below as seen from there")
+    yield Text(f"{step.layout.root.name}/ has what the plugins would read on the real machine")
     for plugin, functions in step.layout.functions.items():
         if functions:
-            yield Text(
-                f"by plugin {plugin}: {len(functions)} PCI functions with their drivers, such as {functions[0].address}"
-            )
+            written = counted(len(functions), "PCI function")
+            yield Text(f"by plugin {plugin}: {written} with their drivers, such as {functions[0].address}")
 
 
 @render.register
 def _(step: Started) -> Lines:
     yield "API server, kubelet and agent run; the kubelet has registered the drivers"
-    yield Text(f"API server in memory: {step.url}, with DeviceClasses {', '.join(step.classes)}")
-    yield Text(f"one agent, configured by {step.settings}")
-    rows = [(one.driver, one.service, ", ".join(one.versions), one.endpoint) for one in step.registrations]
-    yield table(("DRIVER", "CALLED BY", "OFFERED", "SOCKET"), rows)
+    yield Text(f"API server in memory: {step.url}")
+    yield Text(f"DeviceClasses, from the plugins: {', '.join(step.classes)}")
+    yield Text(f"one agent, configured by {step.settings.name}")
+    rows = [(one.driver, one.service, ", ".join(one.versions)) for one in step.registrations]
+    yield _table(("DRIVER", "CALLED BY", "OFFERED"), rows)
+    for one in step.registrations:
+        yield Text(f"socket {_seen_from(step.settings.parent, one.endpoint)}")
 
 
 @render.register
@@ -100,20 +104,22 @@ def _(step: Published) -> Lines:
     yield "The drivers have published ResourceSlices; read back from the API server"
     for driver, documents in step.slices.items():
         devices = [device_from_api(entry)[0] for one in documents for entry in one["spec"].get("devices") or ()]
-        names = ", ".join(one["metadata"]["name"] for one in documents)
-        yield Text(f"{driver}: {len(devices)} devices in {names}")
+        slices = ", ".join(one["metadata"]["name"] for one in documents)
+        yield Text(f"{driver}: {counted(len(devices), 'device')} in {slices}")
         wanted = [name for name in step.attributes if any(name in device.attributes for device in devices)]
         others = [name for name in columns_of(devices).names if name not in wanted]
-        columns = [*wanted, *others][:MAX_COLUMNS]
-        rows = [(device.name, *(shown(device.attributes.get(name)) for name in columns)) for device in devices]
+        names = [*wanted, *others][:MAX_COLUMNS]
+        columns = ("DEVICE", *(_short(name) for name in names))
+        rows = [(device.name, *(shown(device.attributes.get(name)) for name in names)) for device in devices]
         if rows:
-            yield table(("DEVICE", *(_short(name) for name in columns)), rows)
+            count = fitting(columns, rows, _INDENT)
+            yield _table(columns[:count], [row[:count] for row in rows])
 
 
 @render.register
 def _(step: Submitted) -> Lines:
     yield f"Submitted {step.path.name}; the claims are made from their templates"
-    yield Syntax(step.text.strip(), "yaml", background_color="default", word_wrap=False)
+    yield Syntax(step.text.strip(), "yaml", background_color="default", word_wrap=True)
     for claim in step.claims:
         yield Text(f"claim {claim_ref(claim)}")
 
@@ -124,7 +130,7 @@ def _(step: Allocated) -> Lines:
     for claim in step.claims:
         yield Text(f"claim {claim_ref(claim)}")
         results = claim["status"]["allocation"]["devices"]["results"]
-        yield table(("REQUEST", "DRIVER", "DEVICE"), _grouped(results))
+        yield _table(("REQUEST", "DRIVER", "DEVICES"), _grouped(results))
     for agreement in step.agreements:
         requests = " and ".join(agreement.requests)
         yield Text.assemble(
@@ -144,22 +150,19 @@ def _grouped(results: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
 @render.register
 def _(step: Prepared) -> Lines:
     yield f"The kubelet had {' and '.join(step.handles)} prepare the claim; what its containers get"
-    ids = [
-        (handle.device.driver, handle.request, handle.device.name, "  ".join(handle.cdi_ids))
-        for own in step.handles.values()
-        for handle in own
-    ]
-    yield table(("DRIVER", "REQUEST", "DEVICE", "CDI ID"), ids)
+    ids = [(handle.request, "\n".join(handle.cdi_ids)) for own in step.handles.values() for handle in own]
+    yield _table(("REQUEST", "CDI ID"), ids)
+    yield Text("What the ids stand for is in")
     for path in step.files:
-        yield Text(f"CDI file {path}")
+        yield Text(f"  {path.parent.name}/{path.name}")
     nodes = [
-        (node["path"], node.get("hostPath", node["path"]), node.get("permissions", ""))
+        (node["path"], _seen_from(step.directory, node.get("hostPath", node["path"])), node.get("permissions", ""))
         for node in step.edits.device_nodes
     ]
     if nodes:
-        yield table(("DEVICE NODE", "ON THE HOST", "PERMISSIONS"), nodes)
+        yield _table(("DEVICE NODE", "ON THE HOST", "PERMISSIONS"), nodes)
     if step.edits.env:
-        yield table(("ENVIRONMENT",), [(entry,) for entry in step.edits.env])
+        yield _table(("ENVIRONMENT",), [(entry,) for entry in step.edits.env])
 
 
 @render.register
@@ -167,6 +170,15 @@ def _(step: Released) -> Lines:
     yield "Released: the pod has ended, and nothing is left"
     yield Text(f"unprepared by {' and '.join(step.drivers)}; CDI directory empty, journals empty, claims deallocated")
     yield Text("the agent has stopped, and its sockets are gone")
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> RenderableType:
+    return table(columns, rows, _INDENT)
+
+
+def _seen_from(directory: Path, path: str | Path) -> str:
+    """A path below the demo's directory by what follows that, any other as it is."""
+    return str(Path(path).relative_to(directory)) if Path(path).is_relative_to(directory) else str(path)
 
 
 def _short(name: str) -> str:

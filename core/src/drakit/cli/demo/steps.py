@@ -73,6 +73,8 @@ class Prepared:
 
     claim: Document
     handles: Mapping[str, Sequence[DeviceHandle]]
+    directory: Path
+    """The demo's own, with all files in it."""
     files: Sequence[Path]
     edits: MergedEdits
 
