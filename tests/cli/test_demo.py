@@ -176,8 +176,19 @@ WRONG = {
     "a claim and a template": (put("entry", "resourceClaimName", "x"), "must have either resourceClaimName or"),
     "no claims": (put("pod", "spec", {"containers": []}), "has no Pod with resourceClaims"),
     "a pod that is none": (put("pod", "spec", "x"), "spec must be a mapping"),
+    "a status that is none": (put("pod", "status", True), "status must be a mapping, not True"),
     "an illegal name": (put("pod", "metadata", {"name": "Not Legal"}), "document 2 (Pod 'Not Legal')"),
 }
+
+
+def test_every_place_of_a_wrong_manifest_is_one_of_the_file(drakit, manifest):
+    def misspell(template, pod):
+        for request in requests_of(template):
+            request["exactly"]["cuont"] = request["exactly"].pop("count")
+
+    outcome = drakit("demo", "-f", manifest(misspell))
+    assert outcome.err.count("spec.spec.devices.requests[") == 2
+    assert "claim aligned-efa-neuron" not in outcome.err
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -213,7 +224,7 @@ def test_what_is_no_manifest_is_refused(drakit, tmp_path, text, message):
     [
         (("--node", "trn2.48xlarg"), "did you mean 'trn2.48xlarge'?"),
         (("--scenario", "nope"), "no scenario 'nope'; there are aligned-efa-neuron,"),
-        (("-f", "/no/such/file.yaml"), "cannot read /no/such/file.yaml"),
+        (("-f", "/no/such/file.yaml"), "cannot read /no/such/file.yaml: No such file or directory"),
     ],
 )
 def test_what_does_not_exist_is_bad_input(drakit, arguments, message):
@@ -331,3 +342,18 @@ def test_what_is_not_as_it_must_be_fails_the_demo(
     assert outcome.code == (1 if message else 0)
     assert message in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_what_the_agent_logs_meanwhile_is_told_from_what_the_demo_says(installed_drakit, manifest):
+    def add_configuration(template, pod):
+        parameters = {"apiVersion": "neuron.aws.com/v1", "kind": "NeuronConfig", "logicalNeuronCore": 3}
+        template["spec"]["spec"]["devices"]["config"] = [
+            {"requests": ["4-neurons"], "opaque": {"driver": "neuron.aws.com", "parameters": parameters}}
+        ]
+
+    outcome = installed_drakit("demo", "-f", manifest(add_configuration))
+    assert outcome.code == 1
+    logged, said = outcome.err.splitlines()
+    assert " warning driver=neuron.aws.com: driver neuron.aws.com cannot prepare claim " in logged
+    assert said.startswith("Error: claim default/neuron-inference-worker")
+    assert "logicalNeuronCore must be one of 1, 2, not 3" in said

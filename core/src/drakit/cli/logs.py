@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 
 from drakit.errors import ConfigError
 
@@ -37,6 +39,19 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+@contextlib.contextmanager
+def warnings_to_stderr() -> Iterator[None]:
+    """Show what drakit and its plugins warn of, as the agent's log does, as long as this lasts."""
+    drakit, handler = logging.getLogger("drakit"), logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    handler.setLevel(logging.WARNING)
+    drakit.addHandler(handler)
+    try:
+        yield
+    finally:
+        drakit.removeHandler(handler)
 
 
 def _source(logger: str) -> str:

@@ -61,8 +61,10 @@ def read_manifest(path: Path) -> Manifest:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text in UTF-8") from None
     documents = load_yaml(text, str(path))
     manifest = Manifest(text, [_item(f"{path}: document {n}", document) for n, document in enumerate(documents, 1)])
     if not any(pod_claims(item.document) for item in manifest.of("Pod")):
@@ -123,10 +125,10 @@ def _check_planned(place: str, document: Document) -> None:
                 _check_notes("spec.metadata", spec.get("metadata") or {})
             document, inside = claim_from_template(document, name, "", ""), "spec."
         for path, expression in _selectors(document):
-            _check_expression(path, expression)
+            _check_expression(f"{inside}{path}", expression)
     except DRAError as error:
-        said = str(error).removeprefix(f"{kind} {name!r}: ").removeprefix(f"claim {claim_name(document)}: ")
-        raise ConfigError(f"{place}: {inside}{said}") from None
+        said = str(error).removeprefix(f"{kind} {name!r}: ").replace(f"claim {claim_name(document)}: ", inside)
+        raise ConfigError(f"{place}: {said}") from None
 
 
 def _selectors(document: Document) -> Iterator[tuple[str, str]]:
@@ -150,9 +152,11 @@ def _check_expression(path: str, expression: str) -> None:
 
 
 def _check_pod(place: str, pod: Document) -> None:
-    spec = pod.get("spec")
+    spec, status = pod.get("spec"), pod.get("status") or {}
     if not isinstance(spec, dict):
-        raise ConfigError(f"{place}: spec must be a mapping")
+        raise ConfigError(f"{place}: spec must be a mapping, not {shorten(spec)}")
+    if not isinstance(status, dict):
+        raise ConfigError(f"{place}: status must be a mapping, not {shorten(status)}")
     entries = spec.get("resourceClaims") or []
     if not isinstance(entries, list):
         raise ConfigError(f"{place}: spec.resourceClaims must be a list")

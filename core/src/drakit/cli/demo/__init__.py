@@ -35,9 +35,11 @@ def demo(name: str | None, node_type: str | None, manifest: Path | None, everyth
     # Imported here, so that `drakit --help` does not pay for all of this.
     from drakit.cli.demo.scenarios import choose, load_scenarios
     from drakit.cli.demo.show import show_all, show_one
+    from drakit.cli.logs import warnings_to_stderr
 
-    found = load_scenarios()
-    if everything:
-        show_all(found, keep)
-    else:
-        show_one(choose(found, name, node_type, manifest), keep)
+    with warnings_to_stderr():
+        found = load_scenarios()
+        if everything:
+            show_all(found, keep)
+        else:
+            show_one(choose(found, name, node_type, manifest), keep)
