@@ -51,6 +51,8 @@ def test_the_agent_does_not_start_on_a_wrong_configuration(drakit, tmp_path, nam
     path = tmp_path / "agent.yaml"
     path.write_text(text)
     directories = {"CDI_ROOT": str(tmp_path / "cdi"), "DRAKIT_API_SERVER": "http://127.0.0.1:9"}
+    for variable in ("KUBELET_REGISTRAR_DIRECTORY_PATH", "KUBELET_PLUGINS_DIRECTORY_PATH"):
+        directories[variable] = str(tmp_path)
     given = {} if name == "a wrong type" else {"NODE_NAME": "node-1"}
     outcome = drakit("agent", "--config", path, **directories, **given)
     assert outcome.code == 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import json
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -79,11 +81,30 @@ def test_missing_kubelet_directories_are_errors(check, fit, short):
     assert "KUBELET_REGISTRAR_DIRECTORY_PATH" in found["kubelet registry"][1]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_directories_that_cannot_be_written_are_errors(check, fit, short):
+# Root may write everywhere but for this: without CAP_DAC_OVERRIDE the mode of a file holds for it as well.
+AS_ANYONE = """
+import ctypes, os, sys
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+if os.geteuid() == 0 and ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0) != 0:
+    sys.exit("cannot give up CAP_DAC_OVERRIDE")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_directories_that_cannot_be_written_are_errors(fit, short, write_config):
     for name in ("registry", "plugins", "cdi"):
         (short / name).chmod(0o500)
-    _, found = check(fit)
+    config = write_config({"plugin": "neuron"}, {"plugin": "efa"}, **fit)
+    program = Path(sys.executable).with_name("drakit")
+    outcome = subprocess.run(
+        [sys.executable, "-c", AS_ANYONE, program, "check", "--config", config, "-o", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (outcome.returncode, outcome.stderr) == (1, "")
+    found = {entry["what"]: (entry["severity"], entry["found"]) for entry in json.loads(outcome.stdout)}
     assert findings(found).keys() == {"kubelet registry", "kubelet plugins", "CDI directory"}
 
 
