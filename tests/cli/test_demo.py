@@ -60,7 +60,7 @@ def test_all_scenarios_go_as_they_must(installed_drakit):
 def test_a_scenario_is_chosen_by_name(drakit):
     outcome = drakit("demo", "--scenario", "gpu-nic")
     assert outcome.code == 0
-    assert "4 devices share resource.kubernetes.io/pcieRoot = pci0000:10" in outcome.out
+    assert "4 devices share resource.kubernetes.io/pcieRoot = pci0001:10" in outcome.out
 
 
 def test_a_type_of_node_brings_its_own_scenario(drakit):

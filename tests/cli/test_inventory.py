@@ -87,6 +87,14 @@ def test_without_a_configuration_every_installed_plugin_is_used(drakit, trn2):
     assert outcome.json["node"] == "node-9"
 
 
+@pytest.mark.parametrize("node_type", ["p4d.24xlarge", "p5.48xlarge", "trn1.32xlarge"])
+def test_without_a_configuration_the_mock_devices_stand_beside_any_hardware(drakit, tmp_path, node_type):
+    outcome = drakit("inventory", "--root", lay_out(node_type, tmp_path / "root").root, "-o", "json")
+    assert outcome.code == 0
+    assert outcome.json["problems"] == []
+    assert len(devices_of(outcome.json, "mock.example.com")) == 8
+
+
 def test_a_machine_without_such_hardware_has_empty_pools_and_no_finding(drakit, two_drivers, tmp_path):
     (tmp_path / "sys").mkdir()
     outcome = drakit("inventory", "--config", two_drivers, "--root", tmp_path, "-o", "json")

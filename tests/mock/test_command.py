@@ -19,7 +19,7 @@ def test_layout_says_what_it_wrote_and_how_to_use_it(run, tmp_path):
     assert "a faked generic-gpu-nic" in result.output
     assert "mock: 16 PCI functions" in result.output
     assert f"--root {tmp_path}/node" in result.output
-    assert (tmp_path / "node/sys/devices/pci0000:10/0000:11:00.0/vendor").exists()
+    assert (tmp_path / "node/sys/devices/pci0001:10/0001:11:00.0/vendor").exists()
 
 
 def test_an_unknown_type_is_bad_input(run, tmp_path):
