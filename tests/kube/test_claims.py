@@ -13,7 +13,7 @@ CLAIM = ClaimRef("u-1", "team-a", "gpus")
 
 
 def claim_document(uid: str) -> dict:
-    return {"metadata": {"name": "gpus", "namespace": "team-a", "uid": uid}}
+    return {"metadata": {"name": "gpus", "namespace": "team-a", "uid": uid, "resourceVersion": "7"}}
 
 
 def reading(serve, handler, expect, **options):
@@ -70,6 +70,18 @@ def test_a_refusal_says_what_is_known_and_what_to_do(serve, status, kind, told):
     def expect(error, _server):
         assert type(error) is kind
         assert told in describe(error)
+
+    reading(serve, handler, expect)
+
+
+@pytest.mark.parametrize("answer", [{}, [], None, {"metadata": {"name": "gpus"}}], ids=repr)
+def test_an_answer_that_is_no_claim_says_nothing_of_the_claim(serve, answer):
+    async def handler(peer):
+        await peer.request()
+        await peer.answer(answer)
+
+    def expect(error, _server):
+        assert type(error) is ClaimUnreadable
 
     reading(serve, handler, expect)
 

@@ -137,11 +137,11 @@ def test_a_watch_over_tls_ends_cleanly(serve, make_certificate):
 
     async def handler(peer):
         await peer.request()
-        await peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{"type":"X","object":{"a":1}}\n')
+        await peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\n{"type":"BOOKMARK","object":{"a":1}}\n')
         await peer.gone()
 
     async def test(client, _server):
         seen.extend([event async for event in client.watch(NODES, resource_version="5", timeout_seconds=60)])
 
     serve(handler, test, ssl=tls(certificate, key), ca_file=certificate)
-    assert seen == [("X", {"a": 1})]
+    assert seen == [("BOOKMARK", {"a": 1})]

@@ -15,7 +15,8 @@ def chunk(data: bytes) -> bytes:
 
 
 def event(kind: str, name: str) -> bytes:
-    return json.dumps({"type": kind, "object": {"metadata": {"name": name}}}).encode() + b"\n"
+    metadata = {"name": name, "uid": "u-1", "resourceVersion": "7"}
+    return json.dumps({"type": kind, "object": {"metadata": metadata}}).encode() + b"\n"
 
 
 async def watch(client):
@@ -70,7 +71,16 @@ def test_half_an_event_before_a_clean_end_is_an_error(serve):
     serve(handler, test)
 
 
-@pytest.mark.parametrize("line", [b"not json\n", b"[]\n", b'{"type": "ADDED"}\n'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"not json\n",
+        b"[]\n",
+        b'{"type": "ADDED"}\n',
+        b'{"type": "ADDED", "object": {}}\n',
+        b'{"type": "ERROR", "object": []}\n',
+    ],
+)
 def test_what_is_no_event_is_an_error(serve, line):
     async def handler(peer):
         await peer.request()
@@ -78,7 +88,7 @@ def test_what_is_no_event_is_an_error(serve, line):
         await peer.gone()
 
     async def test(client, _server):
-        with pytest.raises(ApiUnreachable, match="not a watch event"):
+        with pytest.raises(ApiUnreachable, match=r"not a watch event|not an object of the API"):
             await watch(client)
 
     serve(handler, test)

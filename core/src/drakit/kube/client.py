@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from attrs import frozen
 
 from drakit.documents import Document
-from drakit.errors import ConfigError, DRAError, describe
+from drakit.errors import ConfigError, DRAError, describe, shorten
 from drakit.kube.connection import Response
 from drakit.kube.credentials import Credentials
 from drakit.kube.transport import Transport
@@ -87,23 +87,30 @@ class KubeClient:
 
     async def get(self, resource: Resource, name: str, namespace: str = "", *, decode: Decode = json.loads) -> Document:
         """One object."""
-        return await self._call("GET", resource.path(name, namespace), decode=decode)
+        return await self._object("GET", resource.path(name, namespace), decode=decode)
 
     async def list(
         self, resource: Resource, namespace: str = "", *, field_selector: str = "", label_selector: str = ""
     ) -> Document:
         """The whole list document: `items` (without apiVersion and kind) and `metadata.resourceVersion`."""
         query = _query(fieldSelector=field_selector, labelSelector=label_selector)
-        return await self._call("GET", resource.path("", namespace) + query)
+        path = resource.path("", namespace) + query
+        document = await self._call("GET", path)
+        items = document.get("items", ...)
+        if not isinstance(_metadata(document).get("resourceVersion"), str) or not isinstance(items, list | None):
+            raise ApiUnreachable(f"GET {path}", f"the answer is not a list of objects: {shorten(document)}")
+        for item in items or ():
+            _check_object(f"GET {path}", item)
+        return document
 
     async def create(self, resource: Resource, document: Mapping[str, Any]) -> Document:
         """Create an object; returns it as the server has it. Never sent twice: a lost answer leaves it unknown."""
-        return await self._call("POST", resource.path("", document["metadata"].get("namespace", "")), document)
+        return await self._object("POST", resource.path("", document["metadata"].get("namespace", "")), document)
 
     async def replace(self, resource: Resource, document: Mapping[str, Any]) -> Document:
         """Replace an object; returns it as the server has it. Conflict (409) if its resourceVersion is not current."""
         metadata = document["metadata"]
-        return await self._call("PUT", resource.path(metadata["name"], metadata.get("namespace", "")), document)
+        return await self._object("PUT", resource.path(metadata["name"], metadata.get("namespace", "")), document)
 
     async def delete(self, resource: Resource, document: Mapping[str, Any]) -> None:
         """Delete exactly this object in this version. Conflict (409) if it is another by now."""
@@ -158,6 +165,13 @@ class KubeClient:
         major, minor = (int(match[0]) for match in numbers if match)
         return major, minor
 
+    async def _object(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, decode: Decode = json.loads
+    ) -> Document:
+        document = await self._call(method, path, body, decode=decode)
+        _check_object(f"{method} {path}", document)
+        return document
+
     async def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, decode: Decode = json.loads
     ) -> Document:
@@ -165,9 +179,11 @@ class KubeClient:
         if not 200 <= response.status < 300:
             raise _refusal(f"{method} {path}", response)
         try:
-            document: Document = decode(response.body)
+            document = decode(response.body)
         except ValueError as error:
             raise ApiUnreachable(f"{method} {path}", f"the answer is not JSON: {describe(error)}") from error
+        if not isinstance(document, dict):
+            raise ApiUnreachable(f"{method} {path}", f"the answer is not a JSON object: {shorten(document)}")
         return document
 
     async def _send(self, method: str, path: str, body: bytes | None) -> Response:
@@ -209,9 +225,24 @@ def _event(call: str, line: bytes) -> WatchEvent:
         kind, document = event["type"], event["object"]
     except (ValueError, KeyError, TypeError) as error:
         raise ApiUnreachable(call, f"an event is not a watch event: {describe(error)}") from error
-    if kind == "ERROR":
-        raise _from_status(call, int(document.get("code") or 0), document, {})
+    if kind == "ERROR" and isinstance(document, dict):
+        code = document.get("code")
+        raise _from_status(call, code if isinstance(code, int) else 0, document, {})
+    if kind != "BOOKMARK":
+        _check_object(call, document)
     return kind, document
+
+
+def _metadata(document: Any) -> Mapping[str, Any]:
+    metadata = document.get("metadata") if isinstance(document, Mapping) else None
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _check_object(call: str, document: Any) -> None:
+    """Refuse what is not an object with an identity, as every object that an API server has is."""
+    metadata = _metadata(document)
+    if not all(isinstance(metadata.get(key), str) for key in ("name", "uid", "resourceVersion")):
+        raise ApiUnreachable(call, f"the answer is not an object of the API: {shorten(document)}")
 
 
 def _refusal(call: str, response: Response) -> ApiError:
@@ -232,8 +263,9 @@ def _from_status(call: str, status: int, document: Mapping[str, Any], headers: M
 
 def _retry_after(document: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
     """The server's wish in seconds: the header where it is a number, else what the Status says."""
-    told = headers.get("retry-after") or (document.get("details") or {}).get("retryAfterSeconds")
+    details = document.get("details")
+    told = headers.get("retry-after") or (details.get("retryAfterSeconds") if isinstance(details, dict) else None)
     try:
         return max(0.0, float(told)) if told is not None else None
-    except ValueError:
+    except (TypeError, ValueError):
         return None
