@@ -1,0 +1,66 @@
+"""What docs/hooks.md prints beside the hooks themselves holds as it is printed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from typing import ClassVar
+
+import yaml
+from attrs import frozen
+from drakit import PluginContext
+from drakit.decoding import structure
+from drakit.loading import GROUP
+from drakit.plan import DeviceClass
+from drakit.plan.cel import compile_selector
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "hooks.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def run(marker, **names):
+    """Execute the one Python block with the marker; returns what it defines."""
+    (code,) = [block for block in blocks("python") if marker in block]
+    exec(compile(code, "hooks.md", "exec", dont_inherit=True), names)
+    return names
+
+
+def example_plugin():
+    spec = importlib.util.spec_from_file_location("drakit_serial", DOCS / "examples" / "serial.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SerialPlugin
+
+
+def test_the_distribution_names_the_example_by_its_entry_point():
+    (text,) = blocks("toml")
+    project = tomllib.loads(text)["project"]
+    assert project["entry-points"][GROUP] == {"serial": "drakit_serial:SerialPlugin"}
+    assert project["name"] == "drakit-serial"
+
+
+def test_the_printed_test_passes(tmp_path):
+    defined = run("def test_an_adapter", PluginContext=PluginContext, SerialPlugin=example_plugin())
+    defined["test_an_adapter_is_a_device"](tmp_path)
+
+
+def test_the_printed_configuration_is_one_of_the_printed_class():
+    kind = run("class SerialConfig", frozen=frozen, ClassVar=ClassVar)["SerialConfig"]
+    (text,) = [block for block in blocks("yaml") if "baudRate" in block]
+    ((entry,),) = yaml.safe_load(text).values()
+    parameters = entry["opaque"]["parameters"]
+    assert (parameters.pop("apiVersion"), parameters.pop("kind")) == (kind.api_version, kind.kind)
+    assert structure(kind, parameters, "page").baud_rate == 115200
+
+
+def test_the_printed_class_selects_the_drivers_devices():
+    (text,) = [block for block in blocks("yaml") if "kind: DeviceClass" in block]
+    (expression,) = DeviceClass.from_document(yaml.safe_load(text)).selectors
+    compile_selector(expression)
+    assert f'"{example_plugin().driver_name}"' in expression
