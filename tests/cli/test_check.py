@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from drakit.testing import InMemoryApiServer
+from drakit.testing import InMemoryApiServer, lay_out
 
 
 @pytest.fixture
@@ -159,6 +159,18 @@ def test_hardware_that_is_not_there_is_a_warning(check, fit, tmp_path):
     assert code == 1
     assert found["neuron.aws.com"][0] == "warning"
     assert "kernel module" in found["neuron.aws.com"][1]
+
+
+def test_a_part_of_the_hardware_that_cannot_be_used_is_a_warning(check, fit, tmp_path):
+    root = lay_out("trn1.2xlarge", tmp_path / "root").root
+    (root / "sys/module/neuron/version").write_bytes(b"\xff\xfe")
+    code, found = check(fit | {"root": str(root)}, {"plugin": "neuron"})
+    assert code == 1
+    assert found["neuron"] == (
+        "warning",
+        "/sys/module/neuron/version does not hold text: neuronDriverVersion cannot be published",
+    )
+    assert findings(found).keys() == {"neuron"}
 
 
 def test_an_unhealthy_device_is_a_warning(check, fit, ailing):

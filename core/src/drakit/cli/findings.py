@@ -78,8 +78,10 @@ def of_root(settings: Settings) -> Iterator[Finding]:
 
 def of_plugins(node: OfflineNode) -> Iterator[Finding]:
     """Plugins, and the hardware they find."""
-    for name, problem in node.problems:
+    for name, problem in node.errors:
         yield _error(name, problem)
+    for name, problem in node.warnings:
+        yield _warning(name, problem)
     for driver, pools in node.survey.pools.items():
         devices = sum(len(pool.devices) for pool in pools)
         if devices:

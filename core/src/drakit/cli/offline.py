@@ -42,8 +42,15 @@ class OfflineNode:
     survey: Survey
     health: Mapping[str, Sequence[Health]] = field(factory=dict)
     """By driver, of those that report it."""
-    problems: Sequence[tuple[str, str]] = ()
-    """Whom it concerns (a driver or a plugin), and what it is."""
+    errors: Sequence[tuple[str, str]] = ()
+    """What keeps a driver from running or publishing: whom it concerns (a driver or a plugin), and what it is."""
+    warnings: Sequence[tuple[str, str]] = ()
+    """What plugins warn of in their log, in the same form: a part of their hardware is lacking."""
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Everything that is not as it should be."""
+        return [*self.errors, *self.warnings]
 
 
 def offline_settings(config: Path | None, overrides: Mapping[str, str]) -> tuple[Settings, list[tuple[str, str]]]:
@@ -76,14 +83,14 @@ def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = ()) ->
         assembly=assembly,
         survey=survey,
         health=health,
-        problems=[
+        errors=[
             *problems,
             *((name, str(error)) for name, error in assembly.failures.items()),
             *((name, str(error)) for name, error in failures.items()),
             *((problem.driver, str(problem.error)) for problem in survey.problems),
             *((failure.plugin, str(failure)) for failure in closing),
-            *said,
         ],
+        warnings=said,
     )
 
 
