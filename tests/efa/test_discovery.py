@@ -147,6 +147,8 @@ def test_a_bound_function_that_is_no_efa_is_left_out_and_named_once(node, device
         assert len(devices(plugin)) == 3
     (warning,) = node.warnings()
     assert "0000:20:1b.0 is not published" in warning
+    assert name in warning
+    assert "Error" not in warning
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,8 @@ def test_a_bad_file_costs_its_attribute_only(node, devices, file, content, lost)
     assert set(whole["pci-0000-90-1b-0"].attributes) - set(found["pci-0000-90-1b-0"].attributes) == lost
     (warning,) = node.warnings()
     assert "0000:90:1b.0" in warning
+    assert file in warning
+    assert "Error" not in warning
 
 
 def test_a_numa_node_the_kernel_does_not_know_is_absent_without_a_warning(node, devices):

@@ -205,6 +205,7 @@ def test_a_bad_file_costs_its_attribute_only(node, devices, path, attribute, con
     (warning,) = node.warnings()
     assert f"/{path}" in warning
     assert attribute in warning
+    assert "Error" not in warning
 
 
 def test_a_file_that_cannot_be_read_costs_its_attribute_only(node, devices):

@@ -49,9 +49,10 @@ def test_a_device_that_has_gone_stays_unhealthy_over_rescans(node):
     assert "neuron9 has gone" in message
 
 
-def test_without_readable_counters_health_is_unknown(node):
+@pytest.mark.parametrize("content", ["garbage\n", "-1\n", "\n"])
+def test_without_readable_counters_health_is_unknown(node, content):
     plugin = node.lay_out("trn1.2xlarge").plugin()
     plugin.discover()
     for name in ("mem_ecc_uncorrected", "sram_ecc_uncorrected"):
-        (node.device_dir(0) / "stats/hardware" / name).write_text("garbage\n")
+        (node.device_dir(0) / "stats/hardware" / name).write_text(content)
     assert statuses(plugin)["neuron-device-0"][0] is HealthStatus.UNKNOWN

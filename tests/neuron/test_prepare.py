@@ -154,8 +154,10 @@ def test_core_size_and_ultraserver_mode_go_together(node, claim_of):
 
 def test_a_node_of_no_ultraserver_refuses_a_mode_with_the_reason(node, claim_of):
     plugin = node.lay_out("trn2.48xlarge").plugin()
-    with pytest.raises(InvalidDeviceConfig, match=r"ultraserverMode 4 needs a node of an UltraServer"):
+    with pytest.raises(InvalidDeviceConfig, match=r"ultraserverMode 4 needs a node of an UltraServer") as caught:
         plugin.prepare(claim_of(0, configs=[ultraserver(4)]))
+    assert "cannot read /sys/class/neuron_device/ultraserver_mode (No such file or directory)" in str(caught.value)
+    assert str(node.root) not in str(caught.value)
 
 
 @pytest.mark.parametrize(

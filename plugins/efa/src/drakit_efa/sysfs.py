@@ -125,9 +125,9 @@ def _check_identity(function: Path) -> None:
     """Raise Unusable unless this is Amazon's, and a network adapter."""
     for name, expected, shift in (("vendor", AMAZON, 0), ("class", ETHERNET, 8)):
         try:
-            found = int(_text(function / name), 16) >> shift
-        except (OSError, ValueError) as error:
-            raise Unusable(f"its {name} cannot be read ({describe(error)})") from None
+            found = _number(function / name, 16) >> shift
+        except ValueError as error:
+            raise Unusable(str(error)) from None
         if found != expected:
             raise Unusable(f"its {name} is {found:#06x}, and an EFA adapter's is {expected:#06x}")
 
@@ -163,9 +163,9 @@ def _names(context: PluginContext, directory: str) -> list[str]:
 
 def _generation(function: Path, problems: list[str]) -> str | None:
     try:
-        return f"{int(_text(function / 'subsystem_device'), 16):04x}"
-    except (OSError, ValueError) as error:
-        problems.append(f"{function.name}: pciSubsystem is not published: subsystem_device: {describe(error)}")
+        return f"{_number(function / 'subsystem_device', 16):04x}"
+    except ValueError as error:
+        problems.append(f"{function.name}: pciSubsystem is not published: {error}")
         return None
 
 
@@ -182,11 +182,25 @@ def _pcie_root(context: PluginContext, function: Path, problems: list[str]) -> s
 def _numa_node(function: Path, problems: list[str]) -> int | None:
     """The NUMA node; None where the kernel knows none, which it says by -1."""
     try:
-        node = int(_text(function / "numa_node"))
-    except (OSError, ValueError) as error:
-        problems.append(f"{function.name}: numaNode is not published: numa_node: {describe(error)}")
+        node = _number(function / "numa_node")
+    except ValueError as error:
+        problems.append(f"{function.name}: numaNode is not published: {error}")
         return None
     return node if node >= 0 else None
+
+
+def _number(path: Path, base: int = 10) -> int:
+    """The number in a sysfs file. Raises ValueError, for people, also where the file cannot be read."""
+    try:
+        text = _text(path)
+    except OSError as error:
+        raise ValueError(f"cannot read {path.name} ({error.strerror or describe(error)})") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} does not hold text") from None
+    try:
+        return int(text, base)
+    except ValueError:
+        raise ValueError(f"{path.name} holds {text!r}, which is not a number") from None
 
 
 def _text(path: Path) -> str:

@@ -101,9 +101,11 @@ def read_uncorrected_errors(context: PluginContext, device_id: int) -> dict[str,
     counters = {}
     for name in UNCORRECTED_COUNTERS:
         try:
-            counters[name] = int(read_text(context, f"{CLASS}/neuron{device_id}/stats/hardware/{name}"))
-        except (Unreadable, ValueError):
+            count = _read_number(context, f"{CLASS}/neuron{device_id}/stats/hardware/{name}")
+        except Unreadable:
             continue
+        if count >= 0:  # what is below is no count, whatever it is
+            counters[name] = count
     return counters
 
 
@@ -111,11 +113,22 @@ def read_text(context: PluginContext, path: str) -> str:
     """The one short line of a sysfs file. Raises Unreadable."""
     try:
         text = context.path(path).read_bytes()[: _MAX_TEXT * 4].decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unreadable(f"cannot read {path} ({describe(error)})") from None
+    except OSError as error:
+        raise Unreadable(f"cannot read {path} ({error.strerror or describe(error)})") from None
+    except UnicodeDecodeError:
+        raise Unreadable(f"{path} does not hold text") from None
     if not text or not text.isprintable() or len(text.encode()) > _MAX_TEXT:
         raise Unreadable(f"{path} holds {text[:_MAX_TEXT]!r}, which is not a short line of text")
     return text
+
+
+def _read_number(context: PluginContext, path: str, base: int = 10) -> int:
+    """The number in a sysfs file. Raises Unreadable."""
+    text = read_text(context, path)
+    try:
+        return int(text, base)
+    except ValueError:
+        raise Unreadable(f"{path} holds {text!r}, which is not a number") from None
 
 
 def _devices(context: PluginContext, problems: list[str]) -> tuple[int, ...]:
@@ -154,7 +167,7 @@ def _places(
         address = known.addresses[device_id]
         try:
             _check_function(context, address, known)
-        except (Unreadable, ValueError) as error:
+        except Unreadable as error:
             problems.append(f"neuron{device_id} is not where {known.name} has it: {error}; pciBusID is not published")
         else:
             places[device_id] = PciPlace(address=address, numa_node=_numa_node(context, address))
@@ -165,14 +178,14 @@ def _check_function(context: PluginContext, address: str, known: InstanceType) -
     """Raise unless a Neuron device of the type's generation is at this address."""
     for name, expected in (("vendor", AMAZON), ("device", known.architecture.pci_device)):
         path = f"{PCI_DEVICES}/{address}/{name}"
-        if (found := int(read_text(context, path), 16)) != expected:
+        if (found := _read_number(context, path, 16)) != expected:
             raise Unreadable(f"{path} is {found:#06x}, not {expected:#06x}")
 
 
 def _numa_node(context: PluginContext, address: str) -> int | None:
     """The function's NUMA node; None where the kernel knows none, which it says by -1."""
     try:
-        node = int(read_text(context, f"{PCI_DEVICES}/{address}/numa_node"))
-    except (Unreadable, ValueError):
+        node = _read_number(context, f"{PCI_DEVICES}/{address}/numa_node")
+    except Unreadable:
         return None
     return node if node >= 0 else None
