@@ -8,7 +8,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-
 from drakit import hookspecs
 from drakit.decoding import camel
 from drakit.loading import HOOKS
@@ -55,3 +54,10 @@ def test_every_setting_is_documented_with_its_variable_and_default(setting):
 def test_every_link_of_a_page_leads_somewhere(page):
     links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_room_of_the_core_is_on_a_floor_of_the_architecture():
+    floors = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    core = ROOT / "core" / "src" / "drakit"
+    rooms = {path.stem for path in core.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert sorted(rooms - {"__init__"} - set(re.findall(r"[a-z]+", floors))) == []
