@@ -35,10 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TOLD] = []
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say in the last lines what ran, or why nothing did."""
-    for line in dict.fromkeys(config.stash[_TOLD]):
-        terminalreporter.write_line(line)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the very last lines what ran, or why nothing did."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for line in dict.fromkeys(config.stash[_TOLD]) if reporter else ():
+        reporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

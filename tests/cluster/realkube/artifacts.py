@@ -14,7 +14,7 @@ from realkube.api import Refused
 from realkube.cluster import Cluster
 
 DIRECTORY = Path(__file__).parents[3] / "artifacts" / "cluster"
-_TAIL = 8
+_TAIL, _WIDTH = 4, 200
 
 
 class Session(Protocol):
@@ -108,7 +108,9 @@ def _processes(cluster: Cluster) -> Iterator[str]:
     for machine in machines:
         for process in machine.processes.values():
             yield f"### {process.name} on {machine.name}: {'running' if process.running else 'ended'}"
-            yield f"```\n{process.tail(_TAIL)}\n```"
+            yield "```"
+            yield from (line[:_WIDTH] for line in process.tail(_TAIL).splitlines())
+            yield "```"
 
 
 def _name(document: dict[str, Any]) -> str:

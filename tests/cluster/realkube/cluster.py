@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ from realkube.api import Api
 from realkube.controlplane import ControlPlane
 from realkube.debian import Debian
 from realkube.kubernetes import Kubernetes
-from realkube.machine import Machine, remove_leftovers
+from realkube.machine import Machine, remove_cgroups
 from realkube.node import Node
 from realkube.waiting import until
 
+_PREFIX = "dk-cluster-"
 MANIFESTS = Path(__file__).parents[3] / "deploy" / "manifests"
 
 
@@ -26,9 +28,10 @@ class Cluster:
     """Made, then used as a context: at its end nothing of it is left, but for logs that were kept."""
 
     def __init__(self, kubernetes: Kubernetes, debian: Debian, nodes: int = 1) -> None:
-        remove_leftovers()
+        remove_cgroups()
+        _remove_directories()
         # Short, for unix sockets lie below it. mkdtemp's 0700 would keep pods' users out of their volumes.
-        self.directory = Path(tempfile.mkdtemp(prefix="dk-cluster-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.directory.chmod(0o755)
         self.kubernetes = kubernetes
         self.debian = debian
@@ -91,6 +94,14 @@ class Cluster:
         self._stack.callback(machine.stop)
         names = [node.name for node in self.nodes]
         self._control_plane = ControlPlane(machine, self.kubernetes, self.debian, names)
+
+
+def _remove_directories() -> None:
+    """Remove the directories of test runs that were killed."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = directory.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def manifests(name: str) -> list[dict[str, Any]]:

@@ -155,7 +155,7 @@ class Machine:
         return ["sh", "-ec", script, "sh", *command]
 
 
-def remove_leftovers() -> None:
+def remove_cgroups() -> None:
     """Remove the cgroups of test runs that were killed."""
     for directory in _own_cgroups():
         for cgroup in directory.glob(f"{_PREFIX}-*"):
