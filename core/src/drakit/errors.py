@@ -14,9 +14,17 @@
     ├── ClaimError                one claim cannot be prepared
     │   ├── DeviceNotFound
     │   ├── DeviceBusy
-    │   └── InvalidDeviceConfig
+    │   ├── InvalidDeviceConfig
+    │   └── ClaimGone             it was deleted, or replaced by another of its name (kube/claims.py)
+    ├── ClaimUnreadable           the API server did not say what a claim is (kube/claims.py)
     ├── JournalError              what is prepared cannot be recorded durably
-    └── PublishError              the API server did not take a ResourceSlice
+    ├── PublishError              the API server did not take a ResourceSlice
+    │   └── PoolContested         somebody else publishes the pool (kube/writer.py)
+    └── ApiError                  the API server refused a request (kube/client.py)
+        └── ApiUnreachable        it gave no answer, or none that can be read (kube/client.py)
+
+Where a file is named the exception stands there, beside its code; no plugin meets one of those.
+The offline planner's, in `plan/errors.py` and `plan/cel/errors.py`, are below DRAError too.
 
 A message says what happened to which plugin, device or claim, and what to do next. It is shown as it stands:
 on the command line, in the log, or, for a claim, in the event of the pod that waits for it.
