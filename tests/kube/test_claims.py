@@ -65,11 +65,24 @@ def test_a_claim_of_another_uid_is_gone_and_both_are_named(serve):
 def test_a_refusal_says_what_is_known_and_what_to_do(serve, status, kind, told):
     async def handler(peer):
         await peer.request()
-        await peer.answer({"kind": "Status", "message": "not today"}, status)
+        reason = "".join(status.split()[1:])
+        await peer.answer({"kind": "Status", "message": "not today", "reason": reason}, status)
 
     def expect(error, _server):
         assert type(error) is kind
         assert told in describe(error)
+
+    reading(serve, handler, expect)
+
+
+def test_a_path_that_is_not_served_says_nothing_of_the_claim(serve):
+    async def handler(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 18\r\n\r\n404 page not found")
+
+    def expect(error, _server):
+        assert type(error) is ClaimUnreadable
+        assert "does not serve resource.k8s.io/v1 just now (404 page not found)" in describe(error)
 
     reading(serve, handler, expect)
 

@@ -60,9 +60,14 @@ class ClaimReader:
 
 
 def _unread(claim: ClaimRef, error: ApiError) -> DRAError:
-    if error.status == 404:
+    if error.status == 404 and error.reason == "NotFound":
         return ClaimGone(
             f"claim {claim} with uid {claim.uid} was deleted; the pod must be created again with a new claim"
+        )
+    if error.status == 404:  # not of the claim, but of its path: what a proxy, or a server without the API, says
+        return ClaimUnreadable(
+            f"claim {claim} could not be read: the API server does not serve {RESOURCE_CLAIMS.group_version} just now "
+            f"({error.message}); it is tried again"
         )
     if error.status in {401, 403}:
         return ClaimUnreadable(
