@@ -45,7 +45,9 @@ def test_nowhere_to_be_found_says_where_was_looked(tmp_path):
         find_credentials(environ={"HOME": str(tmp_path)})
 
 
-@pytest.mark.parametrize("server", ["10.0.0.1:443", "ftp://host", "https://"])
+@pytest.mark.parametrize(
+    "server", ["10.0.0.1:443", "ftp://host", "https://", "http://h:x", "http://h:0", "http://h:65536", "http://[::1"]
+)
 def test_a_server_must_be_a_url(server):
     with pytest.raises(ConfigError, match="is not a URL"):
         Credentials(server=server)

@@ -56,7 +56,7 @@ def test_a_refused_token_is_refused_once_and_for_all_if_its_file_has_no_other(se
     assert seen == ["Bearer old"]
 
 
-@pytest.mark.parametrize("content", [None, b"a\nb", "schl\u00fcssel".encode()])
+@pytest.mark.parametrize("content", [None, b"a\nb", b"\xff\xfe", "schl\u00fcssel".encode()])
 def test_a_token_that_cannot_be_used_is_named(serve, tmp_path, content):
     token = tmp_path / "token"
     if content is not None:

@@ -41,7 +41,8 @@ class Authorization:
         try:
             stamp = _stamps(path)
             if stamp != self._stamp or self._clock() - self._read_at >= TOKEN_SECONDS:
-                self._header = f"Bearer {_one_line(path.read_text(), str(path))}"
+                token = path.read_text("latin-1")  # any bytes can be read so; only ASCII passes
+                self._header = f"Bearer {_one_line(token, str(path))}"
                 self._stamp, self._read_at = stamp, self._clock()
         except OSError as error:
             # The kubelet swaps the file; a token that was good a moment ago is better than none.
