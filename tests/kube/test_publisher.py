@@ -173,6 +173,29 @@ def test_semantic_equality_keeps_a_canonical_quantity_from_being_written_for_eve
     assert server.writes() == ["POST"]
 
 
+def test_a_write_leaves_the_time_of_a_taint_as_it_is(server, pool_of, publishing, run):
+    then = "2026-01-01T00:00:00Z"
+
+    def taint() -> dict:
+        (document,) = server.list("ResourceSlice")
+        return document["spec"]["devices"][0]["taints"][0]
+
+    async def test():
+        hot = Device("gpu-0", taints=(Taint("example.com/hot"),))
+        async with publishing(server, pool_of(hot)) as publisher:
+            await publisher.until_current()
+            (document,) = server.list("ResourceSlice")
+            document["spec"]["devices"][0]["taints"][0]["timeAdded"] = then
+            server.replace(document)
+            publisher.verify()
+            publisher.desired([pool_of(hot, "gpu-1")])
+            await server.until(lambda server: server.published() == ["gpu-0", "gpu-1"])
+
+    run(test)
+    assert taint()["timeAdded"] == then
+    assert server.writes() == ["POST", "PUT"]
+
+
 @pytest.mark.parametrize(("version", "slices"), [("v1.34.2", 1), ("v1.35.0", 2), ("v1.37.0", 2)])
 def test_the_layout_of_counters_follows_the_servers_version(serving, pool_of, publishing, run, version, slices):
     consumes = (CounterConsumption("gpu-0", {"memory": "10Gi"}),)

@@ -20,7 +20,7 @@ from drakit.model import (
     SharePolicy,
     Taint,
 )
-from drakit.slices import differences, index_of, pool_slices, same_spec, slice_document
+from drakit.slices import differences, index_of, keep_taint_times, pool_slices, same_spec, slice_document
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -271,3 +271,22 @@ def test_a_quantity_that_cannot_be_read_is_a_difference_not_a_crash():
     one, other = rich_spec(), rich_spec()
     other["devices"][0]["capacity"]["memory"]["value"] = "much"
     assert differences(one, other) == ("devices[0].capacity.memory.value",)
+
+
+def test_a_taint_that_stays_keeps_the_time_at_which_it_was_added():
+    def spec(device, *taints):
+        return {"devices": [{"name": "bare"}, {"name": device, "taints": list(taints)}]}
+
+    hot = {"key": "example.com/hot", "effect": "NoExecute"}
+    worn = {"key": "example.com/worn", "value": "much", "effect": "NoSchedule"}
+    then = {"timeAdded": "2026-01-01T00:00:00Z"}
+    published = [spec("gpu-0", hot | then, worn | then)]
+    # Wherever the device is now.
+    wanted = [{"sharedCounters": []}, spec("gpu-1", hot), spec("gpu-0", hot, worn | {"value": "little"})]
+    assert keep_taint_times(wanted, published) == [
+        {"sharedCounters": []},
+        spec("gpu-1", hot),
+        spec("gpu-0", hot | then, worn | {"value": "little"}),
+    ]
+    assert wanted[2] == spec("gpu-0", hot, worn | {"value": "little"})
+    assert keep_taint_times(wanted, []) == wanted

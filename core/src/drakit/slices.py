@@ -202,6 +202,42 @@ def with_generation(spec: Mapping[str, Any], generation: int) -> Document:
     return {**spec, "pool": {**spec["pool"], "generation": generation}}
 
 
+def keep_taint_times(
+    specs: Iterable[Mapping[str, Any]], published: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The specs with the times at which their devices' taints were added, where `published` specs have them already.
+
+    The server would set them anew at every write: a pod that tolerates a taint for a time would get all of it again.
+    """
+    times: dict[tuple[str, ...], str] = {
+        (device["name"], *_identity(taint)): taint["timeAdded"]
+        for spec in published
+        for device in spec.get("devices") or ()
+        for taint in device.get("taints") or ()
+        if taint.get("timeAdded")
+    }
+    return [_with_times(spec, times) if times else spec for spec in specs]
+
+
+def _with_times(spec: Mapping[str, Any], times: Mapping[tuple[str, ...], str]) -> Mapping[str, Any]:
+    devices = [
+        {**device, "taints": [_with_time(taint, device["name"], times) for taint in device["taints"]]}
+        if device.get("taints")
+        else device
+        for device in spec.get("devices") or ()
+    ]
+    return {**spec, "devices": devices} if devices else spec
+
+
+def _with_time(taint: Mapping[str, Any], device: str, times: Mapping[tuple[str, ...], str]) -> Mapping[str, Any]:
+    time = times.get((device, *_identity(taint)))
+    return {**taint, "timeAdded": time} if time else taint
+
+
+def _identity(taint: Mapping[str, Any]) -> tuple[str, str, str]:
+    return taint["key"], taint.get("value") or "", taint["effect"]
+
+
 def index_of(name: str, driver: str) -> int | None:
     """The place in its pool that a slice's name gives it; None for a name that was made otherwise."""
     match = _INDEX.match(name)

@@ -14,7 +14,7 @@ from drakit.kube import dropped
 from drakit.kube.client import NODES, RESOURCE_SLICES, ApiError, KubeClient
 from drakit.kube.observed import ObservedSlices
 from drakit.kube.reconcile import plan
-from drakit.slices import PoolSlices, differences, slice_document
+from drakit.slices import PoolSlices, differences, keep_taint_times, slice_document
 
 _NOT_FOUND = 404
 
@@ -70,6 +70,7 @@ class SliceWriter:
             if others:
                 own = [document for document in published if self.owns(document)]
                 return await self._stand_by(slices, specs, observed, own, others)
+        specs = keep_taint_times(specs, [document["spec"] for document in published])
         steps = plan(specs, published)
         node_uid = await self._node_uid() if steps.create else ""
         await self._delete(observed, steps.delete)
