@@ -7,6 +7,8 @@ import contextlib
 import json
 import logging
 
+from drakit.kube.client import KubeClient
+from drakit.kube.credentials import Credentials
 from drakit.kube.observed import ObservedSlices
 from drakit.kube.pace import Timing
 
@@ -108,3 +110,61 @@ def test_a_list_that_makes_no_sense_is_not_taken_for_an_empty_one(serve):
     lists = [a_list("10", a_slice("a", "10")), {}, {"metadata": {}}, a_list("20", a_slice("a", "20"))]
     observing(serve, lists, [[], [], [], []], enough)
     assert seen[-2:] == [{"a": "10"}, {"a": "20"}]
+
+
+def test_a_list_does_not_undo_what_was_learnt_while_it_was_on_its_way(serve):
+    asked, answer = asyncio.Event(), asyncio.Event()
+    lists = iter([None, answer])
+    before = a_list("10", a_slice("a", "10", "u-a"), a_slice("c", "10", "u-c"))
+    events = [("DELETED", a_slice("a", "11", "u-a")), ("ADDED", a_slice("b", "12", "u-b"))]
+
+    async def handler(peer):
+        while True:
+            line, _, _ = await peer.request()
+            if "watch=true" not in line:
+                if (wait := next(lists)) is not None:
+                    asked.set()
+                    await wait.wait()
+                await peer.answer(before)
+                continue
+            await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asked.wait()
+            for kind, document in events:
+                await peer.send(json.dumps({"type": kind, "object": document}).encode() + b"\n")
+            await peer.gone()
+
+    async def test(client, _server):
+        changed = asyncio.Event()
+        observed = ObservedSlices(client, "spec.nodeName=n", changed.set, timing=Timing(), log=LOG)
+        task = asyncio.create_task(observed.run())
+        try:
+            await changed.wait()
+            second = asyncio.create_task(observed.refresh())
+            while versions(observed) != {"b": "12", "c": "10"}:
+                changed.clear()
+                await changed.wait()
+            observed.stored(a_slice("d", "13", "u-d"))
+            answer.set()
+            await second
+            assert versions(observed) == {"b": "12", "c": "10", "d": "13"}
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    serve(handler, test)
+
+
+def test_the_answer_to_a_write_does_not_undo_an_event_that_overtook_it():
+    async def test():
+        client = KubeClient(Credentials(server="http://127.0.0.1:1"))
+        observed = ObservedSlices(client, "spec.nodeName=n", lambda: None, timing=Timing(), log=LOG)
+        observed.stored(a_slice("a", "12", "u-a"))
+        observed.stored(a_slice("a", "11", "u-a"))
+        observed.removed(a_slice("b", "14", "u-b"))
+        observed.stored(a_slice("b", "13", "u-b"))
+        assert versions(observed) == {"a": "12"}
+        observed.stored(a_slice("b", "15", "u-b2"))
+        assert versions(observed) == {"a": "12", "b": "15"}
+
+    asyncio.run(test())

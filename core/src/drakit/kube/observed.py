@@ -37,6 +37,9 @@ class ObservedSlices:
         self._timing = timing
         self._log = log
         self._slices: dict[str, Document] = {}
+        self._listing = asyncio.Lock()
+        self._learnt: dict[str, Document] = {}
+        self._gone: set[str] = set()
         self.listed = False
         self.error: Exception | None = None
 
@@ -67,14 +70,22 @@ class ObservedSlices:
             await asyncio.sleep(backoff.next(retry_after))
 
     async def refresh(self) -> str:
-        """Replace the copy by what the server has now; returns the version it has it at."""
-        document = await self._list()
-        slices = {item["metadata"]["name"]: item for item in document.get("items") or ()}
+        """Replace the copy by what the server has now; returns the version it has it at.
+
+        What events and answers to writes have told while the list was on its way is not undone by it.
+        """
+        async with self._listing:
+            self._learnt.clear()
+            document = await self._list()
+            version: str = document["metadata"]["resourceVersion"]
+            slices = {item["metadata"]["name"]: item for item in document.get("items") or ()}
+            slices |= {name: item for name, item in self._learnt.items() if _is_later(item, version)}
+            slices = {name: item for name, item in slices.items() if item["metadata"]["uid"] not in self._gone}
+            self._gone.clear()
         differs = not self.listed or _versions(slices) != _versions(self._slices)
         self._slices, self.listed, self.error = slices, True, None
         if differs:
             self._changed()
-        version: str = document["metadata"]["resourceVersion"]
         return version
 
     async def _list(self) -> Document:
@@ -88,16 +99,26 @@ class ObservedSlices:
                 f"{RESOURCE_SLICES.group_version}; Kubernetes 1.34 or later is needed"
             ) from error
 
-    def stored(self, document: Document) -> None:
-        """Take the answer to a write of our own: the watch will tell nothing new of it."""
-        self._slices[document["metadata"]["name"]] = document
+    def stored(self, document: Document) -> bool:
+        """Take an object as an event or the answer to a write tells it; says whether that is news.
 
-    def removed(self, document: Document) -> None:
-        """Forget an object that is deleted, but not another that has its name by now."""
+        The two come on ways of their own: either may have been overtaken.
+        """
+        name, known = document["metadata"]["name"], self._slices.get(document["metadata"]["name"])
+        if document["metadata"]["uid"] in self._gone or (known is not None and _not_newer(document, known)):
+            return False
+        self._slices[name] = self._learnt[name] = document
+        return True
+
+    def removed(self, document: Document) -> bool:
+        """Forget an object that is deleted, but not another that has its name by now; says whether that is news."""
         name, uid = document["metadata"]["name"], document["metadata"]["uid"]
+        self._gone.add(uid)
         known = self._slices.get(name)
-        if known is not None and known["metadata"]["uid"] == uid:
-            del self._slices[name]
+        if known is None or known["metadata"]["uid"] != uid:
+            return False
+        del self._slices[name]
+        return True
 
     async def _follow(self, version: str) -> None:
         seconds = max(1, round(self._timing.verify * random.uniform(0.8, 1.2)))  # noqa: S311 - not a secret
@@ -106,19 +127,8 @@ class ObservedSlices:
         )
         async with aclosing(events):
             async for kind, document in events:
-                if kind != "BOOKMARK" and self._apply(kind, document):
+                if kind != "BOOKMARK" and (self.removed if kind == "DELETED" else self.stored)(document):
                     self._changed()
-
-    def _apply(self, kind: str, document: Document) -> bool:
-        """Take one event; says whether it told something new."""
-        known = self._slices.get(document["metadata"]["name"])
-        if kind == "DELETED":
-            self.removed(document)
-            return known is not self._slices.get(document["metadata"]["name"])
-        if known is not None and _not_newer(document, known):
-            return False
-        self.stored(document)
-        return True
 
 
 def _versions(slices: dict[str, Document]) -> dict[str, str]:
@@ -133,3 +143,9 @@ def _not_newer(document: Document, known: Document) -> bool:
     if new["resourceVersion"].isdecimal() and old["resourceVersion"].isdecimal():
         return int(new["resourceVersion"]) <= int(old["resourceVersion"])
     return bool(new["resourceVersion"] == old["resourceVersion"])
+
+
+def _is_later(document: Document, version: str) -> bool:
+    """Whether a list made at `version` cannot know this state of the object yet."""
+    own = document["metadata"]["resourceVersion"]
+    return own.isdecimal() and version.isdecimal() and int(own) > int(version)
