@@ -248,6 +248,20 @@ def test_addresses_select_adapters_so_that_two_drivers_can_be_disjoint(node, dev
     assert set(two) == {"pci-0000-90-1b-0"}
 
 
+@pytest.mark.parametrize(("mode", "warnings"), [("N\n", 1), ("Y\n", 0), ("\n", 0), (None, 0)])
+def test_rdma_devices_that_pods_cannot_open_are_published_with_a_warning(node, devices, mode, warnings):
+    node.lay_out("p4d.24xlarge")
+    file = node.root / "sys/module/ib_core/parameters/netns_mode"
+    file.parent.mkdir(parents=True)
+    if mode is not None:
+        file.write_text(mode)
+    plugin = node.plugin()
+    for _ in range(2):
+        assert len(devices(plugin)) == 4
+    assert len(node.warnings()) == warnings
+    assert all("rdma system set netns shared" in warning for warning in node.warnings())
+
+
 def test_an_address_that_selects_nothing_is_named_once(node, devices):
     plugin = node.lay_out("p4d.24xlarge").plugin(options=EfaOptions(("0000:11:1b.0",)))
     assert devices(plugin) == devices(plugin) == {}

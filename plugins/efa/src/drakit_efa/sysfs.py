@@ -21,6 +21,8 @@ from drakit.errors import describe
 PCI_DEVICES = "/sys/bus/pci/devices"
 VERBS_DEVICES = "/sys/class/infiniband"
 VERBS_NODES = "/sys/class/infiniband_verbs"
+SHARED_NAMESPACES = "/sys/module/ib_core/parameters/netns_mode"
+"""Y where RDMA devices can be opened from every network namespace, as by default; N where only from their own."""
 DRIVER = "efa"
 AMAZON = 0x1D0F
 """Amazon's PCI vendor id."""
@@ -75,6 +77,11 @@ def read_adapters(context: PluginContext, only: Sequence[str] = ()) -> Scan:
             adapters.append(_read(context, address, nodes, problems))
         except (Unusable, OSError) as error:
             problems.append(f"{address} is not published: {error}")
+    if adapters and _namespaces_are_exclusive(context):
+        problems.append(
+            "RDMA devices belong to the host's network namespace alone: a pod can open an adapter only with "
+            "hostNetwork; run 'rdma system set netns shared', or load ib_core with netns_mode=1"
+        )
     problems += [
         f"option addresses names {address}, but no EFA adapter is there" for address in only if address not in present
     ]
@@ -86,6 +93,13 @@ def read_adapter(context: PluginContext, address: str) -> Adapter:
     if not _is_bound(context.path(f"{PCI_DEVICES}/{address}")):
         raise Unusable(f"no PCI function {address} is bound to the {DRIVER} driver")
     return _read(context, address, _verbs_nodes(context), [])
+
+
+def _namespaces_are_exclusive(context: PluginContext) -> bool:
+    try:
+        return _text(context.path(SHARED_NAMESPACES)) == "N"
+    except (OSError, UnicodeDecodeError):
+        return False  # as the kernel has it by default
 
 
 def _bound(bus: Path) -> list[str]:
