@@ -78,16 +78,3 @@ def test_two_that_publish_a_shared_pool_at_once_leave_it_to_one(server, fabric, 
 
     run(test)
     assert len(server.list("ResourceSlice")) == 1
-
-
-def test_retiring_takes_away_what_is_ours_and_only_that(server, pool_of, fabric, publishing, run):
-    async def test():
-        async with publishing(server, fabric("port-9"), node="node-2") as other:
-            await other.until_current()
-        async with publishing(server, pool_of("gpu-0"), pool_of("x", pool="own", nodes=ALL_NODES)) as publisher:
-            await publisher.until_current()
-            await publisher.retire()
-            names = [document["spec"]["pool"]["name"] for document in server.list("ResourceSlice")]
-            assert names == ["fabric"]
-
-    run(test)

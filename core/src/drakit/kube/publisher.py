@@ -135,17 +135,6 @@ class SlicePublisher:
                 self._wake.clear()
                 await self._attempt()
 
-    async def retire(self) -> None:
-        """Delete every slice that this node publishes for the driver: it is taken away, not restarted.
-
-        Raises ApiError. Where `run` is still running, it goes on with no pools desired.
-        """
-        self.desired(())
-        for observed in (self._local, self._shared):
-            await observed.refresh()
-            for pool, documents in self._ours(observed).items():
-                await self._writer.remove(pool, observed, documents)
-
     def _observe(self, node_name: str) -> ObservedSlices:
         selector = f"spec.driver={self._driver},spec.nodeName={node_name}"
         return ObservedSlices(self._client, selector, self._wake_up, timing=self._timing, log=self._log)
