@@ -161,6 +161,18 @@ def test_a_refusal_of_permission_says_which_to_give(server, pool_of, publishing,
     run(test)
 
 
+def test_a_refusal_of_one_pool_does_not_hold_up_the_others(server, pool_of, publishing, run):
+    async def test():
+        async with publishing(server, timing=PATIENT) as publisher:
+            await server.until(lambda server: any("watch=true" in path for _, path in server.requests))
+            server.fail(next=1, status=403, method="POST")
+            publisher.desired([pool_of("gpu-0"), pool_of("gpu-9", pool=f"{NODE}/x")])
+            await publisher.until_told("403 Forbidden")
+            assert server.published() == ["gpu-9"]
+
+    run(test)
+
+
 def test_a_server_without_resource_slices_is_too_old(server, pool_of, publishing, run):
     async def test():
         server.fail(next=1, status=404, method="GET")

@@ -21,6 +21,8 @@ from drakit.slices import PoolSlices, pool_slices
 
 SPLIT_COUNTERS_SINCE = (1, 35)
 _INVALID = frozenset({400, 422})
+_OF_ONE_POOL = frozenset({403, 404, 409, 413})
+"""What the server may say of one object and not of the next."""
 
 
 @frozen(kw_only=True)
@@ -193,12 +195,12 @@ class SlicePublisher:
         for error in outcome.errors:
             if error not in before.errors:
                 self._log.warning("%s", error)
-        if outcome.changed or (before.errors and not outcome.errors):
+        if outcome.complete and (outcome.changed or (before.errors and not outcome.errors)):
             pools = ", ".join(f"{pool} (generation {number})" for pool, number in outcome.generations.items())
             self._log.info("driver %s publishes pools: %s", self._driver, pools or "none")
 
     async def _round(self, *, refresh: bool) -> _Outcome:
-        """Bring every pool up to date. Raises ApiError where there is no point in going on."""
+        """Bring every pool up to date. Raises ApiError, and is then to be done again."""
         layout = await self._lay_out()
         if layout is None:
             return _Outcome()
@@ -209,14 +211,13 @@ class SlicePublisher:
             if refresh:
                 await observed.refresh()
             if not observed.listed:  # the round begins again as soon as it is
-                return _Outcome(errors=(self._explain(observed.error),) if observed.error else ())
+                errors = (self._explain(observed.error),) if observed.error else ()
+                return _Outcome(generations=self._status.generations, errors=errors)
         changed = False
         for observed in observers:
             changed |= await self._remove_unwanted(observed, layout)
         outcome = _Outcome(complete=True, errors=tuple(layout.errors.values()), changed=changed)
-        for slices in layout.pools:
-            outcome = await self._publish(slices, outcome)
-        return outcome
+        return await self._publish_all(layout.pools, outcome)
 
     async def _remove_unwanted(self, observed: ObservedSlices, layout: _Layout) -> bool:
         local = observed is self._local
@@ -233,6 +234,20 @@ class SlicePublisher:
             if observed is self._local or self._writer.owns(document):
                 pools[document["spec"]["pool"]["name"]].append(document)
         return pools
+
+    async def _publish_all(self, pools: Sequence[PoolSlices], outcome: _Outcome) -> _Outcome:
+        """Bring one pool after the other up to date. What the server may refuse of one alone waits for the others."""
+        failure: ApiError | None = None
+        for slices in pools:
+            try:
+                outcome = await self._publish(slices, outcome)
+            except ApiError as error:
+                if error.status not in _OF_ONE_POOL:
+                    raise
+                failure = error
+        if failure is not None:
+            raise failure
+        return outcome
 
     async def _publish(self, slices: PoolSlices, outcome: _Outcome) -> _Outcome:
         """Bring one pool up to date; what is wrong with it alone becomes an error of the outcome."""
