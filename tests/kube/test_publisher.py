@@ -85,6 +85,18 @@ def test_one_changed_slice_is_one_put_and_more_are_a_new_generation(server, pool
     assert {document["spec"]["pool"]["generation"] for document in server.list("ResourceSlice")} == {2}
 
 
+def test_what_is_desired_already_is_no_change(server, large, publishing, run):
+    async def test():
+        async with publishing(server, large(200)) as publisher:
+            await publisher.until_current()
+            publisher.desired([large(200)])
+            assert publisher.status.current
+            publisher.desired([large(199)])
+            assert not publisher.status.current
+
+    run(test)
+
+
 def test_a_burst_of_changes_is_written_once(server, pool_of, publishing, run):
     async def test():
         async with publishing(server, pool_of("gpu-0"), timing=Timing(settle=0.2)) as publisher:

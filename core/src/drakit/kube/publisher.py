@@ -109,9 +109,11 @@ class SlicePublisher:
     def desired(self, pools: Sequence[ResolvedPool]) -> None:
         """Take all pools of the driver, as they should be published from now on; none takes all slices away.
 
-        May be called at any time, before `run` too. Changes in quick succession become one. Raises PublishError for
-        two pools of one name.
+        May be called at any time, before `run` too. Changes in quick succession become one; what is no change costs
+        nothing. Raises PublishError for two pools of one name.
         """
+        if self._pools == tuple(pools):
+            return
         names = [pool.name for pool in pools]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
