@@ -78,3 +78,19 @@ def test_two_that_publish_a_shared_pool_at_once_leave_it_to_one(server, fabric, 
 
     run(test)
     assert len(server.list("ResourceSlice")) == 1
+
+
+def test_the_first_by_name_keeps_its_slices_and_says_who_is_to_give_way(server, fabric, publishing, run):
+    async def test():
+        async with publishing(server, fabric("port-0")) as publisher:
+            await publisher.until_current()
+            (ours,) = server.list("ResourceSlice")
+            (owner,) = ours["metadata"]["ownerReferences"]
+            metadata = {"name": "other", "ownerReferences": [owner | {"name": "node-2"}]}
+            server.create({**ours, "metadata": metadata})
+            await publisher.until_told("is published by node-2 too, which is to give way")
+            server.delete("ResourceSlice", "other")
+            await publisher.until_current()
+
+    run(test)
+    assert server.writes() == ["POST"]

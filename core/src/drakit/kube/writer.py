@@ -103,11 +103,16 @@ class SliceWriter:
     ) -> Written:
         """A pool that is not bound to a node has one publisher; of two that began at once the first by name stays."""
         owner = min(_owner(document) for document in others)
-        if own and owner < self._node:
+        if own and owner > self._node:
+            raise PoolContested(
+                f"driver {self._driver}: pool {slices.pool} is published by {owner} too, which is to give way; if it "
+                f"does not, let only one node publish the pool, or give each node's pool a name of its own"
+            )
+        if own:
             await self.remove(slices.pool, observed, own)
         steps = plan(specs, others)
-        if steps.empty and not (own and owner > self._node):
-            return Written(steps.generation, changed=False)
+        if steps.empty:
+            return Written(steps.generation, changed=bool(own))
         raise PoolContested(
             f"driver {self._driver}: pool {slices.pool} is published by {owner or 'somebody else'} already, and not as "
             f"here; let only one node publish it, or give each node's pool a name of its own"
