@@ -165,12 +165,6 @@ def test_a_slice_bound_to_the_node_never_becomes_one_that_is_not():
     assert (len(steps.delete), steps.replace, steps.create) == (1, (), (0,))
 
 
-def test_a_pool_that_should_not_be_there_is_deleted():
-    server, _ = published("a", "b")
-    steps = plan([], server.published())
-    assert (len(steps.delete), steps.replace, steps.create) == (2, (), ())
-
-
 def test_a_replacement_is_a_whole_document_in_the_version_it_replaces():
     server, _ = published("a")
     ((_, document),) = plan(specs_of(["b"]), server.published()).replace

@@ -38,10 +38,10 @@ class Plan:
 
 
 def plan(specs: Sequence[Mapping[str, Any]], published: Sequence[Document]) -> Plan:
-    """Plan one pool's writes: `specs` are what its slices should be, none for a pool that should not be there."""
+    """Plan one pool's writes: `specs` are what its slices should be, at least one; `published` are all it has."""
     newest = max((_generation(document) for document in published), default=0)
     current = [document for document in published if _generation(document) == newest]
-    matched = _match(specs, current) if specs else {}
+    matched = _match(specs, current)
     kept = {document["metadata"]["name"] for document in matched.values()}
     obsolete = [document for document in published if document["metadata"]["name"] not in kept]
     missing = [index for index in range(len(specs)) if index not in matched]
