@@ -93,11 +93,18 @@ class Connection(asyncio.Protocol):
         if kind == "resourceclaims":
             return 200, claim(parts[4], parts[6], self.devices)
         if kind == "nodes":
-            return 200, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": parts[-1], "uid": uid(7)}}
+            return 200, {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": parts[-1], "uid": uid(7), "resourceVersion": "1"},
+            }
         if watching:
             return 200, None
         if method == "GET":
-            return 200, {"metadata": {"resourceVersion": "1"}, "items": list(self.slices.values())}
+            return 200, {
+                "metadata": {"resourceVersion": str(sum(self.counts.values()))},
+                "items": list(self.slices.values()),
+            }
         document = json.loads(body)
         metadata = document["metadata"]
         metadata.setdefault("name", f"{metadata.get('generateName', '')}{len(self.slices)}")
