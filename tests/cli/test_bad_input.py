@@ -9,7 +9,7 @@ READING = ("inventory", "slices", "plugins", "check")
 
 WRONG = {
     "an unknown key": (HEAD + "backend: []\n", "unknown key 'backend'; known keys are"),
-    "an unknown key inside": (HEAD + "backends:\n- plugin: efa\n  drivre: x\n", ".backends[0]: unknown key 'drivre'"),
+    "an unknown key inside": (HEAD + "backends:\n- plugin: efa\n  drivre: x\n", ": backends[0]: unknown key 'drivre'"),
     "a duplicate key": (HEAD + "nodeName: a\nnodeName: b\n", ":4:1: duplicate key 'nodeName'"),
     "another kind": ("apiVersion: drakit/v1alpha1\nkind: Pod\n", "kind must be 'AgentConfiguration'"),
     "no YAML": (HEAD + "backends: [\n", ":4:1: "),
@@ -27,7 +27,7 @@ WRONG = {
     "options nobody takes": (HEAD + "backends:\n- plugin: neuron\n  options: {cores: 4}\n", "takes no options; remove"),
     "an unknown option": (HEAD + "backends:\n- plugin: mock\n  options: {profil: x}\n", "unknown key 'profil'"),
     "a backend as extension": (HEAD + "extensions:\n- plugin: efa\n", "list it under backends"),
-    "a wrong type": (HEAD + "nodeName: 5\n", ".nodeName: must be a string, not 5"),
+    "a wrong type": (HEAD + "nodeName: 5\n", ": nodeName: must be a string, not 5"),
     "a bound that is none": (HEAD + "drainSeconds: 0\n", "drainSeconds must be over 0"),
 }
 

@@ -214,11 +214,14 @@ _lenient = _make_converter(forbid_extra_keys=False)
 
 
 def structure(kind: type[T], value: Any, where: str) -> T:
-    """Build `kind` from plain data, strictly. Raises ConfigError; every problem is named, with its path."""
+    """Build `kind` from plain data, strictly. Raises ConfigError; every problem is named, with its path.
+
+    `where` is the path the data stand at, or, ending with a colon, the document they are.
+    """
     try:
         return _strict.structure(value, kind)
     except Exception as error:  # cattrs raises groups, validators anything
-        raise ConfigError("; ".join(f"{where}{problem}" for problem in problems(error))) from None
+        raise ConfigError("; ".join(_placed(where, problem) for problem in problems(error))) from None
 
 
 def read_document(path: Path, kind: type[T], api_version: str, kind_name: str) -> T:
@@ -236,7 +239,11 @@ def read_document(path: Path, kind: type[T], api_version: str, kind_name: str) -
             f"{path}: is apiVersion {shorten(found[0])}, kind {shorten(found[1])}; "
             f"must be apiVersion {api_version!r}, kind {kind_name!r}"
         )
-    return structure(kind, content, str(path))
+    return structure(kind, content, f"{path}:")
+
+
+def _placed(where: str, problem: str) -> str:
+    return f"{where} {problem.lstrip('.: ')}" if where.endswith(":") else f"{where}{problem}"
 
 
 def structure_lenient(kind: type[T], value: Any) -> T:

@@ -160,7 +160,7 @@ def parse_settings(
             raise ConfigError(f"{where}: {key} must be {expected!r}")
     document |= _from_environment(environment or {})
     document |= {camel(name): value for name, value in (overrides or {}).items()}
-    settings = structure(Settings, document, where)
+    settings = structure(Settings, document, f"{where}:")
     _check_backends(settings.backends, where)
     return settings
 
