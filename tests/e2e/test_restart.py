@@ -12,10 +12,10 @@ RESULTS = {"neuron.aws.com": ("4-neurons", NEURONS), "dra.net": ("4-efas", EFAS)
 DRIVERS = tuple(RESULTS)
 
 
-def start_again(node, kubelet) -> None:
+def start_again(node, kubelet, *backends: str) -> None:
     """Start another agent, and wait until the kubelet has registered it: a killed one leaves its sockets behind."""
     before = len(kubelet.history)
-    node.start()
+    node.start(*backends)
     kubelet.wait_until(lambda: {r.driver for r in kubelet.history[before:]} == set(DRIVERS), "the new agent")
 
 
@@ -76,8 +76,7 @@ def test_a_backend_taken_out_of_the_config_still_lets_its_pods_end(trn2, kubelet
     trn2.start()
     prepare(kubelet, claim)
     trn2.end()
-    trn2.start("[{plugin: neuron}]")
-    kubelet.wait_for("dra.net")
+    start_again(trn2, kubelet, "[{plugin: neuron}]")
     other = new_claim("other", {"dra.net": ("efas", ["pci-0000-6c-00-0"])})
     assert "cannot prepare claims on this node" in kubelet.prepare([other], "dra.net")[other.uid].error
     assert kubelet.unprepare([claim], "dra.net") == {claim.uid: ""}
