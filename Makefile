@@ -20,12 +20,12 @@ demo: $(READY)
 # The two runs are counted apart, and the second is made whatever the first came to.
 test: lint
 	@$(BIN)/pytest -n auto $(PYTEST_ARGS); quick=$$?; \
-	$(BIN)/pytest tests/cluster -m "control_plane or node" --durations=10; cluster=$$?; \
+	$(BIN)/pytest tests/cluster -m "control_plane or node" -v --durations=25; cluster=$$?; \
 	test $$quick -eq 0 && test $$cluster -eq 0
 
 # All tiers, on the newest release or on that of KUBE: make test-cluster KUBE=1.35
 test-cluster: $(READY)
-	DRAKIT_KUBE=$(KUBE) $(BIN)/pytest tests/cluster -m cluster --durations=20
+	DRAKIT_KUBE=$(KUBE) $(BIN)/pytest tests/cluster -m cluster -v --durations=40
 
 lint: $(READY)
 	$(BIN)/ruff check .
