@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import enum
 import json
-import threading
 from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_origin
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
 
 import attrs
 import yaml
 from cattrs import Converter
+from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError, IterableValidationError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
@@ -146,7 +147,7 @@ def _make_converter(*, forbid_extra_keys: bool) -> Converter:
         lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), _structure_enum
     )
     converter.register_structure_hook_factory(attrs.has, lambda kind: _structure_attrs(converter, kind))
-    _register_collections(converter)
+    converter.register_structure_hook_factory(_is_collection, lambda kind: _structure_collection(converter, kind))
     converter.register_unstructure_hook_factory(
         attrs.has,
         lambda kind: make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, **_renames(kind)),
@@ -156,45 +157,37 @@ def _make_converter(*, forbid_extra_keys: bool) -> Converter:
 
 def _structure_attrs(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
     """Like cattrs' own, but what is not a mapping is said to be none, rather than to lack its keys."""
-    structure = make_dict_structure_fn(kind, converter, **_renames(kind))
-
-    def strictly(value: Any, target: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise WrongType(f"must be a mapping, not {shorten(value, 60)}")
-        return structure(value, target)
-
-    return strictly
-
-
-def _register_collections(converter: Converter) -> None:
-    """Like cattrs' own, but no string is taken for a list of letters, and no mapping for a list of its keys."""
-    under_way: set[tuple[int, Any]] = set()  # by thread: several decode
-
-    def checked(kind: Any) -> Callable[[Any, Any], Any]:
-        mark = (threading.get_ident(), kind)
-        under_way.add(mark)  # so that this asks for cattrs' own, not for this again
-        try:
-            structure = converter.get_structure_hook(kind, cache_result=False)
-        finally:
-            under_way.discard(mark)
-        mapping = issubclass(get_origin(kind) or kind, Mapping)
-        accepts, name = (Mapping, "a mapping") if mapping else ((list, tuple), "a list")
-
-        def strictly(value: Any, target: Any) -> Any:
-            if not isinstance(value, accepts):
-                raise WrongType(f"must be {name}, not {shorten(value, 60)}")
-            return structure(value, target)
-
-        return strictly
-
-    converter.register_structure_hook_factory(
-        lambda kind: _is_collection(kind) and (threading.get_ident(), kind) not in under_way, checked
-    )
+    return _only(Mapping, "a mapping", make_dict_structure_fn(kind, converter, **_renames(kind)))
 
 
 def _is_collection(kind: Any) -> bool:
-    plain = get_origin(kind) or kind
-    return isinstance(plain, type) and issubclass(plain, Collection) and not issubclass(plain, str | bytes)
+    """Whether a type is a mapping, a list, a set or a tuple of any length; one of fixed length is left to cattrs."""
+    plain, arguments = get_origin(kind) or kind, get_args(kind)
+    if not isinstance(plain, type) or not issubclass(plain, Collection) or issubclass(plain, str | bytes):
+        return False
+    return not issubclass(plain, tuple) or arguments[1:] in ((), (...,))
+
+
+def _structure_collection(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
+    """Like cattrs' own, but no string is taken for a list of letters, and no mapping for a list of its keys."""
+    plain, arguments = get_origin(kind) or kind, get_args(kind)
+    if issubclass(plain, Mapping):
+        return _only(Mapping, "a mapping", mapping_structure_factory(kind, converter))
+    entries: Any = list[arguments[0] if arguments else Any]  # type: ignore[misc] # made as it is needed
+    listed = _only((list, tuple), "a list", list_structure_factory(entries, converter))
+    if issubclass(plain, list):
+        return listed
+    final: Any = frozenset if issubclass(plain, frozenset) else set if issubclass(plain, AbstractSet) else tuple
+    return lambda value, _: final(listed(value, entries))
+
+
+def _only(accepts: Any, name: str, structure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def strictly(value: Any, target: Any) -> Any:
+        if not isinstance(value, accepts):
+            raise WrongType(f"must be {name}, not {shorten(value, 60)}")
+        return structure(value, target)
+
+    return strictly
 
 
 def _renames(kind: Any) -> dict[str, Any]:
