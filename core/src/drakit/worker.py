@@ -69,9 +69,8 @@ class Worker(Generic[Job, Answer]):
         """Queue a job. The future may be cancelled: that abandons the answer, never the work."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        future.add_done_callback(_seen)
         if (error := self.stuck) is not None:
-            future.set_exception(error)
+            _fail(future, error)
             return future
         self._waiting.add(future)
         self._queue.put((job, future))
@@ -107,7 +106,7 @@ class Worker(Generic[Job, Answer]):
             if future.done():
                 continue
             if isinstance(answer, BaseException):
-                future.set_exception(_as_exception(answer))
+                _fail(future, _as_exception(answer))
             else:
                 future.set_result(answer)
 
@@ -117,7 +116,7 @@ class Worker(Generic[Job, Answer]):
         if (error := self.stuck) is not None:
             for future in self._waiting:
                 if not future.done():
-                    future.set_exception(error)
+                    _fail(future, error)
             self._waiting.clear()
         if self._waiting:
             step = self._step
@@ -125,10 +124,10 @@ class Worker(Generic[Job, Answer]):
             self._timer = asyncio.get_running_loop().call_later(rest, self._look)
 
 
-def _seen(future: asyncio.Future[Any]) -> None:
-    """Look at an exception, so that nobody complains of one whose answer was abandoned."""
-    if not future.cancelled():
-        future.exception()
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    """Answer with an exception, and look at it, so that nobody complains where the answer was abandoned."""
+    future.set_exception(error)
+    future.exception()
 
 
 def _as_exception(error: BaseException) -> BaseException:
