@@ -287,9 +287,10 @@ def decode_config(opaque: OpaqueConfig, kinds: tuple[type[Any], ...], *, strict:
     target = next((known for known in kinds if (known.api_version, known.kind) == (api_version, kind)), None)
     if target is None:
         names = " or ".join(f"{known.kind} of {known.api_version}" for known in kinds) or "no configuration at all"
-        raise InvalidDeviceConfig(
-            f"opaque parameters are apiVersion {shorten(api_version)}, kind {shorten(kind)}; this driver takes {names}"
-        )
+        found = f"are apiVersion {shorten(api_version)}, kind {shorten(kind)}"
+        if api_version is None and kind is None:
+            found = "have no apiVersion and kind"
+        raise InvalidDeviceConfig(f"opaque parameters {found}; this driver takes {names}")
     try:
         return (_strict if strict else _lenient).structure(parameters, target)
     except Exception as error:

@@ -169,7 +169,7 @@ def test_the_backend_gets_its_configuration_decoded(bench):
         ({"apiVersion": "gpu.example.com/v1", "kind": "SharingConfig", "client": 3}, "unknown key 'client'"),
         ({"apiVersion": "gpu.example.com/v1", "kind": "Other"}, "this driver takes SharingConfig"),
         ({"apiVersion": ["x"], "kind": {}}, "this driver takes SharingConfig"),
-        ({}, "apiVersion None, kind None"),
+        ({}, "have no apiVersion and kind"),
     ],
 )
 def test_configuration_that_cannot_be_used_is_refused_naming_request_and_driver(bench, config, said):
