@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from drakit.context import PluginContext, check_root, read_boot_id
 from drakit.errors import ConfigError, PluginError, PluginLoadError
-from drakit.host import PluginHost
+from drakit.host import HookTrace, PluginHost
 from drakit.loading import LoadedPlugin, LoadReport, load
 from drakit.model.converters import frozen_mapping
 from drakit.settings import BackendSettings, ExtensionSettings, Settings, decode_options
@@ -32,6 +32,7 @@ def assemble(
     *,
     node_labels: Mapping[str, str] = MappingProxyType({}),
     changed: Callable[[], None] = lambda: None,
+    traces: Sequence[HookTrace] = (),
 ) -> Assembly:
     """Load and construct every plugin that is enabled. A plugin that cannot be had is a failure of its own driver.
 
@@ -41,7 +42,7 @@ def assemble(
     check_root(settings.root)
     enabled: list[BackendSettings | ExtensionSettings] = [*settings.backends, *settings.extensions]
     report = load(item.plugin for item in enabled)
-    host = PluginHost()
+    host = PluginHost(traces)
     failures: dict[str, PluginError] = {}
     boot_id = read_boot_id(settings.root)
     seen: dict[str, str] = {}

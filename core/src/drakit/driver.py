@@ -4,40 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
 from drakit.cdi import CdiDirectory
-from drakit.claims import ClaimsEngine, Job, Prepare, Repeat, Restore, RollBack, Unprepare
+from drakit.claims import ClaimsEngine, Job, Prepare, Repeat, Restore, Unprepare
 from drakit.context import read_boot_id
+from drakit.custody import Custody
 from drakit.decoding import camel
 from drakit.documents import claim_allocation
 from drakit.errors import ClaimError, ConfigError, DRAError, describe
 from drakit.host import Instance, PluginHost
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME, Journal, Phase
-from drakit.kube.claims import ClaimGone, ClaimReader, ClaimUnreadable
+from drakit.kube.claims import ClaimReader, ClaimUnreadable
 from drakit.kube.client import KubeClient
 from drakit.kube.publisher import SlicePublisher
 from drakit.kubelet.health import HealthBoard
 from drakit.kubelet.server import KubeletServer
-from drakit.kubelet.sockets import KubeletPaths, is_alive
 from drakit.loading import Declarations
 from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef, Health, PreparedDevice
+from drakit.occupancy import paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
 from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
 """How long a Prepare waits for the first discovery, after a start, before it is refused and tried again."""
-RESTORE_SECONDS = 5.0
-"""How long to wait before CDI files that could not all be restored are tried again."""
-OCCUPIED_SECONDS = 5.0
-"""How often sockets that somebody else serves are looked at again."""
 
 
 @frozen
@@ -84,7 +79,7 @@ class Driver:
         self._backend = backend
         self._refusal = refusal
         self._after_registration = on_registered
-        self._paths = _paths(settings, settings.pod_uid)
+        self._paths = paths_of(settings, settings.pod_uid)
         for path_of in (self._paths.registration_socket, self._paths.dra_socket):
             path_of(name)
         self._known: Collection[DeviceRef] | None = None
@@ -109,7 +104,7 @@ class Driver:
             self._paths, self.name, self, self.health, on_registered=self._on_registered, log=self.log
         )
         directory = _make_directory(self._paths.driver_directory(self.name))
-        lock = await self._take_sockets(server)
+        occupancy = await take_sockets(server, self._settings, self.log)
         engine: ClaimsEngine | None = None
         try:
             engine = self._engine = self._make_engine(Journal(directory / FILE_NAME, warn=self._warn))
@@ -117,12 +112,12 @@ class Driver:
             await server.start()
             self.server = server
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._tend(engine, restored))
+                tasks.create_task(self._custody(engine).run(restored))
                 if self._publisher is not None:
                     tasks.create_task(self._publish(server, self._publisher))
         finally:
             await asyncio.shield(server.stop(self._settings.drain_seconds))
-            self._release(lock, server)
+            occupancy.release()
             if engine is not None and not self.worker.busy:  # else its thread still works on the journal
                 engine.journal.close()
 
@@ -179,35 +174,6 @@ class Driver:
                     await self._surveyed.wait()
         return Prepare(claim_allocation(document, self.name))
 
-    async def _tend(self, engine: ClaimsEngine, restored: asyncio.Future[tuple[DeviceHandle, ...]]) -> None:
-        """Look after what is journalled: first make the CDI files whole, then undo, from time to time, what is gone."""
-        while True:
-            try:
-                await restored
-                break
-            except Exception as error:
-                self.log.error("the CDI files of prepared claims could not all be restored: %s", describe(error))
-            await asyncio.sleep(RESTORE_SECONDS)
-            restored = self.worker.ask(Restore())
-        while True:
-            try:
-                await self._roll_back(engine)
-            except Exception as error:
-                self.log.error("what was left of claims that are gone could not be undone yet: %s", describe(error))
-            await asyncio.sleep(self._settings.discovery_seconds)
-
-    async def _roll_back(self, engine: ClaimsEngine) -> None:
-        """Undo preparations that were interrupted, or are of an earlier boot, and whose claims are gone."""
-        for claim in engine.unconfirmed():
-            try:
-                await self._reader.read(claim)
-            except ClaimGone:
-                if self.worker.stuck is None:
-                    self.log.info("claim %s is gone; undoing what is left of its preparation", claim)
-                    await self.worker.ask(RollBack(claim))
-            except ClaimUnreadable:
-                return  # known by nobody just now: another time
-
     def _warn(self, message: str) -> None:
         self.log.warning("%s", message)
 
@@ -217,6 +183,15 @@ class Driver:
     def _work(self, jobs: Sequence[Job]) -> Sequence[tuple[DeviceHandle, ...] | BaseException]:
         assert self._engine is not None
         return self._engine.run(jobs)
+
+    def _custody(self, engine: ClaimsEngine) -> Custody:
+        return Custody(
+            engine=engine,
+            worker=self.worker,
+            reader=self._reader,
+            log=self.log,
+            round_seconds=self._settings.discovery_seconds,
+        )
 
     def _make_engine(self, journal: Journal) -> ClaimsEngine:
         return ClaimsEngine(
@@ -241,43 +216,6 @@ class Driver:
             if self._publisher is not None:
                 self._publisher.verify()
 
-    async def _take_sockets(self, server: KubeletServer) -> int:
-        """Wait until nobody else serves this driver here; returns the lock that says we do."""
-        lock = os.open(_lock_path(server), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        told = ""
-        try:
-            while (occupied := self._occupied(server, lock)) is not None:
-                if occupied != told:
-                    self.log.error("%s", occupied)
-                told = occupied
-                await asyncio.sleep(OCCUPIED_SECONDS)
-        except BaseException:
-            os.close(lock)
-            raise
-        return lock
-
-    def _occupied(self, server: KubeletServer, lock: int) -> str | None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return f"another drakit agent serves driver {self.name} on this node; stop it, or give both a POD_UID"
-        plain = _paths(self._settings, "")  # what a driver without a pod's uid in its names would have
-        sockets = (server.registration_socket, server.endpoint)
-        for path in (*sockets, plain.registration_socket(self.name), plain.dra_socket(self.name)):
-            if is_alive(path):
-                return (
-                    f"another driver named {self.name} serves {path}; drakit serves nothing under this name until it "
-                    f"is gone: remove that driver, or give this backend another `driver`"
-                )
-        return None
-
-    def _release(self, lock: int, server: KubeletServer) -> None:
-        """Give the lock back. The file of a name that no other agent will ever have goes with it."""
-        if self._settings.pod_uid:
-            with contextlib.suppress(OSError):
-                os.unlink(_lock_path(server))
-        os.close(lock)
-
 
 def holds_claims(journal_path: Path) -> bool:
     """Whether a driver has left claims in its journal, as far as can be told without waiting.
@@ -289,18 +227,6 @@ def holds_claims(journal_path: Path) -> bool:
         return not journal.glance() or bool(journal.entries) or journal.damaged
     finally:
         journal.close()
-
-
-def _paths(settings: Settings, pod_uid: str) -> KubeletPaths:
-    return KubeletPaths(
-        registry=settings.kubelet_registrar_directory_path,
-        plugins=settings.kubelet_plugins_directory_path,
-        pod_uid=pod_uid,
-    )
-
-
-def _lock_path(server: KubeletServer) -> str:
-    return f"{server.endpoint}.lock"
 
 
 def check_directories(settings: Settings) -> None:

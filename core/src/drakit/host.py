@@ -8,10 +8,11 @@ threads of its own does that.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pluggy
 from attrs import frozen
@@ -59,10 +60,23 @@ class Instance:
     hooks: frozenset[str]
 
 
+class HookTrace(Protocol):
+    """Told of every call of a hook, on the thread that makes it: it must be quick, and must not raise."""
+
+    def began(self, instance: Instance, hook: str) -> None:
+        """A hook is about to be called."""
+        ...
+
+    def ended(self, instance: Instance, hook: str, seconds: float, error: BaseException | None) -> None:
+        """It has returned, or raised."""
+        ...
+
+
 class PluginHost:
     """Plugin instances and typed calls to their hooks. Calls may come from several threads, `add` from one."""
 
-    def __init__(self) -> None:
+    def __init__(self, traces: Sequence[HookTrace] = ()) -> None:
+        self._traces = tuple(traces)
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._callers: dict[tuple[str, str], pluggy.HookCaller] = {}
@@ -196,7 +210,7 @@ class PluginHost:
         if caller is None:
             caller = self._callers[name, hook] = self._caller(name, hook)
         try:
-            answers = caller(**arguments)
+            answers = self._traced(name, hook, caller, arguments) if self._traces else caller(**arguments)
         except ClaimError:
             if hook == "prepare":
                 raise
@@ -206,6 +220,21 @@ class PluginHost:
         except BaseException as error:  # SystemExit and the like end a plugin's answer, not the agent
             raise HookFailed(name, hook, error) from error
         return answers[0] if answers else None
+
+    def _traced(self, name: str, hook: str, caller: pluggy.HookCaller, arguments: Mapping[str, Any]) -> Any:
+        instance = self.instances[name]
+        for trace in self._traces:
+            trace.began(instance, hook)
+        begin, failure = time.monotonic(), None
+        try:
+            return caller(**arguments)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            seconds = time.monotonic() - begin
+            for trace in self._traces:
+                trace.ended(instance, hook, seconds, failure)
 
     def _caller(self, name: str, hook: str) -> pluggy.HookCaller:
         if name not in self.instances:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ API_VERSION = "drakit/v1alpha1"
 KIND = "AgentConfiguration"
 CONFIG_VARIABLE = "DRAKIT_CONFIG"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 KUBELET_SECONDS = 45
 """How long the kubelet waits for an answer to Prepare or Unprepare."""
 
@@ -43,6 +44,10 @@ VARIABLES = {
     "discovery_seconds": "DRAKIT_DISCOVERY_SECONDS",
     "health_seconds": "DRAKIT_HEALTH_SECONDS",
     "log_level": "DRAKIT_LOG_LEVEL",
+    "log_format": "DRAKIT_LOG_FORMAT",
+    "healthcheck_port": "HEALTHCHECK_PORT",
+    "metrics_port": "METRICS_PORT",
+    "kubelet_pod_resources_socket": "KUBELET_POD_RESOURCES_SOCKET",
 }
 """The environment variable of each setting that has one, by field name."""
 
@@ -57,9 +62,17 @@ def _below_the_kubelets(_instance: Any, attribute: Attribute[float], value: floa
         raise LimitExceeded(camel(attribute.name), f"must be over 0 and below the kubelet's {KUBELET_SECONDS} s", value)
 
 
-def _log_level(_instance: Any, attribute: Attribute[str], value: str) -> None:
-    if value not in LOG_LEVELS:
-        raise LimitExceeded(camel(attribute.name), f"must be one of {', '.join(LOG_LEVELS)}", value)
+def _one_of(allowed: Sequence[str]) -> Callable[[Any, Attribute[str], str], None]:
+    def check(_instance: Any, attribute: Attribute[str], value: str) -> None:
+        if value not in allowed:
+            raise LimitExceeded(camel(attribute.name), f"must be one of {', '.join(allowed)}", value)
+
+    return check
+
+
+def _port(_instance: Any, attribute: Attribute[int], value: int) -> None:
+    if value > 65535:
+        raise LimitExceeded(camel(attribute.name), "must be a TCP port, or 0 or less for none", value)
 
 
 def _driver(_instance: Any, _attribute: Attribute[str | None], value: str | None) -> None:
@@ -116,8 +129,20 @@ class Settings:
     """How often hardware is looked for again, beside what plugins report themselves."""
     health_seconds: float = field(default=5.0, validator=_positive)
     """How often backends are asked for health."""
-    log_level: str = field(default="info", validator=_log_level)
+    log_level: str = field(default="info", validator=_one_of(LOG_LEVELS))
     """debug, info, warning or error."""
+    log_format: str = field(default="text", validator=_one_of(LOG_FORMATS))
+    """text or json: one line per event either way."""
+    healthcheck_port: int = field(default=0, validator=_port)
+    """Where liveness and readiness are served over HTTP; 0 or less: nowhere."""
+    metrics_port: int = field(default=0, validator=_port)
+    """Where Prometheus metrics are served over HTTP; 0 or less: nowhere."""
+    kubelet_pod_resources_socket: Path = field(
+        default=Path("/var/lib/kubelet/pod-resources/kubelet.sock"), converter=Path
+    )
+    """Where the kubelet says which pods use which devices; it may be missing."""
+    list_attributes: bool = False
+    """Whether attributes may be lists: before the feature is on in the whole cluster, it refuses them."""
 
     def require_node_name(self) -> str:
         """The node's name. Raises ConfigError without one."""
@@ -168,18 +193,19 @@ def parse_settings(
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """The settings that have a variable, and one that is not empty."""
     found: dict[str, Any] = {}
-    numbers = {a.name for a in attrs.fields(Settings) if isinstance(a.default, float)}
+    kinds = {a.name: type(a.default) for a in attrs.fields(Settings)}
     for name, variable in VARIABLES.items():
         if text := environment.get(variable, ""):
-            found[camel(name)] = _number(variable, text) if name in numbers else text
+            found[camel(name)] = _number(variable, text, kinds[name]) if kinds[name] in (int, float) else text
     return found
 
 
-def _number(variable: str, text: str) -> float:
+def _number(variable: str, text: str, kind: type) -> Any:
     try:
-        return float(text)
+        return kind(text)
     except ValueError:
-        raise ConfigError(f"environment variable {variable} must be a number, not {text!r}") from None
+        what = "an integer" if kind is int else "a number"
+        raise ConfigError(f"environment variable {variable} must be {what}, not {text!r}") from None
 
 
 def _check_backends(backends: Sequence[BackendSettings], where: str) -> None:
