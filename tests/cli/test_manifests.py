@@ -14,7 +14,7 @@ from drakit.loading import load_installed
 from drakit.testing import InMemoryApiServer
 from drakit.testing.controlplane import ControlPlane
 from drakit.testing.manifests import read_manifest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 REAL = Path(__file__).parents[2] / "docs" / "examples" / "aligned-efa-neuron.yaml"
@@ -72,6 +72,7 @@ NEW_PLACES = [(*path, key) for path in PLACES if isinstance(holder_of(DOCUMENTS,
 
 
 @given(st.sampled_from(PLACES) | st.sampled_from(NEW_PLACES), st.just(...) | values)
+@example((1, "spec", "resourceClaims", 0, "name"), ":")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_manifest_is_taken_or_refused_and_never_breaks_anything(tmp_path, classes, path, value):
     file = tmp_path / "claims.yaml"

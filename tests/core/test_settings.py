@@ -74,15 +74,35 @@ def test_an_empty_variable_is_none():
     assert parse("nodeName: from-file", NODE_NAME="").node_name == "from-file"
 
 
+TEXTS = {"log_format": "json", "healthcheck_port": "8081", "metrics_port": "8080", "list_attributes": "True"}
+
+
 @pytest.mark.parametrize("name", VARIABLES)
 def test_every_scalar_has_its_variable(name):
-    default = getattr(Settings(), name)
-    text = "7.5" if isinstance(default, float) else "debug"
+    text = TEXTS.get(name) or ("7.5" if isinstance(getattr(Settings(), name), float) else "debug")
     assert str(getattr(read_settings(None, {VARIABLES[name]: text}), name)) == text
 
 
 def test_no_scalar_is_without_a_variable():
     assert {a.name for a in attrs.fields(Settings)} - set(VARIABLES) == {"backends", "extensions"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        ("METRICS_PORT", "x", "METRICS_PORT must be an integer, not 'x'"),
+        ("METRICS_PORT", "70000", "metricsPort must be a TCP port"),
+        ("DRAKIT_LIST_ATTRIBUTES", "yes", "DRAKIT_LIST_ATTRIBUTES must be true or false, not 'yes'"),
+        ("DRAKIT_LOG_FORMAT", "xml", "logFormat must be one of text, json"),
+    ],
+)
+def test_a_variable_of_the_wrong_kind_is_named(variable, text, said):
+    assert said in refusal("", **{variable: text})
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("True", True), ("false", False)])
+def test_a_switch_is_true_or_false(text, value):
+    assert read_settings(None, {"DRAKIT_LIST_ATTRIBUTES": text}).list_attributes is value
 
 
 @pytest.mark.parametrize(

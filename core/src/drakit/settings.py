@@ -48,6 +48,7 @@ VARIABLES = {
     "healthcheck_port": "HEALTHCHECK_PORT",
     "metrics_port": "METRICS_PORT",
     "kubelet_pod_resources_socket": "KUBELET_POD_RESOURCES_SOCKET",
+    "list_attributes": "DRAKIT_LIST_ATTRIBUTES",
 }
 """The environment variable of each setting that has one, by field name."""
 
@@ -196,16 +197,19 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     kinds = {a.name: type(a.default) for a in attrs.fields(Settings)}
     for name, variable in VARIABLES.items():
         if text := environment.get(variable, ""):
-            found[camel(name)] = _number(variable, text, kinds[name]) if kinds[name] in (int, float) else text
+            parse, what = _PARSERS.get(kinds[name], (str, "text"))
+            try:
+                found[camel(name)] = parse(text)
+            except (ValueError, KeyError):
+                raise ConfigError(f"environment variable {variable} must be {what}, not {text!r}") from None
     return found
 
 
-def _number(variable: str, text: str, kind: type) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        what = "an integer" if kind is int else "a number"
-        raise ConfigError(f"environment variable {variable} must be {what}, not {text!r}") from None
+_PARSERS: Mapping[type, tuple[Callable[[str], Any], str]] = {
+    float: (float, "a number"),
+    int: (int, "an integer"),
+    bool: (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
+}
 
 
 def _check_backends(backends: Sequence[BackendSettings], where: str) -> None:

@@ -10,8 +10,9 @@ from attrs import field, frozen
 
 from drakit.decoding import load_yaml
 from drakit.documents import API_VERSION, Document
-from drakit.errors import ConfigError, DRAError, shorten
+from drakit.errors import ConfigError, DRAError, LimitExceeded, shorten
 from drakit.model.converters import frozen_tuple
+from drakit.model.names import check_label
 from drakit.plan.cel import CelError, compile_selector
 from drakit.plan.claims import DeviceClass, claim_from_template, claim_name, read_claim
 
@@ -164,6 +165,10 @@ def _check_pod(place: str, pod: Document) -> None:
         where = f"{place}: spec.resourceClaims[{index}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise ConfigError(f"{where}: must be a mapping with a name")
+        try:
+            check_label(f"{where}.name", entry["name"])
+        except LimitExceeded as error:
+            raise ConfigError(str(error)) from None
         if bool(entry.get("resourceClaimName")) == bool(entry.get("resourceClaimTemplateName")):
             raise ConfigError(f"{where}: must have either resourceClaimName or resourceClaimTemplateName")
 
