@@ -7,12 +7,12 @@ KUBE ?=
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples $(wildcard benchmarks) tests/cluster/realkube
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py $(wildcard benchmarks) tests/cluster/realkube
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
 .DEFAULT_GOAL := test
-.PHONY: demo test test-cluster lint bench lock clean
+.PHONY: demo test test-cluster lint docs bench lock clean
 
 demo: $(READY)
 	@$(BIN)/drakit demo --all
@@ -32,6 +32,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
+
+# The pages that are made from the tests.
+docs: $(READY)
+	$(BIN)/python docs/reliability.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
