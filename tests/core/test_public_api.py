@@ -9,9 +9,9 @@ import drakit
 
 PUBLIC = """
     ALL_NODES PER_DEVICE THIS_NODE AllocatedDevice AttributeValue BindingConditions ClaimAllocation ClaimError ClaimRef
-    ConfigSource ContainerEdits ContainerHook CounterConsumption CounterSet DRAError Device DeviceGroup DeviceNode
-    DeviceRef Health HealthStatus InvalidDeviceConfig Inventory Mount NodeSelector NodeSelectorRequirement OpaqueConfig
-    PciFunction PluginContext Pool PreparedDevice Quantity RequestPolicy SharePolicy Taint TaintEffect ValidRange
+    Condition ConditionStatus ConfigSource ContainerEdits ContainerHook CounterConsumption CounterSet DRAError Device DeviceGroup DeviceNode
+    DeviceRef DeviceStatus Health HealthStatus InvalidDeviceConfig Inventory Mount NetworkData NodeSelector
+    NodeSelectorRequirement OpaqueConfig PciFunction PluginContext Pool PreparedDevice Quantity RequestPolicy SharePolicy Taint TaintEffect ValidRange
     Version hookimpl read_document
 """
 

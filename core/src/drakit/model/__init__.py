@@ -24,6 +24,7 @@ from drakit.model.hardware import PciFunction
 from drakit.model.pool import DeviceGroup, Inventory, Pool, ResolvedPool
 from drakit.model.quantity import Quantity
 from drakit.model.sharing import RequestPolicy, SharePolicy, ValidRange
+from drakit.model.status import Condition, ConditionStatus, DeviceStatus, NetworkData
 from drakit.model.version import Version
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "BindingConditions",
     "ClaimAllocation",
     "ClaimRef",
+    "Condition",
+    "ConditionStatus",
     "ConfigSource",
     "ContainerEdits",
     "ContainerHook",
@@ -45,10 +48,12 @@ __all__ = [
     "DeviceHandle",
     "DeviceNode",
     "DeviceRef",
+    "DeviceStatus",
     "Health",
     "HealthStatus",
     "Inventory",
     "Mount",
+    "NetworkData",
     "NodeSelection",
     "NodeSelector",
     "NodeSelectorRequirement",

@@ -70,7 +70,12 @@ class AllocatedDevice:
 
 @frozen
 class ClaimAllocation:
-    """A claim and the devices one driver gave it. Devices of other drivers are not in it."""
+    """A claim and the devices one driver gave it. Devices of other drivers are not in it.
+
+    `pod_claim_name` is what the pod calls a claim that was made for it from a template; empty for one that stands for
+    itself.
+    """
 
     claim: ClaimRef
     devices: tuple[AllocatedDevice, ...] = field(converter=frozen_tuple)
+    pod_claim_name: str = ""

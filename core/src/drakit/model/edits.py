@@ -15,6 +15,7 @@ from attrs.validators import deep_iterable, instance_of, optional
 from drakit.model.claim import AllocatedDevice
 from drakit.model.converters import frozen_tuple, string_mapping
 from drakit.model.device import DeviceRef
+from drakit.model.status import DeviceStatus
 
 _TEXT = instance_of(str)
 _TEXTS = deep_iterable(_TEXT)
@@ -75,7 +76,8 @@ class ContainerEdits:
 class PreparedDevice:
     """One allocated device, prepared: what its container gets, and what `unprepare` will need.
 
-    `state` is journalled and handed back to `unprepare`, perhaps in another process.
+    `state` is journalled and handed back to `unprepare`, perhaps in another process. `status` is written to the claim
+    afterwards; whether that succeeds changes nothing for the pod.
     """
 
     request: str
@@ -83,13 +85,18 @@ class PreparedDevice:
     edits: ContainerEdits = field(factory=ContainerEdits, validator=instance_of(ContainerEdits))
     state: Mapping[str, str] = field(factory=dict, converter=string_mapping)
     share_id: str | None = None
+    status: DeviceStatus | None = field(default=None, validator=optional(instance_of(DeviceStatus)))
 
     @classmethod
     def of(
-        cls, allocated: AllocatedDevice, edits: ContainerEdits, state: Mapping[str, str] | None = None
+        cls,
+        allocated: AllocatedDevice,
+        edits: ContainerEdits,
+        state: Mapping[str, str] | None = None,
+        status: DeviceStatus | None = None,
     ) -> PreparedDevice:
         """The preparation of one allocated device."""
-        return cls(allocated.request, allocated.device, edits, state or {}, allocated.share_id)
+        return cls(allocated.request, allocated.device, edits, state or {}, allocated.share_id, status)
 
     @property
     def key(self) -> tuple[str, DeviceRef, str | None]:
