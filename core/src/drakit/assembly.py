@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from drakit.context import PluginContext, check_root, read_boot_id
 from drakit.errors import ConfigError, PluginError, PluginLoadError
@@ -66,14 +66,22 @@ def assemble(
             options=decode_options(loaded.declarations.options, item.options, f"options of plugin {item.plugin!r}"),
             node_labels=node_labels,
             boot_id=boot_id,
+            list_attributes=settings.list_attributes,
             log=logging.getLogger(f"drakit.plugins.{item.plugin}"),
             changed=changed,
         )
         try:
-            host.add(name, loaded, context)
+            host.add(name, _as_set(loaded, item), context)
         except PluginError as error:
             failures[name] = error
     return Assembly(host, report, failures)
+
+
+def _as_set(loaded: LoadedPlugin, item: BackendSettings | ExtensionSettings) -> LoadedPlugin:
+    """The plugin with what the settings say otherwise than its class."""
+    if isinstance(item, ExtensionSettings) or item.device_metadata is None:
+        return loaded
+    return evolve(loaded, declarations=evolve(loaded.declarations, device_metadata=item.device_metadata))
 
 
 def _instance_name(item: BackendSettings | ExtensionSettings, loaded: LoadedPlugin) -> str:

@@ -30,7 +30,8 @@ class PluginContext:
     `driver` is the DRA driver this instance serves ("" for an extension), `pool` the name of the node's own pool,
     `options` an instance of the plugin's declared settings class. `node_labels` is a live, read-only view: labels may
     come late, and none may be waited for. `boot_id` changes with every boot of the host. `root` is where this process
-    sees the host's file system, `host_root` where the container runtime sees the same tree.
+    sees the host's file system, `host_root` where the container runtime sees the same tree. `list_attributes` says
+    whether attributes may be lists: where they may not, one that is a list is not published.
     """
 
     driver: str
@@ -41,6 +42,7 @@ class PluginContext:
     options: Any = None
     node_labels: Mapping[str, str] = field(factory=lambda: MappingProxyType({}))
     boot_id: str = ""
+    list_attributes: bool = False
     log: logging.Logger = field(factory=lambda: logging.getLogger("drakit.plugin"))
     changed: Callable[[], None] = _nothing
     """Say, from any thread, that discovery or health may differ now; the core asks again soon."""

@@ -36,14 +36,15 @@ class Declarations:
 
     `driver_name`: the DRA driver it serves by default; None for an extension. `options`: the attrs class of its
     settings. `config_types`: the attrs classes of its opaque configuration. `side_effects`: does `prepare` change
-    anything but what CDI does? `node_types`: what its `layout` can fake. `data`: the directory of its DeviceClasses,
-    templates and examples.
+    anything but what CDI does? `device_metadata`: do containers get files that describe their devices? `node_types`:
+    what its `layout` can fake. `data`: the directory of its DeviceClasses, templates and examples.
     """
 
     driver_name: str | None = None
     options: type | None = None
     config_types: tuple[type, ...] = ()
     side_effects: bool = False
+    device_metadata: bool = False
     node_types: tuple[str, ...] = ()
     data: Path | None = None
 
@@ -203,6 +204,7 @@ def _check_kinds(name: str, declared: Mapping[str, Any]) -> None:
         "options": (type, type(None)),
         "config_types": (tuple,),
         "side_effects": (bool,),
+        "device_metadata": (bool,),
         "node_types": (tuple,),
         "data": (Path, type(None)),
     }

@@ -91,6 +91,8 @@ class BackendSettings:
     """The DRA driver's name; the plugin's own by default. One plugin may serve several."""
     options: Mapping[str, Any] = field(factory=dict)
     """Decoded into the plugin's own settings class, strictly."""
+    device_metadata: bool | None = None
+    """Whether containers get files that describe their devices; by default as the plugin declares."""
 
 
 @frozen(kw_only=True)
