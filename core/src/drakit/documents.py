@@ -23,10 +23,13 @@ from drakit.model import (
     CounterSet,
     Device,
     DeviceRef,
+    DeviceStatus,
+    NetworkData,
     NodeSelection,
     NodeSelector,
     NodeSelectorRequirement,
     OpaqueConfig,
+    PreparedDevice,
     Quantity,
     RequestPolicy,
     SharePolicy,
@@ -36,6 +39,8 @@ from drakit.model import (
 )
 
 API_VERSION = "resource.k8s.io/v1"
+ANNOTATION_POD_CLAIM_NAME = "resource.kubernetes.io/pod-claim-name"
+"""On a claim that was made from a template: what its pod calls it."""
 
 Document = dict[str, Any]
 
@@ -59,7 +64,9 @@ def claim_allocation(document: Mapping[str, Any], driver: str) -> ClaimAllocatio
     devices = allocation.get("devices") or {}
     results = [result for result in devices.get("results") or () if result.get("driver") == driver]
     configs = _own_configs(devices.get("config") or (), driver) if results else []
-    return ClaimAllocation(claim, tuple(_allocated(result, configs) for result in results))
+    annotations = document["metadata"].get("annotations") or {}
+    name = annotations.get(ANNOTATION_POD_CLAIM_NAME, "")
+    return ClaimAllocation(claim, tuple(_allocated(result, configs) for result in results), name)
 
 
 def _own_configs(entries: Sequence[Mapping[str, Any]], driver: str) -> list[tuple[frozenset[str], OpaqueConfig]]:
@@ -97,6 +104,56 @@ def _allocated(result: Mapping[str, Any], configs: Sequence[tuple[frozenset[str]
         admin_access=bool(result.get("adminAccess")),
         opaque=tuple(config for requests, config in configs if not requests or requests & names),
     )
+
+
+def status_to_api(claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> Document:
+    """What a driver applies to `resourceclaims/status`: the entries of its own devices that have a status.
+
+    The uid is in it: of a claim that was replaced by another of its name, nothing is written.
+    """
+    entries = [_device_id(device) | _device_status(device.status) for device in prepared if device.status is not None]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ResourceClaim",
+        "metadata": {"name": claim.name, "namespace": claim.namespace, "uid": claim.uid},
+        "status": {"devices": entries},
+    }
+
+
+def _device_id(device: PreparedDevice) -> Document:
+    ref = device.device
+    identity = {"driver": ref.driver, "pool": ref.pool, "device": ref.name}
+    return identity | ({"shareID": device.share_id} if device.share_id else {})
+
+
+def _device_status(status: DeviceStatus) -> Document:
+    document: Document = {
+        "data": dict(status.data),
+        "conditions": [
+            {
+                "type": condition.type,
+                "status": str(condition.status),
+                "reason": condition.reason,
+                "message": condition.message,
+                "lastTransitionTime": condition.since,
+            }
+            for condition in status.conditions
+        ],
+        "networkData": network_to_api(status.network),
+    }
+    return {key: value for key, value in document.items() if value}
+
+
+def network_to_api(network: NetworkData | None) -> Document:
+    """The API's `networkData`; empty parts are left out."""
+    if network is None:
+        return {}
+    document: Document = {
+        "interfaceName": network.interface_name,
+        "ips": list(network.ips),
+        "hardwareAddress": network.hardware_address,
+    }
+    return {key: value for key, value in document.items() if value}
 
 
 def device_to_api(device: Device, share: SharePolicy | None = None) -> Document:
