@@ -18,7 +18,6 @@ from drakit.kube.credentials import Credentials
 from drakit.kube.transport import Transport
 
 REQUEST_SECONDS = 10.0
-_WATCH_GRACE_SECONDS = 30.0
 
 Decode = Callable[[bytes], Any]
 WatchEvent = tuple[str, Document]
@@ -130,6 +129,7 @@ class KubeClient:
     ) -> AsyncGenerator[WatchEvent, None]:
         """Events after a list's version, until the server ends the watch, which it is asked to do after a time.
 
+        One that does not, and is silent, is given up three request bounds later: it may be gone without a word.
         Raises ApiError, also for an error event, such as 410 (Gone) for a version that is too old. Close the iterator
         (`contextlib.aclosing`) to end the watch early.
         """
@@ -148,7 +148,7 @@ class KubeClient:
                     async with asyncio.timeout(self._timeout_seconds):
                         raise _refusal(call, Response(status, headers, await reader.read()))
                 while True:
-                    async with asyncio.timeout(timeout_seconds + _WATCH_GRACE_SECONDS):
+                    async with asyncio.timeout(timeout_seconds + 3 * self._timeout_seconds):
                         line = await _read_line(reader)
                     if not line:
                         return
@@ -187,11 +187,16 @@ class KubeClient:
         return document
 
     async def _send(self, method: str, path: str, body: bytes | None) -> Response:
-        """One request. If the server no longer takes the token, once more with the token as its file has it now."""
+        """One request. If the server no longer takes the token, once more with the one that there is now.
+
+        It may have been read meanwhile for another request: what counts is what this one was sent with.
+        """
+        seconds, authorization = self._timeout_seconds, self._transport.authorization
         try:
-            response = await self._transport.request(method, path, body, timeout_seconds=self._timeout_seconds)
-            if response.status == 401 and self._transport.authorization.renew():
-                response = await self._transport.request(method, path, body, timeout_seconds=self._timeout_seconds)
+            used = authorization.header()
+            response = await self._transport.request(method, path, body, authorization=used, timeout_seconds=seconds)
+            if response.status == 401 and (now := authorization.renewed()) != used:
+                response = await self._transport.request(method, path, body, authorization=now, timeout_seconds=seconds)
         except (OSError, ConfigError) as error:
             raise ApiUnreachable(f"{method} {path}", self._no_answer(error)) from error
         return response

@@ -35,13 +35,15 @@ class Credentials:
 
     Files are named, not read: their content may be rotated at any time. `authorize` returns the value of the
     Authorization header for a request that is about to be made, "" for none; it comes before `token_file`. It may
-    block, as a kubeconfig's exec plugin does when its token has run out.
+    block, as a kubeconfig's exec plugin does when its token has run out. `renew` is called when the server has refused
+    that value, and has it read anew where it comes from; it raises ConfigError where that cannot be.
     """
 
     server: str = field(validator=_is_server)
     ca_file: Path | None = field(default=None, converter=_path)
     token_file: Path | None = field(default=None, converter=_path)
     authorize: Callable[[], str] | None = field(default=None, repr=False)
+    renew: Callable[[], None] | None = field(default=None, repr=False)
     client_certificate: Path | None = field(default=None, converter=_path)
     client_key: Path | None = field(default=None, converter=_path)
     verify_server: bool = True
@@ -94,10 +96,14 @@ def from_kubeconfig(path: str, context: str | None = None) -> Credentials:
     configuration: Any = client.Configuration()
     load: Any = config.load_kube_config  # the package is typed in part
     configuration.proxy = None  # what the environment says of proxies is not for the API server
-    try:
-        load(config_file=path, context=context, client_configuration=configuration)
-    except Exception as error:
-        raise ConfigError(f"kubeconfig {path!r} cannot be used: {describe(error)}") from error
+
+    def read() -> None:
+        try:
+            load(config_file=path, context=context, client_configuration=configuration)
+        except Exception as error:
+            raise ConfigError(f"kubeconfig {path!r} cannot be used: {describe(error)}") from error
+
+    read()
     if configuration.proxy:
         raise ConfigError(
             f"kubeconfig {path!r} asks for the proxy {configuration.proxy!r}; drakit does not use proxies"
@@ -115,6 +121,7 @@ def from_kubeconfig(path: str, context: str | None = None) -> Credentials:
         client_certificate=configuration.cert_file,
         client_key=configuration.key_file,
         authorize=authorize,
+        renew=read,  # a token in the file, or in another that it names, may have been replaced
         verify_server=configuration.verify_ssl,
         server_name=getattr(configuration, "tls_server_name", None),
     )

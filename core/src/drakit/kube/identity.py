@@ -50,12 +50,12 @@ class Authorization:
                 raise ConfigError(f"token {path} cannot be read: {error.strerror or error}") from error
         return self._header
 
-    def renew(self) -> bool:
-        """Read the token again, because the server refused it; says whether it is another one now."""
-        if self._credentials.token_file is None:
-            return False
-        before, self._stamp = self._header, ()
-        return self.header() != before
+    def renewed(self) -> str:
+        """The header's value as its source has it now, because the server refused it. Raises as `header`."""
+        if self._credentials.renew is not None:
+            self._credentials.renew()
+        self._stamp = ()
+        return self.header()
 
 
 def _one_line(token: str, where: str) -> str:

@@ -76,12 +76,12 @@ class ObservedSlices:
         """
         async with self._listing:
             self._learnt.clear()
+            self._gone.clear()  # a server that was restored from a backup has again what was deleted
             document = await self._list()
             version: str = document["metadata"]["resourceVersion"]
             slices = {item["metadata"]["name"]: item for item in document.get("items") or ()}
             slices |= {name: item for name, item in self._learnt.items() if _is_later(item, version)}
             slices = {name: item for name, item in slices.items() if item["metadata"]["uid"] not in self._gone}
-            self._gone.clear()
         differs = not self.listed or _versions(slices) != _versions(self._slices)
         self._slices, self.listed, self.error = slices, True, None
         if differs:

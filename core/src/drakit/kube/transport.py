@@ -19,6 +19,8 @@ from drakit.kube.identity import Authorization, Trust
 MAX_IDLE = 32
 IDLE_SECONDS = 60.0
 """A connection that has idled longer is not used again: a silent peer or a middlebox may have forgotten it."""
+_NEXT_ADDRESS_SECONDS = 0.5
+"""How long one address of the server has to itself: of several, one that is silent must not cost the whole bound."""
 _CLOSE_SECONDS = 2.0
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 
@@ -55,13 +57,15 @@ class Transport:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
 
-    async def request(self, method: str, path: str, body: bytes | None = None, *, timeout_seconds: float) -> Response:
+    async def request(
+        self, method: str, path: str, body: bytes | None = None, *, authorization: str, timeout_seconds: float
+    ) -> Response:
         """Send one request and read its whole answer, of whatever status, connecting included.
 
-        An idempotent request is sent once more where a kept-alive connection turned out to be closed. Raises
+        `authorization` is the value of that header, "" for none. An idempotent request is sent once more where a kept-alive connection turned out to be closed. Raises
         TimeoutError and OSError, which leave open whether the server has acted, and ConfigError.
         """
-        request = self._encode(method, path, body)
+        request = self._encode(method, path, body, authorization)
         try:
             async with asyncio.timeout(timeout_seconds):
                 connection = self._reuse() or await self._connect()
@@ -84,7 +88,7 @@ class Transport:
 
         `timeout_seconds` bounds the way to the headers. The connection is closed on leaving, however that happens.
         """
-        request = self._encode("GET", path, None)
+        request = self._encode("GET", path, None, self.authorization.header())
         async with asyncio.timeout(timeout_seconds):
             connection = await self._connect()
             try:
@@ -108,8 +112,7 @@ class Transport:
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
 
-    def _encode(self, method: str, path: str, body: bytes | None) -> bytes:
-        authorization = self.authorization.header()
+    def _encode(self, method: str, path: str, body: bytes | None, authorization: str) -> bytes:
         head = f"{method} {self._server.prefix}{path}{self._fixed}"
         if authorization:
             head += f"Authorization: {authorization}\r\n"
@@ -158,6 +161,7 @@ class Transport:
             server.port,
             ssl=context,
             server_hostname=self._server_name if context else None,
+            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
         )
         if not connection.closed.done():
             self._open.add(connection)
