@@ -25,9 +25,12 @@ MANIFESTS = Path(__file__).parents[3] / "deploy" / "manifests"
 
 
 class Cluster:
-    """Made, then used as a context: at its end nothing of it is left, but for logs that were kept."""
+    """Made, then used as a context: at its end nothing of it is left, but for logs that were kept.
 
-    def __init__(self, kubernetes: Kubernetes, debian: Debian, nodes: int = 1) -> None:
+    With `gates`, every feature that drakit serves is on, else what is on by default.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, debian: Debian, nodes: int = 1, *, gates: bool = True) -> None:
         remove_cgroups()
         _remove_directories()
         # Short, for unix sockets lie below it. mkdtemp's 0700 would keep pods' users out of their volumes.
@@ -36,7 +39,11 @@ class Cluster:
         self.kubernetes = kubernetes
         self.debian = debian
         names = [f"node-{number}" for number in range(1, nodes + 1)]
-        self.nodes = [Node(name, n, self.directory / name, kubernetes, debian) for n, name in enumerate(names, 1)]
+        self.gates = gates
+        self.nodes = [
+            Node(name, number, self.directory / name, kubernetes, debian, gates=gates)
+            for number, name in enumerate(names, 1)
+        ]
         self._stack = contextlib.ExitStack()
         self._control_plane: ControlPlane | None = None
 
@@ -93,7 +100,7 @@ class Cluster:
         machine = Machine("control-plane", self.directory / "control-plane")
         self._stack.callback(machine.stop)
         names = [node.name for node in self.nodes]
-        self._control_plane = ControlPlane(machine, self.kubernetes, self.debian, names)
+        self._control_plane = ControlPlane(machine, self.kubernetes, self.debian, names, gates=self.gates)
 
 
 def _remove_directories() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from realkube.api import Api
 from realkube.debian import Debian
 from realkube.errors import ClusterFailure
+from realkube.gates import apis_of, gates_of
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
 from realkube.network import CONTROL_PLANE, inside, make_bridge
@@ -25,10 +26,14 @@ _PEERS = "http://127.0.0.1:2380"
 class ControlPlane:
     """Running when it is made. Everybody comes with a token; only the API server has a certificate, its own."""
 
-    def __init__(self, machine: Machine, kubernetes: Kubernetes, debian: Debian, nodes: list[str]) -> None:
+    def __init__(
+        self, machine: Machine, kubernetes: Kubernetes, debian: Debian, nodes: list[str], *, gates: bool
+    ) -> None:
         self.machine = machine
         self._kubernetes = kubernetes
         self._debian = debian
+        self._gates = gates_of(kubernetes.minor) if gates else {}
+        self._apis = apis_of(kubernetes.minor) if gates else {}
         self._tokens = {
             name: secrets.token_hex(16) for name in ("admin", "controllers", "scheduler", *map(_kubelet, nodes))
         }
@@ -92,6 +97,8 @@ class ControlPlane:
                 allow_privileged=True,
                 kubelet_preferred_address_types="InternalIP",
                 profiling=False,
+                **self._gates,
+                **self._apis,
             ),
         )
         until("the API server", self._is_ready, seen=process.tail)
@@ -124,6 +131,7 @@ class ControlPlane:
         inner = self.kubeconfig(user).replace(json.dumps(str(self.authority)), json.dumps(f"{_RUN}/api/apiserver.crt"))
         self.machine.path(config).write_text(inner)
         flags = {"kubeconfig": config, "leader_elect": False, "bind_address": "127.0.0.1", "cert_dir": f"{_RUN}/{user}"}
+        flags |= self._gates
         if user == "controllers":
             flags["service_account_private_key_file"] = f"{_RUN}/accounts.key"
         self.machine.start(component, self._kubernetes.command(component, **flags))

@@ -18,6 +18,7 @@ from realkube.api import Document
 from realkube.controlplane import PORT, ControlPlane
 from realkube.debian import Debian
 from realkube.errors import ClusterFailure
+from realkube.gates import gates_of
 from realkube.image import PAUSE, write_images
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
@@ -35,7 +36,9 @@ DRAIN_SECONDS = 5.0
 class Node:
     """Nothing runs before `start`. What is in `state` is the node's disk; it outlives `reboot`."""
 
-    def __init__(self, name: str, number: int, state: Path, kubernetes: Kubernetes, debian: Debian) -> None:
+    def __init__(
+        self, name: str, number: int, state: Path, kubernetes: Kubernetes, debian: Debian, *, gates: bool
+    ) -> None:
         self.name = name
         self.address = f"10.99.0.{10 + number}"
         self.state = state
@@ -43,6 +46,7 @@ class Node:
         self._pods = f"10.98.{number}.0/24"
         self._kubernetes = kubernetes
         self._debian = debian
+        self._gates = gates_of(kubernetes.minor) if gates else {}
         self._control_plane: ControlPlane | None = None
         self.machine: Machine | None = None
         self.backends: Sequence[Any] = ()
@@ -102,6 +106,7 @@ class Node:
             "node_ip": self.address,
             "hostname_override": self.name,
             "v": 2,
+            **self._gates,
         }
         path = {"PATH": f"{self._debian.path}:/usr/sbin:/usr/bin:/sbin:/bin"}
         return self.running.start("kubelet", self._kubernetes.command("kubelet", **flags), path)
