@@ -38,10 +38,10 @@ class Stage:
         with Stage("generic-gpu-nic", [{"plugin": "mock", "driver": "gpu.example.com"}]) as stage:
             stage.slices()
 
-    `backends` and `extensions` are as in the agent's configuration. A context manager: inside it every driver is
-    registered, and its slices are published. All methods block, and may be called from any thread. `directory` is
-    kept; without one everything is in a temporary directory, which goes with the stage. Its path must be short, for
-    sockets are in it.
+    `backends`, `extensions` and what else is in `settings` are as in the agent's configuration. A context manager:
+    inside it every driver is registered, and its slices are published. All methods block, and may be called from any
+    thread. `directory` is kept; without one everything is in a temporary directory, which goes with the stage. Its path
+    must be short, for sockets are in it.
 
     Raises ConfigError for a node type nobody knows and for settings that are wrong, PluginError where a backend cannot
     be had, and TimeoutError where a driver does not come up.
@@ -53,6 +53,7 @@ class Stage:
         backends: Sequence[Mapping[str, Any]],
         *,
         extensions: Sequence[Mapping[str, Any]] = (),
+        settings: Mapping[str, Any] | None = None,
         directory: Path | None = None,
         node: str = "node-1",
     ) -> None:
@@ -60,6 +61,7 @@ class Stage:
         self.node = node
         self._backends = backends
         self._extensions = extensions
+        self._settings = settings or {}
         self._exit = contextlib.ExitStack()
         self.directory = directory.absolute() if directory else self._temporary_directory()
         self.root = self.directory / "root"
@@ -189,6 +191,7 @@ class Stage:
             "kubeletPluginsDirectoryPath": str(self.plugins),
             "backends": [dict(backend) for backend in self._backends],
             "extensions": [dict(extension) for extension in self._extensions],
+            **self._settings,
         }
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         return read_settings(path, environment={})
