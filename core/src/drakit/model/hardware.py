@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from drakit.model.converters import frozen_tuple, string_mapping
 
 
 @frozen(kw_only=True)
@@ -11,6 +15,10 @@ class PciFunction:
 
     `address` is `dddd:bb:dd.f`; `root` the PCI root it hangs below, such as `pci0000:10` (None: its own bus); ids are
     16-bit, `class_code` 24-bit; `numa_node` -1 where the kernel knows none; `driver` is the bound kernel driver.
+
+    For rehearsing faults: `published_as` is the name of its device, where it is published. `companions` are
+    directories elsewhere that are there only while the function is, and `when_unhealthy` files with what they hold
+    instead while the hardware is broken, both from the tree's root, such as `sys/devices/virtual/thing/thing0`.
     """
 
     address: str
@@ -22,3 +30,6 @@ class PciFunction:
     subsystem_vendor: int = 0
     subsystem_device: int = 0
     numa_node: int = -1
+    published_as: str | None = None
+    companions: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+    when_unhealthy: Mapping[str, str] = field(factory=dict, converter=string_mapping)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         Registration,
         RuleBroken,
     )
-    from drakit.testing.nodes import NodeLayout, lay_out
+    from drakit.testing.nodes import NodeLayout, lay_out, read_layout
     from drakit.testing.scenarios import Scenario
     from drakit.testing.stage import Stage
 
@@ -37,6 +37,7 @@ __all__ = [
     "Scenario",
     "Stage",
     "lay_out",
+    "read_layout",
 ]
 
 _MODULES = {
@@ -50,7 +51,7 @@ _MODULES = {
         "Registration",
         "RuleBroken",
     ),
-    "drakit.testing.nodes": ("NodeLayout", "lay_out"),
+    "drakit.testing.nodes": ("NodeLayout", "lay_out", "read_layout"),
     "drakit.testing.scenarios": ("Scenario",),
     "drakit.testing.stage": ("Stage",),
 }

@@ -7,16 +7,26 @@ the PCI functions that the plugins name. Plugins then run on the directory as on
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from attrs import field, frozen
 
 from drakit.context import PluginContext
-from drakit.errors import ConfigError, DuplicateDevice, PluginContractError, PluginError, PluginLoadError, describe
+from drakit.decoding import structure, unstructure
+from drakit.errors import (
+    ConfigError,
+    DRAError,
+    DuplicateDevice,
+    PluginContractError,
+    PluginError,
+    PluginLoadError,
+    describe,
+)
 from drakit.host import PluginHost
 from drakit.loading import LoadedPlugin, load_installed
 from drakit.model import PciFunction
@@ -25,6 +35,8 @@ from drakit.model.converters import frozen_mapping, frozen_tuple
 MARKER = ".drakit-node"
 """The file that tells a directory laid out by us, with the node's type in it."""
 
+_FUNCTIONS = ".drakit-functions.json"
+"""The PCI functions that were written, by plugin."""
 _NODE = "faked-node"
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ROOT = re.compile(r"pci[0-9a-f]{4}:[0-9a-f]{2}")
@@ -64,9 +76,35 @@ def lay_out(node_type: str, root: Path, plugins: Iterable[LoadedPlugin] | None =
         _check_unique(node_type, asked)
         _write_machine(root, node_type)
         functions = dict(_write_functions(root, asked, problems))
+        (root / _FUNCTIONS).write_text(json.dumps(unstructure(functions), indent=1, sort_keys=True) + "\n")
     except OSError as error:
         raise ConfigError(f"cannot lay out a faked node in {root}: {error}") from error
     return NodeLayout(node_type, root, functions, problems)
+
+
+def read_layout(root: Path) -> NodeLayout:
+    """What was laid out in a directory. Raises ConfigError for any other directory, the machine's own / above all."""
+    root = Path(os.path.realpath(root))
+    if root == Path("/"):
+        raise ConfigError("/ is this machine's own file system; give the directory of a faked node")
+    try:
+        node_type = (root / MARKER).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{root} was not laid out by drakit; give the directory of a faked node") from None
+    try:
+        functions = structure(
+            Mapping[str, tuple[PciFunction, ...]],  # type: ignore[type-abstract] # what cattrs makes of it is one
+            json.loads((root / _FUNCTIONS).read_bytes()),
+            f"{root / _FUNCTIONS}:",
+        )
+        for plugin, own in functions.items():
+            for function in own:
+                _check_function(plugin, function)
+    except (OSError, ValueError, DRAError) as error:
+        raise ConfigError(
+            f"{root} does not say what was laid out in it ({describe(error)}); lay it out again"
+        ) from None
+    return NodeLayout(node_type, root, functions)
 
 
 def _check_known(node_type: str, plugins: Sequence[LoadedPlugin], problems: Sequence[PluginError]) -> None:
@@ -136,10 +174,18 @@ def _check_function(plugin: str, function: PciFunction) -> None:
         "class_code": 0 <= function.class_code <= 0xFFFFFF,
         "subsystem_vendor": 0 <= function.subsystem_vendor <= 0xFFFF,
         "subsystem_device": 0 <= function.subsystem_device <= 0xFFFF,
+        "companions": all(map(_is_inside, function.companions)),
+        "when_unhealthy": all(map(_is_inside, function.when_unhealthy)),
     }.items():
         if not legal:
             value = getattr(function, what)
             raise PluginContractError(plugin, "layout", f"{what} {value!r} is not one of a PCI function: {function}")
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a path, taken from the root of a tree, leads to a place in its sysfs."""
+    parts = PurePosixPath(path).parts
+    return len(parts) > 2 and parts[0] == "sys" and ".." not in parts
 
 
 def _check_unique(node_type: str, functions: Mapping[str, Sequence[PciFunction]]) -> None:

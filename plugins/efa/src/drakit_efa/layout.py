@@ -12,6 +12,7 @@ from typing import Any
 from attrs import frozen
 from drakit import PciFunction
 
+from drakit_efa.devices import device_name
 from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, VERBS_DEVICES, VERBS_NODES
 
 DATA = Path(__file__).parent / "data"
@@ -92,6 +93,7 @@ def _function(place: _Place, device: int) -> PciFunction:
         subsystem_vendor=AMAZON,
         subsystem_device=device,
         numa_node=place.numa_node,
+        published_as=device_name(place.address),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from drakit import PciFunction
 
+from drakit_neuron.devices import device_name
 from drakit_neuron.instances import AMAZON, INSTANCE_TYPES, InstanceType, read_data
 from drakit_neuron.sysfs import CLASS, MODULE_VERSION, UNCORRECTED_COUNTERS
 
@@ -40,10 +41,11 @@ def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
     for name, text in node.get("classFiles", {}).items():
         _write(root / CLASS[1:] / name, f"{text}\n")
     _write(root / MODULE_VERSION[1:], f"{_FAKED['driverVersion']}\n")
-    return [_function(instance, *place) for place in node["devices"]]
+    return [_function(instance, number, *place) for number, place in enumerate(node["devices"])]
 
 
-def _function(instance: InstanceType, address: str, pci_root: str, numa_node: int) -> PciFunction:
+def _function(instance: InstanceType, number: int, address: str, pci_root: str, numa_node: int) -> PciFunction:
+    device = f"{_VIRTUAL}/neuron{number}"
     return PciFunction(
         address=address,
         vendor=AMAZON,
@@ -54,6 +56,9 @@ def _function(instance: InstanceType, address: str, pci_root: str, numa_node: in
         subsystem_vendor=AMAZON,
         subsystem_device=instance.architecture.pci_device,
         numa_node=numa_node,
+        published_as=device_name(number),
+        companions=[device],
+        when_unhealthy={f"{device}/stats/hardware/{UNCORRECTED_COUNTERS[0]}": "1\n"},
     )
 
 
