@@ -14,6 +14,7 @@ from drakit.kube.client import RESOURCE_CLAIMS, ApiError, KubeClient
 from drakit.model import ClaimRef
 
 READ_SECONDS = 10.0
+_LEAST_PAUSE = 0.1
 MAX_READS = 32
 """How many claims are read at once. Only reads wait for each other: slices are written past them."""
 
@@ -37,12 +38,14 @@ class ClaimReader:
     async def read(self, claim: ClaimRef) -> Document:
         """The claim's document, with exactly this uid, within the time bound that includes waiting for others.
 
+        A server that says when to come again is asked again then, if that is within the bound: the kubelet would take
+        longer to.
         Duplicate keys stay visible in it (see `decoding.load_json`). Raises ClaimGone, and ClaimUnreadable where the
         caller may go by what it knows.
         """
         try:
-            async with asyncio.timeout(self._timeout_seconds), self._slots:
-                document = await self._client.get(RESOURCE_CLAIMS, claim.name, claim.namespace, decode=load_json)
+            async with asyncio.timeout(self._timeout_seconds) as bound, self._slots:
+                document = await self._get(claim, bound.when() or 0.0)
         except TimeoutError:
             raise ClaimUnreadable(
                 f"claim {claim} could not be read: {self._client.server} did not answer within "
@@ -57,6 +60,16 @@ class ClaimReader:
                 f"{uid}; the pod must be created again to use that one"
             )
         return document
+
+    async def _get(self, claim: ClaimRef, until: float) -> Document:
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                return await self._client.get(RESOURCE_CLAIMS, claim.name, claim.namespace, decode=load_json)
+            except ApiError as error:
+                if error.retry_after is None or clock() + error.retry_after >= until:
+                    raise
+                await asyncio.sleep(max(error.retry_after, _LEAST_PAUSE))
 
 
 def _unread(claim: ClaimRef, error: ApiError) -> DRAError:

@@ -38,6 +38,11 @@ class ApiError(DRAError):
         self.message = message
         self.retry_after = retry_after
 
+    @property
+    def denied(self) -> bool:
+        """Whether it is a matter of who asks: the credentials, or what they allow."""
+        return self.status in {401, 403}
+
 
 class ApiUnreachable(ApiError):
     """There was no answer, or none that can be read: whether the server has acted is not known."""

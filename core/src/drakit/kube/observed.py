@@ -9,17 +9,24 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from drakit.documents import Document
-from drakit.errors import DRAError, PublishError
+from drakit.errors import DRAError, PublishError, describe
 from drakit.kube.client import RESOURCE_SLICES, ApiError, KubeClient
 from drakit.kube.pace import Backoff, Timing
+
+PERMISSIONS = (
+    "allow the driver's service account to get nodes, and to get, list, watch, create, update and delete "
+    "resourceslices in resource.k8s.io"
+)
+"""What to do about a refusal."""
 
 
 class ObservedSlices:
     """A copy of the slices a field selector names.
 
     Each watch lasts about `Timing.verify`, with jitter, and begins with a list: so a lost event, an expired version and
-    a server that was set back are all repaired by what happens anyway. `changed` is called when the copy differs, and
-    when the first list fails.
+    a server that was set back are all repaired by what happens anyway. A list is whole and of now; the watch could send
+    the same as events, but only where a gate of the server is on. `changed` is called when the copy differs, and when
+    the first list fails.
     """
 
     def __init__(
@@ -32,7 +39,7 @@ class ObservedSlices:
         log: logging.Logger,
     ) -> None:
         self._client = client
-        self._selector = field_selector
+        self.field_selector = field_selector
         self._changed = changed
         self._timing = timing
         self._log = log
@@ -41,7 +48,9 @@ class ObservedSlices:
         self._learnt: dict[str, Document] = {}
         self._gone: set[str] = set()
         self.listed = False
-        self.error: Exception | None = None
+        self.error: DRAError | None = None
+        """Why the last list or watch failed; None from the next list on."""
+        self._told: set[tuple[int, str]] = set()
 
     @property
     def slices(self) -> list[Document]:
@@ -53,21 +62,20 @@ class ObservedSlices:
         backoff = Backoff(self._timing.first_backoff, self._timing.most_backoff)
         loop = asyncio.get_running_loop()
         while True:
-            began, retry_after = loop.time(), None
+            began, failure = loop.time(), None
             try:
                 await self._follow(await self.refresh())
             except DRAError as error:
-                self.error = error
-                retry_after = error.retry_after if isinstance(error, ApiError) else None
-                self._log.info("slices are watched again after: %s", error)
+                failure = error
             except Exception as error:  # whatever the server sent, watching must not end
-                self.error = error
-                self._log.exception("slices are watched again after an error that drakit did not expect")
-            if not self.listed:
-                self._changed()  # to the worse: there is an error to tell of
-            if loop.time() - began > self._timing.most_backoff:
-                backoff.reset()  # a watch that has lasted is no failure
-            await asyncio.sleep(backoff.next(retry_after))
+                self._log.exception("watching slices met an error that drakit did not expect")
+                failure = PublishError(describe(error))
+            if loop.time() - began > self._timing.most_backoff:  # a watch that has lasted is no failure
+                backoff.reset()
+                self._told.clear()
+            if failure is not None:
+                self._fail(failure)
+            await asyncio.sleep(backoff.next(failure.retry_after if isinstance(failure, ApiError) else None))
 
     async def refresh(self) -> str:
         """Replace the copy by what the server has now; returns the version it has it at.
@@ -88,9 +96,24 @@ class ObservedSlices:
             self._changed()
         return version
 
+    def _fail(self, error: DRAError) -> None:
+        """Note why slices cannot be watched; each reason is logged once, until a watch has lasted.
+
+        That a watch is cut or too old is usual. What is refused, or fails again at once, somebody should look at.
+        """
+        self.error = error
+        if not self.listed:
+            self._changed()  # to the worse: there is an error to tell of
+        denied = isinstance(error, ApiError) and error.denied
+        level = logging.WARNING if denied or self._told else logging.INFO
+        reason = (level, error.message if isinstance(error, ApiError) else str(error))
+        if reason not in self._told:
+            self._told.add(reason)
+            self._log.log(level, "slices are watched again after: %s%s", error, f"; {PERMISSIONS}" if denied else "")
+
     async def _list(self) -> Document:
         try:
-            return await self._client.list(RESOURCE_SLICES, field_selector=self._selector)
+            return await self._client.list(RESOURCE_SLICES, field_selector=self.field_selector)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -123,7 +146,7 @@ class ObservedSlices:
     async def _follow(self, version: str) -> None:
         seconds = max(1, round(self._timing.verify * random.uniform(0.8, 1.2)))  # noqa: S311 - not a secret
         events = self._client.watch(
-            RESOURCE_SLICES, field_selector=self._selector, resource_version=version, timeout_seconds=seconds
+            RESOURCE_SLICES, field_selector=self.field_selector, resource_version=version, timeout_seconds=seconds
         )
         async with aclosing(events):
             async for kind, document in events:

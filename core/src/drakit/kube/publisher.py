@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
 from drakit.documents import Document
 from drakit.errors import DRAError, LimitExceeded, PublishError, describe
-from drakit.kube.client import ApiError, KubeClient
-from drakit.kube.observed import ObservedSlices
+from drakit.kube.client import RESOURCE_SLICES, ApiError, KubeClient
+from drakit.kube.observed import PERMISSIONS, ObservedSlices
 from drakit.kube.pace import Pace, Timing
 from drakit.kube.writer import PoolContested, SliceWriter
 from drakit.model import ResolvedPool
@@ -21,7 +21,8 @@ from drakit.slices import PoolSlices, pool_slices
 
 SPLIT_COUNTERS_SINCE = (1, 35)
 _INVALID = frozenset({400, 422})
-_OF_ONE_POOL = frozenset({403, 404, 409, 413})
+_CONFLICT = 409
+_OF_ONE_POOL = frozenset({403, 404, _CONFLICT, 413})
 """What the server may say of one object and not of the next."""
 
 
@@ -41,9 +42,13 @@ class PublisherStatus:
 
 @frozen(kw_only=True)
 class _Outcome:
-    """What one round came to; `complete` unless the round could not look at every pool."""
+    """What one round came to; `complete` unless the round could not look at every pool.
+
+    `failure` is what the server refused of one pool, and may take at the next try.
+    """
 
     complete: bool = False
+    failure: ApiError | None = None
     changed: bool = False
     generations: Mapping[str, int] = field(factory=dict, converter=frozen_mapping)
     errors: tuple[str, ...] = field(default=(), converter=frozen_tuple)
@@ -92,6 +97,7 @@ class SlicePublisher:
         self._local = self._observe(node_name)
         self._shared = self._observe("")
         self._sharing = asyncio.Event()
+        self._looked_for_shared = False
         self._pools: tuple[ResolvedPool, ...] | None = None
         self._layout: _Layout | None = None
         self._refused: dict[str, _Refused] = {}
@@ -129,7 +135,11 @@ class SlicePublisher:
             self._wake.set()
 
     async def run(self) -> None:
-        """Publish until cancelled. Begins with a list; nothing is written before `desired` was called."""
+        """Publish until cancelled. Begins with a list; nothing is written before `desired` was called.
+
+        May be run again: what a cancelled run has left halfway is then found and brought to its end.
+        """
+        self.verify()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._local.run())
             tasks.create_task(self._observe_shared())
@@ -147,7 +157,7 @@ class SlicePublisher:
         self._wake.set()
 
     async def _observe_shared(self) -> None:
-        """Slices that are not bound to a node are many in a cluster: they are watched only where some are wanted."""
+        """Slices that are not bound to a node may be many in a cluster: watched only where some are or were wanted."""
         await self._sharing.wait()
         await self._shared.run()
 
@@ -160,21 +170,23 @@ class SlicePublisher:
         except Exception as error:  # no error may end publishing, not even one of ours
             if not isinstance(error, DRAError):
                 self._log.exception("driver %s: publishing met an error that drakit did not expect", self._driver)
-            self._pace.failed(error.retry_after if isinstance(error, ApiError) else None)
-            self._distrust = True
-            self._wake.set()
+            self._try_again(error)
             outcome = _Outcome(generations=self._status.generations, errors=(self._explain(error),))
         else:
-            self._settle(outcome, anew=anew)
+            if outcome.failure is None:
+                self._settle(outcome, anew=anew)
+            else:
+                self._try_again(outcome.failure)
         self._tell(outcome)
 
+    def _try_again(self, error: Exception) -> None:
+        """Have another round, after a while, that begins with a look at what the server has by then."""
+        self._pace.failed(error.retry_after if isinstance(error, ApiError) else None)
+        self._distrust = True
+        self._wake.set()
+
     def _explain(self, error: Exception) -> str:
-        advice = ""
-        if isinstance(error, ApiError) and error.status in {401, 403}:
-            advice = (
-                "; allow the driver's service account to get nodes, and to get, list, watch, create, update and delete "
-                "resourceslices in resource.k8s.io"
-            )
+        advice = f"; {PERMISSIONS}" if isinstance(error, ApiError) and error.denied else ""
         return f"driver {self._driver}: slices cannot be published: {describe(error)}{advice}"
 
     def _settle(self, outcome: _Outcome, *, anew: bool) -> None:
@@ -189,7 +201,7 @@ class SlicePublisher:
         before = self._status
         self._status = PublisherStatus(
             # Without a layout something else is desired since the round began.
-            current=outcome.complete and not outcome.errors and self._layout is not None,
+            current=outcome.complete and not outcome.errors and not outcome.failure and self._layout is not None,
             generations=outcome.generations,
             errors=outcome.errors,
             dropped=self._writer.dropped,
@@ -215,19 +227,50 @@ class SlicePublisher:
             if not observed.listed:  # the round begins again as soon as it is
                 errors = (self._explain(observed.error),) if observed.error else ()
                 return _Outcome(generations=self._status.generations, errors=errors)
-        changed = False
+        outcome = _Outcome(complete=True, errors=tuple(layout.errors.values()))
         for observed in observers:
-            changed |= await self._remove_unwanted(observed, layout)
-        outcome = _Outcome(complete=True, errors=tuple(layout.errors.values()), changed=changed)
-        return await self._publish_all(layout.pools, outcome)
+            outcome = await self._remove_unwanted(observed, layout, outcome)
+        for slices in layout.pools:
+            outcome = await self._one_by_one(self._publish(slices, outcome), outcome)
+        await self._look_for_shared()
+        return outcome
 
-    async def _remove_unwanted(self, observed: ObservedSlices, layout: _Layout) -> bool:
+    async def _one_by_one(self, step: Awaitable[_Outcome], outcome: _Outcome) -> _Outcome:
+        """Do a step for one pool. What the server may refuse of one alone does not hold up the others."""
+        try:
+            return await step
+        except ApiError as error:
+            if error.status not in _OF_ONE_POOL:
+                raise
+            # That somebody was faster is no error: another agent of the node, in a rolling update.
+            told = () if error.status == _CONFLICT else (self._explain(error),)
+            return evolve(outcome, failure=error, errors=(*outcome.errors, *told))
+
+    async def _look_for_shared(self) -> None:
+        """Once: whether an earlier agent of this node has left slices that are not bound to it. They are ours by owner.
+
+        If so they are watched from now on, and with them comes the round that removes those that nobody wants.
+        """
+        if self._sharing.is_set() or self._looked_for_shared:
+            return
+        found = await self._client.list(RESOURCE_SLICES, field_selector=self._shared.field_selector)
+        self._looked_for_shared = True
+        if any(self._writer.owns(document) for document in found.get("items") or ()):
+            self._sharing.set()
+
+    async def _remove_unwanted(self, observed: ObservedSlices, layout: _Layout, outcome: _Outcome) -> _Outcome:
         local = observed is self._local
         wanted = {slices.pool for slices in layout.pools if slices.node_local is local} | layout.errors.keys()
-        unwanted = {pool: documents for pool, documents in self._ours(observed).items() if pool not in wanted}
-        for pool, documents in unwanted.items():
-            await self._writer.remove(pool, observed, documents)
-        return bool(unwanted)
+        for pool, documents in self._ours(observed).items():
+            if pool not in wanted:
+                outcome = await self._one_by_one(self._remove(pool, observed, documents, outcome), outcome)
+        return outcome
+
+    async def _remove(
+        self, pool: str, observed: ObservedSlices, documents: Sequence[Document], outcome: _Outcome
+    ) -> _Outcome:
+        await self._writer.remove(pool, observed, documents)
+        return evolve(outcome, changed=True)
 
     def _ours(self, observed: ObservedSlices) -> dict[str, list[Document]]:
         """By pool, the slices that nobody but this publisher is to write."""
@@ -236,20 +279,6 @@ class SlicePublisher:
             if observed is self._local or self._writer.owns(document):
                 pools[document["spec"]["pool"]["name"]].append(document)
         return pools
-
-    async def _publish_all(self, pools: Sequence[PoolSlices], outcome: _Outcome) -> _Outcome:
-        """Bring one pool after the other up to date. What the server may refuse of one alone waits for the others."""
-        failure: ApiError | None = None
-        for slices in pools:
-            try:
-                outcome = await self._publish(slices, outcome)
-            except ApiError as error:
-                if error.status not in _OF_ONE_POOL:
-                    raise
-                failure = error
-        if failure is not None:
-            raise failure
-        return outcome
 
     async def _publish(self, slices: PoolSlices, outcome: _Outcome) -> _Outcome:
         """Bring one pool up to date; what is wrong with it alone becomes an error of the outcome."""

@@ -62,8 +62,9 @@ class Transport:
     ) -> Response:
         """Send one request and read its whole answer, of whatever status, connecting included.
 
-        `authorization` is the value of that header, "" for none. An idempotent request is sent once more where a kept-alive connection turned out to be closed. Raises
-        TimeoutError and OSError, which leave open whether the server has acted, and ConfigError.
+        `authorization` is the value of that header, "" for none. An idempotent request is sent once more where a
+        kept-alive connection turned out to be closed. Raises TimeoutError and OSError, which leave open whether the
+        server has acted, and ConfigError.
         """
         request = self._encode(method, path, body, authorization)
         try:
