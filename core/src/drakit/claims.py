@@ -21,8 +21,10 @@ from drakit.cdi import CdiDirectory, check_uid
 from drakit.entries import Entry, Phase, allocation_digest
 from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound, DRAError, JournalError, describe
 from drakit.journal import Journal
+from drakit.metadata import MetadataDirectory
 from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
 from drakit.recovery import adopt_damaged, in_words, only_warned, remove_strays
+from drakit.subject import about
 
 
 @frozen
@@ -87,6 +89,7 @@ class ClaimsEngine:
     driver: str
     journal: Journal
     cdi: CdiDirectory
+    metadata: MetadataDirectory
     backend: Backend | None
     boot_id: str
     known: Callable[[], Collection[DeviceRef] | None]
@@ -144,7 +147,8 @@ class ClaimsEngine:
     def _answer(self, job: Job) -> Answer | BaseException:
         """Do one job; its failure, of whatever kind, is its answer. Only a JournalError concerns the others too."""
         try:
-            return self._do(job)
+            with about(claim=job.claim):
+                return self._do(job)
         except JournalError:
             raise
         except BaseException as error:
@@ -216,7 +220,12 @@ class ClaimsEngine:
         try:
             prepared = self._hooks.prepare(decoded)
             entry = Entry(
-                claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
+                claim=claim,
+                digest=digest,
+                boot_id=self.boot_id,
+                devices=allocation.devices,
+                prepared=prepared,
+                metadata=self.metadata.described(allocation, prepared),
             )
             self._ensure_file(entry, anew=True)
         except BaseException:
@@ -233,6 +242,7 @@ class ClaimsEngine:
 
     def _abandon(self, claim: ClaimRef) -> None:
         """After a failed preparation: undo what it may have done. What cannot be undone now stays an intent."""
+        self._remove_metadata(claim)
         if not self._hooks.side_effects:
             return
         try:
@@ -272,6 +282,7 @@ class ClaimsEngine:
                 self.warn(f"claim {entry.claim}: its record was damaged and unprepare failed: {describe(error)}")
         with in_words(f"the CDI file of claim {entry.claim if entry else claim.uid} cannot be removed on this node"):
             self.cdi.remove(claim.uid)
+        self._remove_metadata(claim)
         self.journal.release(claim.uid)
 
     def _roll_back(self, claim: ClaimRef) -> None:
@@ -291,12 +302,14 @@ class ClaimsEngine:
     def _restore(self) -> None:
         """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim."""
         remove_strays(self.journal, self.cdi, self.warn)
+        with only_warned(self.warn, "metadata files that a crash left cannot be removed"):
+            self.metadata.remove_strays(self.journal.entries)
         committed = [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
         for entry in committed:
-            with only_warned(self.warn, f"claim {entry.claim}"):
+            with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
                 self._ensure_file(entry)
         for entry in committed if self.backend is not None else ():
-            with only_warned(self.warn, f"claim {entry.claim}"):
+            with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
                 current = self._recomputed(entry)
                 if current != entry:
                     self.journal.put(current)
@@ -308,7 +321,8 @@ class ClaimsEngine:
             return entry
         try:
             allocation = self._hooks.decoded(ClaimAllocation(entry.claim, entry.devices), strict=False)
-            return evolve(entry, prepared=self._hooks.prepare(allocation))
+            prepared = self._hooks.prepare(allocation)
+            return evolve(entry, prepared=prepared, metadata=self.metadata.renewed(entry, prepared))
         except Exception as error:
             if refuse and isinstance(error, ClaimError):
                 raise
@@ -341,9 +355,14 @@ class ClaimsEngine:
                 )
 
     def _ensure_file(self, entry: Entry, *, anew: bool = False) -> None:
+        self.metadata.ensure(entry)  # first: a container with a mount of nothing does not start
         write = self.cdi.write if anew else self.cdi.ensure
         with in_words(f"the CDI file of claim {entry.claim} cannot be written on this node"):
-            write(entry.claim, entry.digest, entry.prepared)
+            write(entry.claim, entry.digest, self.metadata.mounted(entry))
+
+    def _remove_metadata(self, claim: ClaimRef) -> None:
+        with only_warned(self.warn, f"claim {claim}: its metadata files cannot be removed yet"):
+            self.metadata.remove(claim.uid, self.entry(claim.uid))
 
     def _restore_files(self, jobs: Sequence[Job]) -> None:
         """After a commit that failed: make the files agree with the entries, which are as they were before."""
@@ -352,11 +371,12 @@ class ClaimsEngine:
             with only_warned(self.warn, f"claim {uid}: its CDI file could not be put right"):
                 if entry is None or entry.phase is Phase.INTENT:
                     self.cdi.remove(uid)
+                    self.metadata.remove(uid, entry)
                 elif entry.phase is Phase.COMMITTED:
                     self._ensure_file(entry)
 
     def _handles(self, entry: Entry) -> Answer:
-        ids = self.cdi.device_ids(entry.claim.uid, entry.digest, entry.prepared)
+        ids = self.cdi.device_ids(entry.claim.uid, entry.digest, self.metadata.mounted(entry))
         return tuple(
             DeviceHandle(device.base_request, device.device, cdi_ids, device.share_id)
             for device, cdi_ids in zip(entry.devices, ids, strict=True)

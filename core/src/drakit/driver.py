@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -26,7 +26,8 @@ from drakit.kube.publisher import SlicePublisher
 from drakit.kubelet.health import HealthBoard
 from drakit.kubelet.server import KubeletServer
 from drakit.loading import Declarations
-from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef, Health, PreparedDevice
+from drakit.metadata import DIRECTORY, MetadataDirectory
+from drakit.model import ClaimAllocation, ClaimRef, Device, DeviceHandle, DeviceRef, Health, PreparedDevice
 from drakit.occupancy import paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
 from drakit.worker import Worker
@@ -82,7 +83,7 @@ class Driver:
         self._paths = paths_of(settings, settings.pod_uid)
         for path_of in (self._paths.registration_socket, self._paths.dra_socket):
             path_of(name)
-        self._known: Collection[DeviceRef] | None = None
+        self._known: Mapping[DeviceRef, Device] | None = None
         self._surveyed = asyncio.Event()
         self.worker: Worker[Job, tuple[DeviceHandle, ...]] = Worker(
             name, self._work, bound_seconds=settings.hook_bound_seconds
@@ -130,7 +131,7 @@ class Driver:
             self._surveyed.set()
             return
         self._refusal = ""
-        self._known = frozenset(survey.inventory.of(self.name).devices)
+        self._known = survey.inventory.of(self.name).devices
         self._surveyed.set()
         if self._publisher is not None:
             try:
@@ -198,11 +199,20 @@ class Driver:
             driver=self.name,
             journal=journal,
             cdi=CdiDirectory(self._settings.cdi_root, self.name),
+            metadata=self._metadata_directory(),
             backend=self._backend,
             boot_id=read_boot_id(self._settings.root),
             known=lambda: self._known,
             began=self.worker.began,
             warn=self._warn,
+        )
+
+    def _metadata_directory(self) -> MetadataDirectory:
+        return MetadataDirectory(
+            self._paths.driver_directory(self.name) / DIRECTORY,
+            self.name,
+            enabled=self._backend is not None and self._backend.declarations.device_metadata,
+            published=lambda: self._known,
         )
 
     async def _publish(self, server: KubeletServer, publisher: SlicePublisher) -> None:

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from drakit.decoding import structure_lenient, unstructure
 from drakit.model import AllocatedDevice, ClaimRef, DeviceRef, PreparedDevice
-from drakit.model.converters import frozen_tuple
+from drakit.model.converters import frozen_mapping, frozen_tuple
 
 SCHEMA = 1
 """Stands in every record, and grows when records come to mean something else."""
@@ -45,6 +45,8 @@ class Entry:
     boot_id: str = ""
     devices: tuple[AllocatedDevice, ...] = field(default=(), converter=frozen_tuple)
     prepared: tuple[PreparedDevice, ...] = field(default=(), converter=frozen_tuple)
+    metadata: Mapping[str, Any] = field(factory=dict, converter=frozen_mapping)
+    """By request, what containers are told of their devices; empty where they are told nothing."""
 
 
 def allocation_digest(devices: Sequence[AllocatedDevice]) -> str:

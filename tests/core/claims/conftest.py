@@ -17,7 +17,9 @@ from drakit import (
     ClaimRef,
     ConfigSource,
     ContainerEdits,
+    Device,
     DeviceRef,
+    DeviceStatus,
     OpaqueConfig,
     PreparedDevice,
 )
@@ -25,6 +27,7 @@ from drakit.cdi import CdiDirectory
 from drakit.claims import ClaimsEngine, Prepare, Repeat, Restore, RollBack, Unprepare
 from drakit.journal import Entry, Journal, Phase
 from drakit.loading import Declarations
+from drakit.metadata import MetadataDirectory
 
 DRIVER, POOL = "gpu.example.com", "node-1"
 
@@ -43,6 +46,8 @@ class Hardware:
     prepared: dict[str, frozenset[str]] = field(factory=dict)
     generation: int = 1
     """Numbers of device nodes change with it, as with a reboot or a module that is loaded anew."""
+    status: DeviceStatus | None = None
+    """What every prepared device is to say in its claim."""
 
 
 class FakeBackend:
@@ -78,7 +83,7 @@ class FakeBackend:
 
     def _prepared(self, device: AllocatedDevice) -> PreparedDevice:
         node = f"/dev/{device.device.name}-{self.hardware.generation}"
-        return PreparedDevice.of(device, ContainerEdits(device_nodes=[node]), {"node": node})
+        return PreparedDevice.of(device, ContainerEdits(device_nodes=[node]), {"node": node}, self.hardware.status)
 
 
 class Bench:
@@ -93,6 +98,9 @@ class Bench:
         self.side_effects = side_effects
         self.has_backend = True
         self.known: set[DeviceRef] | None = {device(f"gpu-{index}") for index in range(8)}
+        self.describes = False
+        """Whether containers get device metadata; `published` are the devices as slices have them."""
+        self.published = {ref: Device(ref.name, {"model": "A"}) for ref in self.known}
         self.moment: Callable[[str], None] = lambda _where: None
         self.warnings: list[str] = []
         self.journal: Journal | None = None
@@ -115,6 +123,9 @@ class Bench:
             driver=DRIVER,
             journal=self.journal,
             cdi=CdiDirectory(self.cdi, DRIVER),
+            metadata=MetadataDirectory(
+                self.root / "metadata", DRIVER, enabled=self.describes, published=lambda: self.published
+            ),
             backend=self.backend if self.has_backend else None,
             boot_id=f"boot-{self.boot}" if self.boot_id is None else self.boot_id,
             known=lambda: self.known,

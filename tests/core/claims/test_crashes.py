@@ -168,6 +168,7 @@ KILLED = """
     from drakit.claims import ClaimsEngine, Prepare
     from drakit.journal import Journal
     from drakit.loading import Declarations
+    from drakit.metadata import MetadataDirectory
 
     root, victim = Path(sys.argv[1]), sys.argv[2]
     DEVICE = DeviceRef("gpu.example.com", "node-1", "gpu-0")
@@ -199,6 +200,7 @@ KILLED = """
         driver="gpu.example.com",
         journal=Journal(root / "drakit.journal", sync=sync),
         cdi=CdiDirectory(root / "cdi", "gpu.example.com"),
+        metadata=MetadataDirectory(root / "metadata", "gpu.example.com", enabled=False, published=dict),
         backend=Backend(),
         boot_id="boot-1",
         known=lambda: [DEVICE],

@@ -1,0 +1,194 @@
+"""Device metadata: files in containers that describe the devices they were given (KEP-5304).
+
+One file for each claim, request and driver, below the driver's own directory and mounted read-only where containers
+look for it. What is in it was journalled when the claim was prepared, so that every repeat gives the same; the files
+themselves are atomic, not durable: they are rebuilt from the journal whenever they are missing.
+
+A file is a stream of JSON objects that say the same in every version of the format, for readers take the first they
+know. Source: `metadata.resource.k8s.io` of Kubernetes 1.36 (v1alpha1) and 1.37 (v1beta1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from drakit.documents import ANNOTATION_POD_CLAIM_NAME, Document, attribute_to_api, network_to_api
+from drakit.entries import Entry
+from drakit.errors import ClaimError, LimitExceeded
+from drakit.model import AllocatedDevice, ClaimAllocation, Device, DeviceRef, Mount, PreparedDevice
+from drakit.model.names import check_label
+
+DIRECTORY = "metadata"
+"""The name of the directory below that of the driver."""
+CONTAINER_ROOT = "/var/run/kubernetes.io/dra-device-attributes"
+VERSIONS = ("metadata.resource.k8s.io/v1beta1", "metadata.resource.k8s.io/v1alpha1")
+
+
+class MetadataDirectory:
+    """The metadata files of one driver. Used by the thread that works on its claims."""
+
+    def __init__(
+        self, root: Path, driver: str, *, enabled: bool, published: Callable[[], Mapping[DeviceRef, Device] | None]
+    ) -> None:
+        """Touches nothing yet. `enabled`: whether claims that are prepared from now on get files.
+
+        `published` gives the driver's devices as its slices have them. `root` is the same path on the host.
+        """
+        self._root = root
+        self._driver = driver
+        self._enabled = enabled
+        self._published = published
+
+    def described(self, allocation: ClaimAllocation, prepared: Sequence[PreparedDevice]) -> Mapping[str, Document]:
+        """What to journal of a claim that is being prepared: by request, what its file says. Empty where it gets none.
+
+        Raises ClaimError where the claim's annotation could not stand in a path.
+        """
+        if not self._enabled:
+            return {}
+        if allocation.pod_claim_name:
+            _check_pod_claim_name(allocation)
+        published = self._published() or {}
+        documents: dict[str, Document] = {}
+        for device, given in zip(allocation.devices, prepared, strict=True):
+            request = device.base_request
+            if request not in documents:
+                documents[request] = _document(allocation, device)
+            attributes = published[device.device].attributes if device.device in published else {}
+            documents[request]["requests"][0]["devices"].append(_described(given, attributes))
+        return documents
+
+    def renewed(self, entry: Entry, prepared: Sequence[PreparedDevice]) -> Mapping[str, Document]:
+        """What is journalled of a claim, in a new generation where networks are not as `prepared` has them now."""
+        return {
+            request: _with_networks(document, _of_request(request, prepared))
+            for request, document in entry.metadata.items()
+        }
+
+    def ensure(self, entry: Entry) -> None:
+        """Make the claim's files be there, with what the journal has. Raises ClaimError."""
+        for request, document in entry.metadata.items():
+            path = self._path(entry.claim.uid, request)
+            content = b"".join(json.dumps({"apiVersion": v, **document}).encode() + b"\n" for v in VERSIONS)
+            try:
+                if _content(path) != content:
+                    _write(path, content)
+            except OSError as error:
+                raise ClaimError(
+                    f"the file that describes the devices of claim {entry.claim} cannot be written to {path}: "
+                    f"{error.strerror}; free space there, or set deviceMetadata: false for driver {self._driver}"
+                ) from error
+
+    def mounted(self, entry: Entry) -> Sequence[PreparedDevice]:
+        """The prepared devices of a claim, the first of each request with the mount of its file."""
+        if not entry.metadata:
+            return entry.prepared
+        devices = list(entry.prepared)
+        requests = [_base(device) for device in devices]
+        for request, document in entry.metadata.items():
+            first = requests.index(request)
+            mount = Mount(str(self._path(entry.claim.uid, request)), self._container_path(request, document))
+            edits = devices[first].edits
+            devices[first] = evolve(devices[first], edits=evolve(edits, mounts=(*edits.mounts, mount)))
+        return devices
+
+    def remove(self, uid: str, entry: Entry | None) -> None:
+        """Remove a claim's files; they need not be there. Raises OSError."""
+        if self._enabled or (entry is not None and entry.metadata):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self._root / uid)
+
+    def remove_strays(self, known: Container[str]) -> None:
+        """Remove the files of every claim that is not known by its uid, as a crash leaves them. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self._root):
+                if name not in known:
+                    shutil.rmtree(self._root / name)
+
+    def _path(self, uid: str, request: str) -> Path:
+        return self._root / uid / f"{request}.json"
+
+    def _container_path(self, request: str, document: Mapping[str, Any]) -> str:
+        name = document.get("podClaimName")
+        claim = f"resourceclaimtemplates/{name}" if name else f"resourceclaims/{document['metadata']['name']}"
+        return f"{CONTAINER_ROOT}/{claim}/{request}/{self._driver}-metadata.json"
+
+
+def _check_pod_claim_name(allocation: ClaimAllocation) -> None:
+    try:
+        check_label(ANNOTATION_POD_CLAIM_NAME, allocation.pod_claim_name)
+    except LimitExceeded as error:
+        raise ClaimError(f"claim {allocation.claim}: annotation {error}; remove it, or delete the claim") from None
+
+
+def _document(allocation: ClaimAllocation, device: AllocatedDevice) -> Document:
+    """The file of one request, without devices yet. In it the request has its full name."""
+    claim = allocation.claim
+    document: Document = {
+        "kind": "DeviceMetadata",
+        "metadata": {"name": claim.name, "namespace": claim.namespace, "uid": claim.uid, "generation": 1},
+    }
+    if allocation.pod_claim_name:
+        document["podClaimName"] = allocation.pod_claim_name
+    document["requests"] = [{"name": device.request, "devices": []}]
+    return document
+
+
+def _described(prepared: PreparedDevice, attributes: Mapping[str, Any]) -> Document:
+    ref = prepared.device
+    document: Document = {"driver": ref.driver, "pool": ref.pool, "name": ref.name}
+    if attributes:
+        document["attributes"] = {name: attribute_to_api(value) for name, value in attributes.items()}
+    return document | _network(prepared)
+
+
+def _network(prepared: PreparedDevice) -> Document:
+    data = network_to_api(prepared.status.network) if prepared.status else {}
+    return {"networkData": data} if data else {}
+
+
+def _with_networks(document: Document, prepared: Sequence[PreparedDevice]) -> Document:
+    (request,) = document["requests"]
+    devices = [
+        {key: value for key, value in device.items() if key != "networkData"} | _network(given)
+        for device, given in zip(request["devices"], prepared, strict=True)
+    ]
+    if devices == request["devices"]:
+        return document
+    metadata = document["metadata"] | {"generation": document["metadata"]["generation"] + 1}
+    return document | {"metadata": metadata, "requests": [request | {"devices": devices}]}
+
+
+def _of_request(request: str, prepared: Sequence[PreparedDevice]) -> list[PreparedDevice]:
+    return [device for device in prepared if _base(device) == request]
+
+
+def _base(device: PreparedDevice) -> str:
+    return device.request.partition("/")[0]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644), "wb") as file:
+            file.write(content)
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, it would keep others from their room
+        raise
