@@ -45,6 +45,7 @@ from drakit.model import (
     SharePolicy,
 )
 from drakit.model.device import check_attribute
+from drakit.subject import about
 
 T = TypeVar("T")
 
@@ -209,8 +210,10 @@ class PluginHost:
         caller = self._callers.get((name, hook))
         if caller is None:
             caller = self._callers[name, hook] = self._caller(name, hook)
+        instance = self.instances[name]
         try:
-            answers = self._traced(name, hook, caller, arguments) if self._traces else caller(**arguments)
+            with about(driver=instance.driver or "", plugin=instance.plugin, hook=hook):
+                answers = self._traced(instance, hook, caller, arguments) if self._traces else caller(**arguments)
         except ClaimError:
             if hook == "prepare":
                 raise
@@ -221,8 +224,7 @@ class PluginHost:
             raise HookFailed(name, hook, error) from error
         return answers[0] if answers else None
 
-    def _traced(self, name: str, hook: str, caller: pluggy.HookCaller, arguments: Mapping[str, Any]) -> Any:
-        instance = self.instances[name]
+    def _traced(self, instance: Instance, hook: str, caller: pluggy.HookCaller, arguments: Mapping[str, Any]) -> Any:
         for trace in self._traces:
             trace.began(instance, hook)
         begin, failure = time.monotonic(), None

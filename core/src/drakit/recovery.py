@@ -10,6 +10,7 @@ from drakit.entries import Entry, Phase
 from drakit.errors import ClaimError, describe
 from drakit.journal import Journal
 from drakit.model import AllocatedDevice
+from drakit.subject import about
 
 
 def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
@@ -23,7 +24,8 @@ def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], Non
     for file in files:
         uid = file.claim.uid
         if uid not in journal.entries:
-            warn(f"claim {file.claim} ({uid}): its record was damaged; it holds its devices until it ends")
+            with about(claim=file.claim):
+                warn(f"claim {file.claim} ({uid}): its record was damaged; it holds its devices until it ends")
             devices = tuple(AllocatedDevice("", device) for device in file.devices)
             journal.put(Entry(claim=file.claim, phase=Phase.QUARANTINED, devices=devices))
     journal.commit()
@@ -38,7 +40,7 @@ def remove_strays(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], Non
         for file in list(cdi.files()):
             uid = file.claim.uid
             if uid not in journal.entries:
-                with only_warned(warn, f"claim {uid}: its CDI file cannot be removed"):
+                with about(claim=file.claim), only_warned(warn, f"claim {uid}: its CDI file cannot be removed"):
                     cdi.remove(uid)
 
 

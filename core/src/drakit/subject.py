@@ -33,7 +33,8 @@ class Subject:
         return {name: value for name, value in known.items() if value}
 
 
-_current: ContextVar[Subject] = ContextVar("drakit.subject", default=Subject())
+_NOTHING = Subject()
+_current: ContextVar[Subject] = ContextVar("drakit.subject", default=_NOTHING)
 
 
 def current() -> Subject:

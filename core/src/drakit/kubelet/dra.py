@@ -14,6 +14,7 @@ from drakit.errors import DRAError
 from drakit.kubelet.proto import dra_v1_pb2, dra_v1beta1_pb2
 from drakit.kubelet.wire import error_text, service_handler
 from drakit.model import ClaimRef, DeviceHandle
+from drakit.subject import about
 
 V1 = "v1.DRAPlugin"
 V1BETA1 = "v1beta1.DRAPlugin"
@@ -110,6 +111,11 @@ async def _each(claims: Iterable[Any], work: Callable[[ClaimRef], Coroutine[Any,
     """Work on all claims at once; a single one, the usual case, needs no task. A uid named twice counts once."""
     refs = {claim.uid: ClaimRef(claim.uid, claim.namespace, claim.name) for claim in claims}.values()
     if len(refs) == 1:
-        await work(next(iter(refs)))
+        await _work_on(next(iter(refs)), work)
     else:
-        await asyncio.gather(*map(work, refs))
+        await asyncio.gather(*(_work_on(ref, work) for ref in refs))
+
+
+async def _work_on(claim: ClaimRef, work: Callable[[ClaimRef], Coroutine[Any, Any, None]]) -> None:
+    with about(claim=claim):
+        await work(claim)
