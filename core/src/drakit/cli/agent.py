@@ -33,13 +33,14 @@ def _directory(flag: str, what: str) -> str:
 )
 @click.option("--kubeconfig", metavar="FILE", help="Outside of a cluster: how to reach the API server; KUBECONFIG.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error; DRAKIT_LOG_LEVEL.")
+@click.option("--log-format", metavar="FORMAT", help="text or json, one line per event; DRAKIT_LOG_FORMAT.")
 def agent(config: Path | None, **flags: str | Path | None) -> None:
     """Run the node agent until it is told to stop (SIGTERM, SIGINT).
 
     Flags win over the environment, which wins over the configuration file. Exit code 2: it cannot run as configured.
     """
     settings = read_settings(config, overrides=overrides(**flags))
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     # Imported here, so that `drakit --help` does not pay for grpc.
     from drakit.agent import Agent
 

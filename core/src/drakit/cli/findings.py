@@ -12,7 +12,6 @@ from pathlib import Path
 from attrs import frozen
 
 from drakit.agent import credentials_of
-from drakit.cli.logs import LEVELS
 from drakit.cli.offline import OfflineNode
 from drakit.errors import ConfigError, DRAError, describe
 from drakit.kube.client import NODES, ApiError, KubeClient
@@ -64,8 +63,6 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         yield _ok("node name", settings.node_name)
     else:
         yield _error("node name", _message(settings.require_node_name))
-    if settings.log_level not in LEVELS:
-        yield _error("log level", f"{settings.log_level!r} is not one of {', '.join(LEVELS)}")
 
 
 def of_root(settings: Settings) -> Iterator[Finding]:
