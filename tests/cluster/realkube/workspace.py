@@ -150,7 +150,10 @@ class Workspace:
 
 
 def worker(pod: Mapping[str, Any], *, node: str = "") -> Document:
-    """A pod with the tests' image and command in all containers, and without limits, which name a large machine."""
+    """A pod with the tests' image and command in all containers, and without limits, which name a large machine.
+
+    Extended resources stay.
+    """
     spec = dict(pod["spec"])
     spec["containers"] = [_container(container) for container in spec["containers"]]
     spec["terminationGracePeriodSeconds"] = 2
@@ -160,9 +163,10 @@ def worker(pod: Mapping[str, Any], *, node: str = "") -> Document:
 
 
 def _container(container: Mapping[str, Any]) -> Document:
-    claims = container.get("resources", {}).get("claims", [])
-    command = {"image": BUSYBOX, "command": ["sh", "-c", REPORT]}
-    return {"name": container["name"], **command, "resources": {"claims": claims}}
+    given = container.get("resources", {})
+    extended = {name: count for name, count in given.get("limits", {}).items() if "/" in name}
+    resources = {"claims": given.get("claims", []), "limits": extended, "requests": extended}
+    return {"name": container["name"], "image": BUSYBOX, "command": ["sh", "-c", REPORT], "resources": resources}
 
 
 def pod(name: str, claim: Mapping[str, Any], *, containers: Collection[str] = ("worker",)) -> Document:
