@@ -133,3 +133,15 @@ def test_an_instance_knows_what_its_plugin_declared(hosted):
     instance = host.add(DRIVER, inspect("acme", Declaring), context)
     assert (instance.name, instance.plugin, instance.driver) == (DRIVER, "acme", DRIVER)
     assert instance.declarations.options is Options
+
+
+def test_an_instance_may_know_better_than_its_class_whether_it_has_side_effects(hosted):
+    class Careful(hosted.backend()):
+        side_effects = False
+
+        def __init__(self, context):
+            super().__init__(context)
+            self.side_effects = context.driver == DRIVER
+
+    told = {name: hosted.host.instances[hosted.add(Careful, driver=name)].declarations for name in (DRIVER, OTHER)}
+    assert {name: declared.side_effects for name, declared in told.items()} == {DRIVER: True, OTHER: False}

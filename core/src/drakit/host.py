@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pluggy
-from attrs import frozen
+from attrs import evolve, frozen
 
 from drakit import hookspecs
 from drakit.context import PluginContext
@@ -101,7 +101,10 @@ class PluginHost:
             raise PluginContractError(name, "hooks", describe(error)) from error
         self._callers.clear()
         driver = context.driver or None
-        instance = Instance(name, loaded.name, driver, loaded.declarations, frozenset(loaded.hooks))
+        # What prepare changes may hang on the plugin's options: an instance may know better than its class.
+        side_effects = bool(getattr(plugin, "side_effects", loaded.declarations.side_effects))
+        declarations = evolve(loaded.declarations, side_effects=side_effects)
+        instance = Instance(name, loaded.name, driver, declarations, frozenset(loaded.hooks))
         self.instances[name] = instance
         return instance
 
