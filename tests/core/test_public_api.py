@@ -11,7 +11,7 @@ PUBLIC = """
     ALL_NODES PER_DEVICE THIS_NODE AllocatedDevice AttributeValue BindingConditions ClaimAllocation ClaimError
     ClaimRef Condition ConditionStatus ConfigSource ContainerEdits ContainerHook CounterConsumption CounterSet
     DRAError Device DeviceGroup DeviceNode DeviceRef DeviceStatus Health HealthStatus InvalidDeviceConfig Inventory
-    Mount NetworkData NodeSelector NodeSelectorRequirement OpaqueConfig PciFunction PluginContext Pool
+    Mount NetworkData NodeSelection NodeSelector NodeSelectorRequirement OpaqueConfig PciFunction PluginContext Pool
     PreparedDevice Quantity RequestPolicy SharePolicy Taint TaintEffect ValidRange Version hookimpl read_document
 """
 
