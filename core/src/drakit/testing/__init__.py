@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drakit.testing.apiserver import InMemoryApiServer, Refusal
+    from drakit.testing.configured import Configured, configured
     from drakit.testing.kubelet import (
         PROFILES,
         CallFailed,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROFILES",
     "CallFailed",
+    "Configured",
     "FakeKubelet",
     "InMemoryApiServer",
     "KubeletProfile",
@@ -36,12 +38,14 @@ __all__ = [
     "RuleBroken",
     "Scenario",
     "Stage",
+    "configured",
     "lay_out",
     "read_layout",
 ]
 
 _MODULES = {
     "drakit.testing.apiserver": ("InMemoryApiServer", "Refusal"),
+    "drakit.testing.configured": ("Configured", "configured"),
     "drakit.testing.kubelet": (
         "PROFILES",
         "CallFailed",

@@ -8,12 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 from drakit import (
+    ALL_NODES,
+    PER_DEVICE,
+    THIS_NODE,
     ContainerEdits,
     CounterConsumption,
     CounterSet,
     Device,
     DeviceNode,
+    DeviceStatus,
     DRAError,
+    NetworkData,
+    NodeSelection,
+    NodeSelector,
     Pool,
     SharePolicy,
 )
@@ -21,17 +28,19 @@ from drakit.errors import ConfigError
 
 from drakit_mock.environment import check_names
 from drakit_mock.grouping import check_group_set
-from drakit_mock.profile import Container, DeviceSet, GroupSet, MockProfile, Node, Report
-from drakit_mock.template import Variables, attribute_value, fill, fill_mapping, repetitions
+from drakit_mock.profile import Container, DeviceSet, GroupSet, MockProfile, Network, Node, Report, Status
+from drakit_mock.template import Variables, attribute_value, fill, fill_deeply, fill_mapping, repetitions
 
 
 @frozen
 class MockDevice:
-    """One device, how it is shared, and what its containers get."""
+    """One device, how it is shared, what its containers get, and those besides whose claim has admin access."""
 
     device: Device
     share: SharePolicy | None
     edits: ContainerEdits
+    admin: ContainerEdits
+    status: DeviceStatus | None
 
 
 @frozen
@@ -58,7 +67,8 @@ def build_fleet(profile: MockProfile, where: str) -> Fleet:
         with _at(f"{where}: devices[{index}]"):
             devices += [_device(device_set, row) for row in repetitions(device_set.count, device_set.for_each)]
     with _at(where):
-        pool = Pool([item.device for item in devices], counters=counters)
+        nodes = PER_DEVICE if any(item.device.nodes is not None for item in devices) else THIS_NODE
+        pool = Pool([item.device for item in devices], counters=counters, nodes=nodes)
         by_name = {item.device.name: item for item in devices}
         _check_references(profile, by_name)
     for index, group_set in enumerate(profile.groups):
@@ -86,8 +96,38 @@ def _device(device_set: DeviceSet, variables: Variables) -> MockDevice:
             CounterConsumption(fill(consumption.counter_set, variables), consumption.counters)
             for consumption in device_set.consumes
         ],
+        binding=device_set.binding,
+        nodes=_nodes(device_set),
     )
-    return MockDevice(device, _share(device_set, device), _edits(device_set.container, variables))
+    return MockDevice(
+        device,
+        _share(device_set, device),
+        _edits(device_set.container, variables),
+        _edits(device_set.admin, variables),
+        None if device_set.status is None else _status(device_set.status, variables),
+    )
+
+
+def _nodes(device_set: DeviceSet) -> NodeSelection | None:
+    if device_set.nodes is None:
+        return None
+    return NodeSelector(device_set.nodes) if device_set.nodes else ALL_NODES
+
+
+def _status(status: Status, variables: Variables) -> DeviceStatus:
+    return DeviceStatus(
+        data=fill_deeply(status.data, variables),
+        conditions=status.conditions,
+        network=None if status.network is None else _network(status.network, variables),
+    )
+
+
+def _network(network: Network, variables: Variables) -> NetworkData:
+    return NetworkData(
+        interface_name=fill(network.interface_name, variables),
+        ips=[fill(address, variables) for address in network.ips],
+        hardware_address=fill(network.hardware_address, variables),
+    )
 
 
 def _share(device_set: DeviceSet, device: Device) -> SharePolicy | None:

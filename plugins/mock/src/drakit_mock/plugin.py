@@ -24,13 +24,17 @@ from drakit import (
     Pool,
     PreparedDevice,
     SharePolicy,
+    Taint,
     hookimpl,
 )
-from drakit.errors import DeviceNotFound
+from drakit.errors import ClaimError, DeviceNotFound
 
+from drakit_mock.effects import Effects
 from drakit_mock.environment import capacity_variable, check_names, device_variable
+from drakit_mock.faults import FaultKind, faults_file, state_directory
 from drakit_mock.grouping import device_groups
 from drakit_mock.hardware import NODE_TYPES, pci_functions
+from drakit_mock.injected import InjectedFaults
 from drakit_mock.profile import API_VERSION, Report
 from drakit_mock.source import FleetSource, MockOptions
 
@@ -54,28 +58,38 @@ class MockPlugin:
     """A backend of mock devices. One class serves any number of drivers, each with a profile of its own.
 
     A profile that is a file is read again when it has changed, by `discover` and `health`: to edit it is to plug, to
-    unplug and to break devices.
+    unplug and to break devices. Faults that were injected are read again by these and by `prepare`.
     """
 
     driver_name = "mock.example.com"
     options = MockOptions
     config_types = (MockConfig,)
+    side_effects = False
     node_types = NODE_TYPES
     data = Path(__file__).parent / "data"
 
     def __init__(self, context: PluginContext) -> None:
+        options: MockOptions = context.options or MockOptions()
+        state = state_directory(context.root, options.state)
         self._context = context
-        self._source = FleetSource(context.options or MockOptions())
+        self._source = FleetSource(options)
+        self._faults = InjectedFaults(faults_file(state), context.driver, context.changed)
+        self._effects = Effects(state, context.driver)
+        self.side_effects = options.side_effects
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
-        """The profile's pool, as it stands in the file now."""
+        """The profile's pool, as it stands in the file now, without the devices that have vanished."""
         self._source.refresh()
-        return [self._source.fleet.pool]
+        self._faults.refresh()
+        fleet = self._source.fleet
+        self._faults.hold_up("discover", fleet.devices)
+        return [evolve(fleet.pool, devices=[item for item in fleet.pool.devices if not self._has_vanished(item.name)])]
 
     @hookimpl
     def share(self, device: Device) -> SharePolicy | None:
         """The request policies of the profile, for devices that have a `share`."""
+        self._faults.hold_up("share", [device.name])
         known = self._source.fleet.devices.get(device.name)
         return known.share if known else None
 
@@ -83,25 +97,37 @@ class MockPlugin:
     def devicegroups(self, inventory: Inventory) -> Sequence[DeviceGroup]:
         """The profile's groups, which may take in devices of other drivers."""
         fleet = self._source.fleet
+        self._faults.hold_up("devicegroups", fleet.devices)
         return device_groups(fleet.groups, [self._ref(name) for name in fleet.devices], inventory)
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
         """The profile's edits, the configuration over them, and variables that say what was allocated."""
-        return [PreparedDevice.of(allocated, self._edits(allocated)) for allocated in claim.devices]
+        names = [allocated.device.name for allocated in claim.devices]
+        self._faults.hold_up("prepare", names)
+        prepared = [self._prepared(allocated) for allocated in claim.devices]
+        if self.side_effects:
+            self._effects.leave(claim.claim, [allocated.device for allocated in claim.devices])
+        for name in names:
+            self._fail_where_told(name)
+        return prepared
 
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
-        """Nothing to undo: a mock device keeps no state."""
+        """Take away the marks of side effects; beyond them a mock device keeps no state."""
+        self._faults.hold_up("unprepare", [item.device.name for item in prepared])
+        if self.side_effects:
+            self._effects.remove(claim)
 
     @hookimpl
     def health(self) -> Sequence[Health]:
-        """The profile's reports; a device without one is healthy."""
+        """What was injected, and beneath it the profile's reports; a device without any is healthy."""
         if self._source.refresh():
             self._context.changed()
+        self._faults.refresh()
         fleet = self._source.fleet
-        reports = {name: fleet.health.get(name, _HEALTHY) for name in fleet.devices}
-        return [Health(self._ref(name), it.status, it.message, it.taint) for name, it in reports.items()]
+        self._faults.hold_up("health", fleet.devices)
+        return [self._health(name, fleet.health.get(name, _HEALTHY)) for name in fleet.devices]
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:  # noqa: ARG002 - nothing but PCI is faked
@@ -111,16 +137,40 @@ class MockPlugin:
     def _ref(self, name: str) -> DeviceRef:
         return DeviceRef(self._context.driver, self._context.pool, name)
 
-    def _edits(self, allocated: AllocatedDevice) -> ContainerEdits:
+    def _has_vanished(self, name: str) -> bool:
+        return self._faults.find(name, FaultKind.VANISH) is not None
+
+    def _health(self, name: str, report: Report) -> Health:
+        ref = self._ref(name)
+        if self._has_vanished(name):
+            return Health(ref, HealthStatus.UNHEALTHY, f"{name} has vanished: a fault that was injected")
+        fault = self._faults.find(name, FaultKind.UNHEALTHY)
+        if fault is None:
+            return Health(ref, report.status, report.message, report.taint)
+        taint = Taint(f"{self._context.driver}/unhealthy", effect=fault.taint) if fault.taint else None
+        return Health(ref, HealthStatus.UNHEALTHY, fault.message or "a fault that was injected", taint)
+
+    def _fail_where_told(self, name: str) -> None:
+        fault = self._faults.find(name, FaultKind.FAIL_PREPARE)
+        if fault is not None:
+            raise ClaimError(fault.message or f"{self._ref(name)} cannot be prepared: a fault that was injected")
+
+    def _prepared(self, allocated: AllocatedDevice) -> PreparedDevice:
         ref = allocated.device
         known = self._source.fleet.devices.get(ref.name)
         if known is None:
             raise DeviceNotFound(f"{ref} is not in the profile any more; put it back, or delete the pod")
-        env = dict(known.edits.env)
+        if self._has_vanished(ref.name):
+            raise DeviceNotFound(
+                f"{ref} has vanished: a fault that was injected; delete the pod to have it placed anew"
+            )
+        more = known.admin if allocated.admin_access else ContainerEdits()
+        env = {**known.edits.env, **more.env}
         for config in allocated.config:
             env |= config.env
         env |= [device_variable(ref), *(capacity_variable(ref, *item) for item in allocated.consumed.items())]
-        return evolve(known.edits, env=env, device_nodes=[self._node(node) for node in known.edits.device_nodes])
+        nodes = [self._node(node) for node in (*known.edits.device_nodes, *more.device_nodes)]
+        return PreparedDevice.of(allocated, ContainerEdits(env=env, device_nodes=nodes), status=known.status)
 
     def _node(self, node: DeviceNode) -> DeviceNode:
         # The default is the machine's own /dev/null, even over a faked tree: that need not have one.

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import field, frozen
-from drakit import HealthStatus, Quantity, RequestPolicy, Taint, read_document
+from drakit import (
+    BindingConditions,
+    Condition,
+    HealthStatus,
+    NodeSelectorRequirement,
+    Quantity,
+    RequestPolicy,
+    Taint,
+    read_document,
+)
 from drakit.errors import ConfigError
 
 from drakit_mock.template import Axis
@@ -60,11 +69,32 @@ class Container:
 
 
 @frozen(kw_only=True)
+class Network:
+    """The network interface a device is to its pod. All strings are templates."""
+
+    interface_name: str = ""
+    ips: tuple[str, ...] = ()
+    hardware_address: str = ""
+
+
+@frozen(kw_only=True)
+class Status:
+    """What a claim says of a device that was prepared for it. The strings in `data` are templates."""
+
+    data: Mapping[str, Any] = field(factory=dict)
+    network: Network | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+@frozen(kw_only=True)
 class DeviceSet:
     """Devices that are alike. `name`, and the strings among the attributes, are templates.
 
     `share` makes several claims share a device: an empty mapping allows it, an entry is the request policy of a
-    capacity. Without it a device is exclusive. See `template.attribute_value` for how attributes are spelled.
+    capacity. Without it a device is exclusive. `nodes` are the requirements on the nodes that can use a device, none
+    meaning every node; where it is absent that is the agent's own node, and if one device of a profile has it all must.
+    `admin` is what a container gets besides, where its claim has admin access. See `template.attribute_value` for how
+    attributes are spelled.
     """
 
     name: str
@@ -75,7 +105,11 @@ class DeviceSet:
     share: Mapping[str, RequestPolicy] | None = None
     consumes: tuple[Consumption, ...] = ()
     taints: tuple[Taint, ...] = ()
+    binding: BindingConditions | None = None
+    nodes: tuple[NodeSelectorRequirement, ...] | None = None
     container: Container = field(factory=Container)
+    admin: Container = field(factory=Container)
+    status: Status | None = None
 
 
 @frozen(kw_only=True)

@@ -7,21 +7,24 @@ from pathlib import Path
 from attrs import frozen
 from drakit.errors import ConfigError
 
+from drakit_mock.filestamp import Stamp, stamp_of
 from drakit_mock.fleet import Fleet, build_fleet
 from drakit_mock.profile import DEFAULT_PROFILE, MockProfile, locate_profile, read_profile
-
-FileVersion = tuple[int, int, int] | None
 
 
 @frozen(kw_only=True)
 class MockOptions:
     """Settings of one mock driver: `profile` is the name of a shipped profile or a path, `inline` a profile itself.
 
-    With neither, it is the shipped `generic-gpu`.
+    With neither, it is the shipped `generic-gpu`. `state` is the directory of injected faults and of side effects, as
+    the agent sees it; by default one below its root. With `side_effects` every preparation leaves a mark there, for as
+    long as it lasts, and the core records each intent as it does for a driver that changes hardware.
     """
 
     profile: str | None = None
     inline: MockProfile | None = None
+    state: Path | None = None
+    side_effects: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.profile is not None and self.inline is not None:
@@ -33,16 +36,16 @@ class FleetSource:
 
     def __init__(self, options: MockOptions) -> None:
         self._given: Path | MockProfile = options.inline or locate_profile(options.profile or DEFAULT_PROFILE)
-        self._version = self._file_version()
+        self._stamp = self._current_stamp()
         self.fleet = self._build()
 
     def refresh(self) -> bool:
         """Build the fleet again if the profile's file is another one now; says whether it was."""
-        version = self._file_version()
-        if version == self._version:
+        stamp = self._current_stamp()
+        if stamp == self._stamp:
             return False
         self.fleet = self._build()
-        self._version = version
+        self._stamp = stamp
         return True
 
     def _build(self) -> Fleet:
@@ -50,12 +53,5 @@ class FleetSource:
             return build_fleet(self._given, "inline profile")
         return build_fleet(read_profile(self._given), str(self._given))
 
-    def _file_version(self) -> FileVersion:
-        """What changes with the file; None for an inline profile, and for a file that reading will say is missing."""
-        if isinstance(self._given, MockProfile):
-            return None
-        try:
-            status = self._given.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino, status.st_size
+    def _current_stamp(self) -> Stamp:
+        return None if isinstance(self._given, MockProfile) else stamp_of(self._given)

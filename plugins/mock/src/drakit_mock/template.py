@@ -84,6 +84,15 @@ def fill_mapping(templates: Mapping[str, str], variables: Variables) -> dict[str
     return {fill(name, variables): fill(value, variables) for name, value in templates.items()}
 
 
+def fill_deeply(value: Any, variables: Variables) -> Any:
+    """A value as YAML has it, every string in it filled; the keys of mappings stay as they are."""
+    if isinstance(value, str):
+        return fill(value, variables)
+    if isinstance(value, Mapping):
+        return {key: fill_deeply(item, variables) for key, item in value.items()}
+    return [fill_deeply(item, variables) for item in value] if isinstance(value, list) else value
+
+
 def attribute_value(value: Any, variables: Variables) -> AttributeValue:
     """An attribute's value as a profile spells it.
 

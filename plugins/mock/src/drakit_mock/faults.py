@@ -1,0 +1,180 @@
+"""Faults of mock devices: what can be injected, and the file that says what is.
+
+One file for all mock drivers of a node. It is replaced as a whole, and stays as it is when agents restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+from attrs import field, frozen
+from drakit import Device, PluginContext, TaintEffect, read_document
+from drakit.errors import ConfigError
+
+from drakit_mock.profile import API_VERSION
+
+STATE = "/var/lib/drakit-mock"
+"""Where a mock backend keeps its state on a node, unless its options say otherwise."""
+MIN_SECONDS, MAX_SECONDS = 0.001, 86_400
+MAX_MESSAGE = 1024
+HOOKS = ("discover", "share", "devicegroups", "prepare", "unprepare", "health")
+"""What can be slow or hang."""
+
+
+class FaultKind(enum.StrEnum):
+    """What can be wrong with a mock device."""
+
+    UNHEALTHY = "unhealthy"
+    VANISH = "vanish"
+    SLOW = "slow"
+    HANG = "hang"
+    FAIL_PREPARE = "fail-prepare"
+    IN_USE = "in-use"
+
+
+_TAKES = {
+    FaultKind.UNHEALTHY: {"message", "taint"},
+    FaultKind.SLOW: {"hook", "seconds"},
+    FaultKind.HANG: {"hook"},
+    FaultKind.FAIL_PREPARE: {"message"},
+}
+_NEEDS = {FaultKind.SLOW: {"hook", "seconds"}, FaultKind.HANG: {"hook"}}
+
+
+@frozen(kw_only=True)
+class Fault:
+    """One fault of one device. Without a `driver` it is that of every mock driver with a device of this name.
+
+    `message` says why (unhealthy, fail-prepare); `taint` is the effect of the taint it gets (unhealthy); `hook` is what
+    takes so many `seconds` more (slow) or does not return (hang) when it comes to the device.
+    """
+
+    device: str
+    kind: FaultKind
+    driver: str | None = None
+    message: str = field(default="")
+    taint: TaintEffect | None = None
+    hook: str | None = None
+    seconds: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        Device(self.device)  # refuses what is no name of one
+        given = {name for name in ("message", "taint", "hook", "seconds") if getattr(self, name) not in (None, "")}
+        for name in sorted(given - _TAKES.get(self.kind, set())):
+            raise ConfigError(f"{self.kind} takes no {name}")
+        for name in sorted(_NEEDS.get(self.kind, set()) - given):
+            raise ConfigError(f"{self.kind} needs {name}")
+        if self.hook is not None and self.hook not in HOOKS:
+            raise ConfigError(f"hook must be one of {', '.join(HOOKS)}, not {self.hook!r}")
+        if self.seconds is not None and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
+            raise ConfigError(f"seconds must be from {MIN_SECONDS} to {MAX_SECONDS}, not {self.seconds:g}")
+        if len(self.message) > MAX_MESSAGE or not self.message.isprintable():
+            raise ConfigError(f"message must be one line of at most {MAX_MESSAGE} characters")
+
+    def concerns(self, device: str, driver: str | None) -> bool:
+        """Whether it is a fault of this device, of this driver's or, with None, of any."""
+        return self.device == device and (driver is None or self.driver in (None, driver))
+
+    def replaces(self, other: Fault) -> bool:
+        """Whether both say the same thing of the same device, perhaps in other words."""
+        return _subject(self) == _subject(other)
+
+
+def _subject(fault: Fault) -> tuple[object, ...]:
+    return fault.device, fault.driver, fault.kind, fault.hook
+
+
+@frozen(kw_only=True)
+class MockFaults:
+    """The file's document."""
+
+    api_version: ClassVar[str] = API_VERSION
+    kind: ClassVar[str] = "MockFaults"
+
+    faults: tuple[Fault, ...]
+
+
+def state_directory(root: Path, given: Path | None = None) -> Path:
+    """Where the mock backends of a node keep their state, as this process sees it."""
+    return given or PluginContext(driver="", node="", pool="", root=root).path(STATE)
+
+
+def faults_file(state: Path) -> Path:
+    """The file in a directory of state."""
+    return state / "faults.json"
+
+
+def read_faults(path: Path) -> tuple[Fault, ...]:
+    """What is injected; nothing where there is no file. Raises ConfigError for one that is wrong."""
+    if not path.exists():
+        return ()
+    return read_document(path, MockFaults, MockFaults.api_version, MockFaults.kind).faults
+
+
+def inject(path: Path, fault: Fault) -> None:
+    """Add a fault, over one that it replaces. Raises ConfigError where the file is wrong or cannot be written."""
+    _change(path, lambda faults: [*(other for other in faults if not fault.replaces(other)), fault])
+
+
+def end_faults(path: Path, concerned: Callable[[Fault], bool] = lambda _fault: True) -> Sequence[Fault]:
+    """Take faults out, all of them by default; returns these. Raises ConfigError as `inject` does."""
+    ended: list[Fault] = []
+
+    def rest(faults: Sequence[Fault]) -> list[Fault]:
+        ended.extend(filter(concerned, faults))
+        return [fault for fault in faults if fault not in ended]
+
+    if path.exists():
+        _change(path, rest)
+    return ended
+
+
+def _change(path: Path, change: Callable[[Sequence[Fault]], Sequence[Fault]]) -> None:
+    """Replace the file by a changed one. Several at a time wait for one another."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.parent):
+            before = read_faults(path)
+            after = change(before)
+            if after != list(before):
+                _replace(path, after)
+    except OSError as error:
+        raise ConfigError(f"cannot write the faults to {path}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, faults: Sequence[Fault]) -> None:
+    document = {
+        "apiVersion": MockFaults.api_version,
+        "kind": MockFaults.kind,
+        "faults": [attrs.asdict(fault, filter=lambda _, value: value not in (None, "")) for fault in faults],
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".faults-", delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
