@@ -18,6 +18,7 @@ from drakit.model import (
     BindingConditions,
     ClaimAllocation,
     ClaimRef,
+    Condition,
     ConfigSource,
     CounterConsumption,
     CounterSet,
@@ -142,6 +143,24 @@ def _device_status(status: DeviceStatus) -> Document:
         "networkData": network_to_api(status.network),
     }
     return {key: value for key, value in document.items() if value}
+
+
+def status_from_api(document: Mapping[str, Any]) -> DeviceStatus:
+    """The status in one entry of a claim's `status.devices`. Raises LimitExceeded or KeyError."""
+    network = document.get("networkData")
+    return DeviceStatus(
+        data=document.get("data") or {},
+        conditions=[
+            Condition(item["type"], item["status"], item["reason"], item.get("message", ""), item["lastTransitionTime"])
+            for item in document.get("conditions") or ()
+        ],
+        network=network
+        and NetworkData(
+            interface_name=network.get("interfaceName", ""),
+            ips=network.get("ips") or (),
+            hardware_address=network.get("hardwareAddress", ""),
+        ),
+    )
 
 
 def network_to_api(network: NetworkData | None) -> Document:

@@ -23,6 +23,7 @@ from drakit.journal import FILE_NAME, Journal, Phase
 from drakit.kube.claims import ClaimReader, ClaimUnreadable
 from drakit.kube.client import KubeClient
 from drakit.kube.publisher import SlicePublisher
+from drakit.kube.status import StatusWriter
 from drakit.kubelet.health import HealthBoard
 from drakit.kubelet.server import KubeletServer
 from drakit.loading import Declarations
@@ -93,6 +94,7 @@ class Driver:
         self.health = HealthBoard(alive=self._is_well) if reports_health else None
         self._health_is_fresh = True
         self._reader = ClaimReader(client)
+        self._statuses = StatusWriter(client, name, self.log) if backend is not None else None
         self._publisher = SlicePublisher(client, name, settings.node_name) if backend is not None else None
         self.server: KubeletServer | None = None
 
@@ -116,6 +118,8 @@ class Driver:
                 tasks.create_task(self._custody(engine).run(restored))
                 if self._publisher is not None:
                     tasks.create_task(self._publish(server, self._publisher))
+                if self._statuses is not None:
+                    tasks.create_task(self._statuses.run())
         finally:
             await asyncio.shield(server.stop(self._settings.drain_seconds))
             occupancy.release()
@@ -151,11 +155,15 @@ class Driver:
 
     async def prepare(self, claim: ClaimRef) -> Sequence[DeviceHandle]:
         """Prepare one claim for the kubelet. A repeat queues behind the work it repeats, and gets the same answer."""
-        return await self.worker.ask(await self._prepare_job(claim))
+        handles = await self.worker.ask(await self._prepare_job(claim))
+        self._report_status(claim)
+        return handles
 
     async def unprepare(self, claim: ClaimRef) -> None:
         """Undo a preparation for the kubelet; the claim itself is not looked at, it may be gone."""
         await self.worker.ask(Unprepare(claim))
+        if self._statuses is not None:
+            self._statuses.forget(claim.uid)
 
     async def _prepare_job(self, claim: ClaimRef) -> Job:
         assert self._engine is not None  # nobody calls before the sockets are served
@@ -174,6 +182,11 @@ class Driver:
                 async with asyncio.timeout(FIRST_DISCOVERY_SECONDS):
                     await self._surveyed.wait()
         return Prepare(claim_allocation(document, self.name))
+
+    def _report_status(self, claim: ClaimRef) -> None:
+        entry = self._engine.entry(claim.uid) if self._engine is not None else None
+        if entry is not None and self._statuses is not None:
+            self._statuses.report(entry.claim, entry.prepared)
 
     def _warn(self, message: str) -> None:
         self.log.warning("%s", message)

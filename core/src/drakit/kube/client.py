@@ -1,4 +1,4 @@
-"""The Kubernetes API on plain documents: get, list, watch, create, replace, delete."""
+"""The Kubernetes API on plain documents: get, list, watch, create, replace, apply, delete."""
 
 from __future__ import annotations
 
@@ -115,6 +115,17 @@ class KubeClient:
         """Replace an object; returns it as the server has it. Conflict (409) if its resourceVersion is not current."""
         metadata = document["metadata"]
         return await self._object("PUT", resource.path(metadata["name"], metadata.get("namespace", "")), document)
+
+    async def apply_status(self, resource: Resource, document: Mapping[str, Any], *, manager: str) -> Document:
+        """Make the manager's part of an object's status be what the document says; returns the object.
+
+        Server-side apply: what the manager applied before and no longer says goes, what others have stays. NotFound
+        (404) if it is not there, Conflict (409) if the document has another uid.
+        """
+        metadata = document["metadata"]
+        path = resource.path(metadata["name"], metadata.get("namespace", ""))
+        query = _query(fieldManager=manager, force="true")
+        return await self._object("PATCH", f"{path}/status{query}", document)
 
     async def delete(self, resource: Resource, document: Mapping[str, Any]) -> None:
         """Delete exactly this object in this version. Conflict (409) if it is another by now."""

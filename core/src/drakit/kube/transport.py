@@ -22,7 +22,9 @@ IDLE_SECONDS = 60.0
 _NEXT_ADDRESS_SECONDS = 0.5
 """How long one address of the server has to itself: of several, one that is silent must not cost the whole bound."""
 _CLOSE_SECONDS = 2.0
-_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "PATCH"})
+_BODIES = {"PATCH": "application/apply-patch+yaml"}
+"""What a body is, if not plain JSON: all patches are of the kind that makes an object be as they say."""
 
 
 @frozen
@@ -119,7 +121,8 @@ class Transport:
             head += f"Authorization: {authorization}\r\n"
         if body is None:
             return f"{head}\r\n".encode()
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        kind = _BODIES.get(method, "application/json")
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         return head.encode() + body
 
     async def _exchange(self, connection: Connection, request: bytes) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,25 @@ def drop_slice_fields(document: Document, dropped: frozenset[str]) -> None:
         spec.pop(field, None)
         for device in spec.get("devices") or ():
             device.pop(field, None)
+
+
+def drop_deallocated(document: Document, old: Document) -> None:
+    """Drop, in place, what a claim's status says of devices that the claim had until now."""
+    status = document.get("status") or {}
+    if not status.get("devices"):
+        return
+    lost = _allocated(old) - _allocated(document)
+    status["devices"] = [entry for entry in status["devices"] if identity(entry) not in lost]
+
+
+def _allocated(document: Document) -> set[tuple[Any, ...]]:
+    allocation = (document.get("status") or {}).get("allocation") or {}
+    return {identity(result) for result in (allocation.get("devices") or {}).get("results") or ()}
+
+
+def identity(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells the devices of a claim apart, in its allocation and its status."""
+    return entry.get("driver"), entry.get("pool"), entry.get("device"), entry.get("shareID")
 
 
 def normalize_slice(document: Document) -> None:

@@ -79,11 +79,11 @@ class Registry:
     def patch(self, target: Target, patch: Document, part: Part, *, apply: bool) -> Stored:
         """Merge into an object: by RFC 7396, or, for `apply`, keyed lists entry by entry.
 
-        Apply creates what is not there. It does not track which manager owns which field: nothing is in conflict, and
-        what a manager applies no more stays.
+        Apply creates what is not there, but not for its status alone. It does not track which manager owns which
+        field: nothing is in conflict, and what a manager applies no more stays.
         """
         with self.store.changed:
-            if apply and self.store.get(target.resource, (target.namespace, target.name)) is None:
+            if apply and part == "main" and self.store.get(target.resource, (target.namespace, target.name)) is None:
                 return self.create(target, patch)
             old = self.read(target)
             self._check_preconditions(target, old, patch.get("metadata") or {})
@@ -144,6 +144,8 @@ class Registry:
         try:
             if resource.kind == "ResourceSlice":
                 admission.drop_slice_fields(document, self.dropped)
+            if resource.kind == "ResourceClaim" and old is not None:
+                admission.drop_deallocated(document, old)
             causes = validate(document, old, self.minor)
             if resource.kind == "ResourceSlice" and not causes:
                 admission.normalize_slice(document)

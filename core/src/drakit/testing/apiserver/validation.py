@@ -10,10 +10,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from drakit.documents import counter_set_from_api, device_from_api
+from drakit.documents import counter_set_from_api, device_from_api, status_from_api
 from drakit.errors import LimitExceeded
 from drakit.model import Quantity, Version
 from drakit.model.names import check_driver_name, check_label, check_pool_name, check_subdomain
+from drakit.testing.apiserver.admission import identity
 from drakit.testing.apiserver.resources import Document
 from drakit.testing.apiserver.status import Cause
 
@@ -247,14 +248,11 @@ def _claim(document: Document, _minor: int) -> Causes:
     if status.get("reservedFor") and not status.get("allocation"):
         message = "may not be specified when `allocated` is not set"
         yield Cause("status.reservedFor", message, "FieldValueForbidden")
-    allocated = {_identity(result) for result in results}
+    allocated = {identity(result) for result in results}
     for index, entry in enumerate(status.get("devices") or ()):
-        if _identity(entry) not in allocated:
+        if identity(entry) not in allocated:
             yield Cause(f"status.devices[{index}]", "must be an allocated device in the claim")
-
-
-def _identity(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    return entry.get("driver"), entry.get("pool"), entry.get("device"), entry.get("shareID")
+        yield from _as_model(f"status.devices[{index}]", status_from_api, entry)
 
 
 def _template(document: Document, _minor: int) -> Causes:

@@ -1,0 +1,121 @@
+"""What claims say of their devices: a driver's own entries of `status.devices`, by server-side apply (KEP-4817).
+
+Nothing waits for it and nothing fails with it: a pod runs as well without. Each driver applies under a manager of its
+own, so that it never touches the entries of others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from attrs import define
+
+from drakit.documents import Document, status_to_api
+from drakit.errors import describe
+from drakit.kube.client import RESOURCE_CLAIMS, ApiError, KubeClient
+from drakit.kube.pace import Backoff
+from drakit.model import ClaimRef, PreparedDevice
+
+TRIES = 5
+"""How often one status is sent before it is given up, until the claim is prepared again."""
+FIRST_BACKOFF_SECONDS = 0.5
+MOST_BACKOFF_SECONDS = 30.0
+_FINAL = frozenset({400, 403, 404, 422})
+"""What the server will say again if it is asked again."""
+
+
+def _backoff() -> Backoff:
+    return Backoff(FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS)
+
+
+@define(eq=False)
+class _Report:
+    claim: ClaimRef
+    document: Document
+    backoff: Backoff
+    tries: int = 0
+
+
+class StatusWriter:
+    """Writes what one driver has to say of the devices of its claims. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        driver: str,
+        log: logging.Logger,
+        *,
+        backoff: Callable[[], Backoff] = _backoff,
+    ) -> None:
+        """`backoff` makes what spaces the tries of one status."""
+        self._client = client
+        self._driver = driver
+        self._log = log
+        self._backoff = backoff
+        self._reports: dict[str, _Report] = {}
+        """By claim, the newest: what it says by now, or is to say."""
+        self._due: asyncio.Queue[_Report] = asyncio.Queue()
+        self._told: set[int] = set()
+
+    def report(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
+        """Have the status of a prepared claim written soon. Does nothing if no device has one, or the claim has it."""
+        if all(device.status is None for device in prepared):
+            return
+        document = status_to_api(claim, prepared)
+        known = self._reports.get(claim.uid)
+        if known is None or known.document != document:
+            report = self._reports[claim.uid] = _Report(claim, document, self._backoff())
+            self._due.put_nowait(report)
+
+    def forget(self, uid: str) -> None:
+        """The claim is no longer prepared here: what is not written yet stays unwritten."""
+        self._reports.pop(uid, None)
+
+    async def run(self) -> None:
+        """Write what is reported, one after another. Until cancelled."""
+        while True:
+            report = await self._due.get()
+            if self._is_current(report):
+                await self._write(report)
+
+    def _is_current(self, report: _Report) -> bool:
+        return self._reports.get(report.claim.uid) is report
+
+    async def _write(self, report: _Report) -> None:
+        report.tries += 1
+        try:
+            await self._client.apply_status(RESOURCE_CLAIMS, report.document, manager=f"drakit-{self._driver}")
+        except ApiError as error:
+            self._failed(report, error)
+        except Exception as error:
+            self._give_up(report, 0, describe(error))
+        else:
+            self._told.clear()
+
+    def _failed(self, report: _Report, error: ApiError) -> None:
+        if error.status not in _FINAL and report.tries < TRIES:
+            delay = report.backoff.next(error.retry_after)
+            asyncio.get_running_loop().call_later(delay, self._due.put_nowait, report)
+        else:
+            self._give_up(report, error.status, _in_words(self._driver, error))
+
+    def _give_up(self, report: _Report, kind: int, why: str) -> None:
+        """Say so, unless the claim is gone or this is known already; a repeat of the claim tries again."""
+        if self._is_current(report):
+            self.forget(report.claim.uid)
+        if kind != 404 and kind not in self._told:
+            self._told.add(kind)
+            self._log.warning(
+                "claim %s: its status.devices is not written, which its pod can do without: %s", report.claim, why
+            )
+
+
+def _in_words(driver: str, error: ApiError) -> str:
+    if error.status != 403:
+        return f"{error.message} ({error.status or error.reason})"
+    return (
+        f"{error.message} (403); allow the driver's service account to patch resourceclaims/status and, for Kubernetes "
+        f"1.36 and later, associated-node:patch on resourceclaims/driver named {driver}"
+    )
