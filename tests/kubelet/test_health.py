@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -81,6 +82,49 @@ def test_a_stuck_backend_is_silent_so_that_its_health_ages_to_unknown(node: Any)
     assert kubelet.health(DEVICE).status is HealthStatus.UNKNOWN
     alive = True
     _wait_for_health(kubelet, HEALTHY)
+
+
+def test_a_backend_that_is_slow_and_not_stuck_is_heard_as_soon_as_it_answers(node: Any) -> None:
+    alive, asked = True, threading.Event()
+
+    def is_alive() -> bool:
+        if not alive:
+            asked.set()
+        return alive
+
+    board = HealthBoard(is_alive, heartbeat_seconds=1.0)
+    node.loop.call(board.update, [HEALTHY])
+    node.serve(health=board)
+    kubelet = node.kubelet()
+    _wait_for_messages(kubelet, 1)
+    alive = False
+    assert asked.wait(10)
+    board.heartbeat_seconds = NEVER
+    alive = True
+    sent = kubelet.health_messages(DEVICE.driver)
+    kubelet.wait_until(
+        lambda: node.loop.call(board.update, [HEALTHY]) or kubelet.health_messages(DEVICE.driver) > sent,
+        "the same report to be sent again",
+    )
+
+
+def test_the_health_of_thousands_of_devices_fits_what_a_kubelet_takes(node: Any) -> None:
+    refs = [DeviceRef(DEVICE.driver, "node-1", f"gpu-{number}") for number in range(5000)]
+    board = HealthBoard(heartbeat_seconds=NEVER)
+    node.loop.call(board.update, [Health(ref, HealthStatus.UNHEALTHY, "x" * 1024) for ref in refs])
+    node.serve(health=board)
+    kubelet = node.kubelet()
+    kubelet.wait_until(lambda: kubelet.health(refs[-1]).status is HealthStatus.UNHEALTHY, "the last device")
+    assert all(kubelet.health(ref).status is HealthStatus.UNHEALTHY for ref in refs)
+    assert kubelet.health_messages(DEVICE.driver) == 5
+    assert kubelet.problems == []
+
+
+def test_an_empty_report_is_a_message_too(node: Any) -> None:
+    board = HealthBoard(heartbeat_seconds=NEVER)
+    node.loop.call(board.update, [])
+    node.serve(health=board)
+    _wait_for_messages(node.kubelet(), 1)
 
 
 def test_the_kubelet_may_rely_on_a_report_for_three_heartbeats(node: Any) -> None:

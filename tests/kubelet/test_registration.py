@@ -76,6 +76,25 @@ def test_a_refusal_is_told_logged_and_tried_again_by_newer_kubelets(node: Any, c
     assert server.registered.is_set()
 
 
+@pytest.mark.parametrize("profile", ["1.34", "1.35"])
+@pytest.mark.reliability(
+    fault="A kubelet before 1.36 refuses the registration once, or loses sight of the socket",
+    injected="FakeKubelet of 1.34 and 1.35, which try a socket once, refuses and then accepts",
+    promise="the registration socket is made anew, ever later, until the kubelet has registered the driver",
+)
+def test_an_older_kubelet_that_has_refused_is_asked_again_with_a_new_socket(node: Any, profile: str) -> None:
+    refused = threading.Event()
+    server = node.server(
+        on_registered=lambda ok, _reason: ok or refused.set(), check_seconds=0.02, patience_seconds=0.1
+    )
+    kubelet = node.kubelet(profile=profile)
+    kubelet.refuse(node.driver, "not on this node")
+    node.loop.run(server.start())
+    assert refused.wait(10)
+    kubelet.accept(node.driver)
+    kubelet.wait_for(node.driver)
+
+
 def test_a_restarted_kubelet_registers_again_and_the_driver_hears_of_it(node: Any) -> None:
     heard: list[tuple[bool, str]] = []
     server = node.serve(on_registered=lambda *news: heard.append(news))

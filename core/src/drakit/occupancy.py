@@ -10,6 +10,7 @@ import os
 
 from attrs import frozen
 
+from drakit.kubelet.leftovers import lock_path, sign
 from drakit.kubelet.server import KubeletServer
 from drakit.kubelet.sockets import KubeletPaths, is_alive
 from drakit.settings import Settings
@@ -37,19 +38,30 @@ class Occupancy:
 
 async def take_sockets(server: KubeletServer, settings: Settings, log: logging.Logger) -> Occupancy:
     """Wait until nobody else serves this driver here; who does is logged. Cancelled, it holds nothing."""
-    path = f"{server.endpoint}.lock"
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    told = ""
-    try:
-        while (occupied := _occupied(server, settings, lock)) is not None:
-            if occupied != told:
-                log.error("%s", occupied)
-            told = occupied
-            await asyncio.sleep(OCCUPIED_SECONDS)
-    except BaseException:
+    path = os.fspath(lock_path(server.endpoint))
+    told: str | None = ""
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            occupied = _occupied(server, settings, lock)
+            if occupied is None and _is_at(path, lock):
+                sign(lock, server.registration_socket)
+                return Occupancy(path, lock, bool(settings.pod_uid))
+        except BaseException:
+            os.close(lock)
+            raise
         os.close(lock)
-        raise
-    return Occupancy(path, lock, bool(settings.pod_uid))
+        if occupied is not None and occupied != told:
+            log.error("%s", occupied)
+        told = occupied
+        await asyncio.sleep(OCCUPIED_SECONDS if occupied else 0)
+
+
+def _is_at(path: str, lock: int) -> bool:
+    """Whether a lock is still the one at its path: another agent removes it there with the sockets of a dead one."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), os.fstat(lock))
+    return False
 
 
 def paths_of(settings: Settings, pod_uid: str) -> KubeletPaths:

@@ -24,6 +24,8 @@ HEALTH_VERSIONS = ("v1.DRAResourceHealth", "v1alpha1.DRAResourceHealth")
 """As advertised, by drivers that report health."""
 
 MAX_MESSAGE = 1024
+MAX_DEVICES = 1000
+"""How many devices one message tells of: a kubelet takes no message over 4 MiB. What is left out just ages."""
 _NUMBERS = {HealthStatus.UNKNOWN: 0, HealthStatus.HEALTHY: 1, HealthStatus.UNHEALTHY: 2}
 
 
@@ -46,6 +48,7 @@ class HealthBoard:
         self.updated = 0
         """When the backend last reported, in seconds since the epoch."""
         self._watchers: set[Callable[[], None]] = set()
+        self._owed = False
 
     @property
     def timeout_seconds(self) -> int:
@@ -55,13 +58,23 @@ class HealthBoard:
     def update(self, report: Sequence[Health]) -> None:
         """Take the backend's report in place of the last one. A change is sent at once, the rest with the heartbeat.
 
-        A device left out is no longer reported on: the kubelet lets its health age.
+        At once too if a heartbeat was passed over: a backend that is slow, and not stuck, must not seem so. A device
+        left out is no longer reported on: the kubelet lets its health age.
         """
         self.updated = int(time.time())
-        if self.report != (changed := tuple(report)):
-            self.report = changed
+        if self._owed or self.report != tuple(report):
+            self.report, self._owed = tuple(report), False
             for wake in self._watchers:
                 wake()
+
+    def due(self) -> Sequence[Sequence[Health]]:
+        """What is to be sent now, message by message: nothing before the first report, or while `alive` is false."""
+        if self.report is None:
+            return ()
+        if not self.alive():
+            self._owed = True
+            return ()
+        return [self.report[start : start + MAX_DEVICES] for start in range(0, len(self.report), MAX_DEVICES)] or [()]
 
     @contextlib.contextmanager
     def watched_by(self, wake: Callable[[], None]) -> Iterator[None]:
@@ -110,17 +123,17 @@ class HealthService:
             with board.watched_by(wake.set):
                 while not self._closed:
                     wake.clear()
-                    if board.report is not None and board.alive():
-                        await context.write(self._message(messages))
+                    for part in board.due():
+                        await context.write(self._message(messages, part))
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(board.heartbeat_seconds):
                             await wake.wait()
         finally:
             self._streams.discard(wake)
 
-    def _message(self, messages: ModuleType) -> Any:
+    def _message(self, messages: ModuleType, report: Sequence[Health]) -> Any:
         board, response = self._board, messages.NodeWatchResourcesResponse()
-        for health in board.report or ():
+        for health in report:
             response.devices.add(
                 device={"pool_name": health.device.pool, "device_name": health.device.name},
                 health=_NUMBERS[health.status],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 from collections.abc import Sequence
@@ -14,8 +15,13 @@ import grpc
 from drakit.errors import ConfigError, describe
 from drakit.kubelet.dra import DRA_VERSIONS, ClaimService, dra_handlers
 from drakit.kubelet.health import HEALTH_VERSIONS, HealthBoard, HealthService
+from drakit.kubelet.leftovers import remove_leftovers
 from drakit.kubelet.registration import OnRegistered, registration_handler
 from drakit.kubelet.sockets import KubeletPaths, hidden_name
+
+LONGEST_PATIENCE = 600.0
+_LEFTOVER_ROUNDS = 12
+"""Every how many looks at the sockets those of dead agents are looked for too."""
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -33,8 +39,12 @@ class KubeletServer:
     """Serves one driver to the kubelet, on two sockets of its own.
 
     `health` is None for a driver that reports none; it is then not advertised. A socket that someone removed is made
-    anew within `check_seconds`; one that someone else has put in its place is left alone, also by `stop`. A stopped
-    server stays stopped, and every server must be stopped before its event loop ends.
+    anew within `check_seconds`; one that someone else has put in its place is left alone, also by `stop`. Sockets of
+    agents that were killed are removed. A stopped server stays stopped, and every server must be stopped before its
+    event loop ends.
+
+    A driver that is refused, or not asked, for `patience_seconds` makes its registration socket anew, and again ever
+    later: kubelets before 1.36 try a socket only once.
     """
 
     def __init__(
@@ -47,6 +57,7 @@ class KubeletServer:
         on_registered: OnRegistered = _nobody_asks,
         log: logging.Logger | None = None,
         check_seconds: float = 5.0,
+        patience_seconds: float = 30.0,
     ) -> None:
         """Raises ConfigError if no socket path fits into 107 bytes."""
         self.driver = driver
@@ -56,6 +67,8 @@ class KubeletServer:
         self._paths = paths
         self._on_registered = on_registered
         self._check_seconds = check_seconds
+        self._patience = self._first_patience = patience_seconds
+        self._waited = 0.0
         self._closing = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._health = HealthService(health or HealthBoard())
@@ -111,25 +124,51 @@ class KubeletServer:
         self._on_registered(registered, reason)
 
     async def _keep_sockets(self) -> None:
-        """Until the server stops, look for sockets that are gone: two stat calls per round."""
-        while not self._closing.is_set():
+        """Until the server stops, look for sockets that are gone: two stat calls in most rounds."""
+        for number in itertools.count():
+            if number % _LEFTOVER_ROUNDS == 0:
+                self._remove_leftovers()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._check_seconds):
                     await self._closing.wait()
             for listener in (self._dra, self._registrar):
                 if not self._closing.is_set() and listener.is_missing:
                     await self._restore(listener)
+            if self._closing.is_set():
+                return
+            if self._is_out_of_patience():
+                self._log.info("driver %s is not registered yet; asking the kubelet again", self.driver)
+                await self._remake(self._registrar)
+
+    def _remove_leftovers(self) -> None:
+        for path in remove_leftovers(self._paths):
+            self._log.warning("removed socket %s: the agent that served it is dead", path)
+
+    def _is_out_of_patience(self) -> bool:
+        """Whether it is time to draw the kubelet's attention, after a round of waiting for it."""
+        if self.registered.is_set():
+            self._waited, self._patience = 0.0, self._first_patience
+            return False
+        self._waited += self._check_seconds
+        if self._waited < self._patience:
+            return False
+        self._waited, self._patience = 0.0, min(2 * self._patience, LONGEST_PATIENCE)
+        return True
 
     async def _restore(self, listener: _Listener) -> None:
-        """Serve a removed socket again; a failure is told and tried again in the next round."""
+        if await self._remake(listener):
+            self._log.warning("driver %s: socket %s was removed; made it anew", self.driver, listener.path)
+
+    async def _remake(self, listener: _Listener) -> bool:
+        """Serve on a new socket; a failure is told, and repaired in the next round."""
         try:
             await listener.stop(0)
             _make_private(self._paths.driver_directory(self.driver))  # it may be the directory that is gone
             await listener.start()
         except Exception as error:
             self._log.error("driver %s: %s; trying again", self.driver, describe(error))
-        else:
-            self._log.warning("driver %s: socket %s was removed; made it anew", self.driver, listener.path)
+            return False
+        return True
 
 
 class _Listener:
