@@ -106,6 +106,40 @@ def test_a_server_can_be_closed_while_watched_and_hung(make_client):
     waiting.close()
 
 
+def test_a_request_that_is_cut_is_carried_out_and_its_connection_reset(client, server, a_slice):
+    server.cut(method="POST")
+    with pytest.raises((ConnectionResetError, http.client.IncompleteRead)):
+        client.request("POST", SLICES, a_slice())
+    assert len(server.list("ResourceSlice")) == 1
+    assert client.get(SLICES).code == 200
+
+
+def test_a_garbled_answer_is_a_success_that_nobody_can_read(client, server):
+    server.garble()
+    connection = client.connect()
+    connection.request("GET", SLICES)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    with pytest.raises(ValueError, match=r"Invalid control character|Expecting value"):
+        json.loads(answer.read())
+    connection.close()
+
+
+def test_a_restored_server_has_the_objects_and_the_versions_of_its_backup(client, server, a_slice):
+    kept = server.create(a_slice("kept"))
+    lost = server.create(a_slice("deleted-later"))
+    backup = server.backup()
+    server.delete("ResourceSlice", "deleted-later")
+    server.create(a_slice("made-later"))
+    server.restore(backup)
+    assert server.list("ResourceSlice") == [lost, kept]
+    assert client.get(SLICES).document["metadata"]["resourceVersion"] == lost["metadata"]["resourceVersion"]
+    again = server.create(a_slice("another"))
+    assert int(again["metadata"]["resourceVersion"]) == int(lost["metadata"]["resourceVersion"]) + 1
+    server.restore(backup)
+    assert server.list("ResourceSlice") == [lost, kept]
+
+
 def test_pipelined_requests_are_answered_in_order(server):
     address = urllib.parse.urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port), timeout=10) as sock:

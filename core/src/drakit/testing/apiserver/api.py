@@ -61,6 +61,8 @@ class Response:
     body: bytes
     content_type: bytes = b"application/json"
     retry_after: int | None = None
+    cut: bool = False
+    """Whether the connection is reset before the end of the body."""
 
 
 def refused(refusal: Refusal) -> Response:

@@ -26,12 +26,22 @@ REASONS = {
 
 @define(eq=False)
 class Fault:
-    """What happens to the next `remaining` requests that match; no `response` means that none is given."""
+    """What happens to the next `remaining` requests that match.
+
+    They are answered with `response`; or carried out, and the connection reset within the answer, if `cut`; or left
+    without an answer.
+    """
 
     remaining: int
     response: Response | None
     method: str | None = None
     path_contains: str | None = None
+    cut: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether no answer is given."""
+        return self.response is None and not self.cut
 
     def matches(self, request: Request) -> bool:
         """Is this request one of them? `path_contains` is looked for in path and query."""
@@ -53,7 +63,7 @@ class Faults:
     def end_hanging(self) -> None:
         """From now on every request is answered again."""
         with self._lock:
-            self._due = [fault for fault in self._due if fault.response is not None]
+            self._due = [fault for fault in self._due if not fault.holds]
 
     def take(self, request: Request) -> Fault | None:
         """The fault this request meets, if any."""
@@ -67,6 +77,10 @@ class Faults:
                         self._due.remove(fault)
                     return fault
         return None
+
+
+GARBAGE = Response(200, b'{"kind": "List", "items": [\x00')
+"""What a broken proxy may make of an answer: a success that nobody can read."""
 
 
 def failure(status: int, retry_after: int | None) -> Response:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from attrs import evolve
+
 from drakit.testing.apiserver.api import Api, Request, Response
-from drakit.testing.apiserver.faults import Fault, Faults, failure
+from drakit.testing.apiserver.faults import GARBAGE, Fault, Faults, failure
 from drakit.testing.apiserver.resources import Document, named, of_kind, target_of
-from drakit.testing.apiserver.store import Store, Stored
+from drakit.testing.apiserver.store import Backup, Store, Stored
 from drakit.testing.apiserver.watching import Watch
 from drakit.testing.apiserver.wire import Connection, Site
 
@@ -173,6 +175,24 @@ class InMemoryApiServer:
         """Do not answer the next requests that match, until `release`."""
         self._faults.add(Fault(next, None, method, path_contains))
 
+    def cut(
+        self,
+        next: int = 1,  # noqa: A002 - as for fail
+        method: str | None = None,
+        path_contains: str | None = None,
+    ) -> None:
+        """Carry out the next requests that match, and reset their connections within the answer."""
+        self._faults.add(Fault(next, None, method, path_contains, cut=True))
+
+    def garble(
+        self,
+        next: int = 1,  # noqa: A002 - as for fail
+        method: str | None = None,
+        path_contains: str | None = None,
+    ) -> None:
+        """Answer the next requests that match with 200 and half of a document, without doing what they ask."""
+        self._faults.add(Fault(next, GARBAGE, method, path_contains))
+
     def release(self) -> None:
         """Carry out and answer every request that hangs."""
         self._faults.end_hanging()
@@ -194,11 +214,25 @@ class InMemoryApiServer:
         """Forget the history: every watch ends with 410 Gone, and must begin with a new list."""
         self._store.forget_history()
 
+    def backup(self) -> Backup:
+        """Everything there is, for `restore`."""
+        return self._store.backup()
+
+    def restore(self, backup: Backup) -> None:
+        """Be as of a backup: what came after it never was, and resource versions are given a second time.
+
+        Connections are cut: servers are restarted for it.
+        """
+        self._store.restore(backup)
+        self.drop_connections()
+
     def _answer(self, request: Request, again: bool) -> Response | Watch | None:
         """Answer one request, on the loop's thread; `again` for one that was left without an answer before."""
         fault = None if again else self._faults.take(request)
-        held = self._site.frozen or (fault is not None and fault.response is None)
-        answer = None if held else fault.response if fault else self._api.answer(request)
+        held = self._site.frozen or (fault is not None and fault.holds)
+        answer = None if held else (fault and fault.response) or self._api.answer(request)
+        if fault is not None and fault.cut and isinstance(answer, Response):
+            answer = evolve(answer, cut=True)
         if not again:
             with self._store.changed:
                 self._requests.append((request.method, request.target))

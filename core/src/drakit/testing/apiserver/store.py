@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from attrs import frozen
@@ -34,6 +34,14 @@ class Change:
     key: Key
     stored: Stored
     previous: Stored | None
+
+
+@frozen(eq=False)
+class Backup:
+    """The objects as they were at one version."""
+
+    version: int
+    objects: Mapping[Resource, Mapping[Key, Stored]]
 
 
 class Store:
@@ -91,6 +99,19 @@ class Store:
             self.version += 1
             self._log.clear()
             self._oldest = self.version
+            self._announce()
+
+    def backup(self) -> Backup:
+        """Everything there is, as of now."""
+        with self.changed:
+            return Backup(self.version, {resource: dict(objects) for resource, objects in self._objects.items()})
+
+    def restore(self, backup: Backup) -> None:
+        """Be again what it was, versions included. Of what came between, nothing is known."""
+        with self.changed:
+            self._objects = {resource: dict(objects) for resource, objects in backup.objects.items()}
+            self.version = self._oldest = backup.version
+            self._log.clear()
             self._announce()
 
     def _next_version(self, resource: Resource, document: Document) -> Stored:

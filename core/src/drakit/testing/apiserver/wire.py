@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -131,6 +133,12 @@ class Connection(asyncio.Protocol):
         """Cut the connection."""
         self._transport.abort()
 
+    def reset(self) -> None:
+        """Cut the connection as a peer does that has lost its memory: by an RST, at once."""
+        peer = self._transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
     def _next(self) -> None:
         while self._waiting and not self._busy:
             request, keep_alive = self._waiting[0]
@@ -162,6 +170,10 @@ class Connection(asyncio.Protocol):
             close,
             len(response.body),
         )
+        if response.cut:
+            self._transport.write(head + response.body[: len(response.body) // 2])
+            self.reset()
+            return
         self._transport.write(head + response.body)
         if not keep_alive:
             self._transport.close()
