@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from drakit.cdi import CdiDirectory
-from drakit.claims import ClaimsEngine, Job, Prepare, Repeat, Restore, Unprepare
+from drakit.claims import ClaimsEngine
 from drakit.context import read_boot_id
 from drakit.custody import Custody
 from drakit.decoding import camel
@@ -19,6 +19,7 @@ from drakit.documents import claim_allocation
 from drakit.errors import ClaimError, ConfigError, DRAError, describe
 from drakit.host import Instance, PluginHost
 from drakit.inventory import Survey
+from drakit.jobs import Job, Prepare, Repeat, Restore, Unprepare
 from drakit.journal import FILE_NAME, Journal, Phase
 from drakit.kube.claims import ClaimReader, ClaimUnreadable
 from drakit.kube.client import KubeClient
@@ -28,9 +29,19 @@ from drakit.kubelet.health import HealthBoard
 from drakit.kubelet.server import KubeletServer
 from drakit.loading import Declarations
 from drakit.metadata import DIRECTORY, MetadataDirectory
-from drakit.model import ClaimAllocation, ClaimRef, Device, DeviceHandle, DeviceRef, Health, PreparedDevice
+from drakit.model import (
+    ClaimAllocation,
+    ClaimRef,
+    Device,
+    DeviceHandle,
+    DeviceRef,
+    Health,
+    PreparedDevice,
+    ResolvedPool,
+)
 from drakit.occupancy import paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
+from drakit.slices import left_out, without_lists
 from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
@@ -56,6 +67,10 @@ class HostedBackend:
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Ask the plugin to undo it."""
         self.host.unprepare(self.instance.name, claim, prepared)
+
+    def in_use(self, device: DeviceRef) -> bool | None:
+        """Ask the plugin whether anything has the device open."""
+        return self.host.in_use(self.instance.name, device)
 
 
 class Driver:
@@ -86,6 +101,7 @@ class Driver:
             path_of(name)
         self._known: Mapping[DeviceRef, Device] | None = None
         self._surveyed = asyncio.Event()
+        self._left_out: frozenset[str] = frozenset()
         self.worker: Worker[Job, tuple[DeviceHandle, ...]] = Worker(
             name, self._work, bound_seconds=settings.hook_bound_seconds
         )
@@ -135,13 +151,27 @@ class Driver:
             self._surveyed.set()
             return
         self._refusal = ""
-        self._known = survey.inventory.of(self.name).devices
+        pools = self._publishable(survey.pools[self.name])
+        self._known = {
+            DeviceRef(self.name, pool.name, device.name): device for pool in pools for device in pool.devices
+        }
         self._surveyed.set()
         if self._publisher is not None:
             try:
-                self._publisher.desired(survey.pools[self.name])
+                self._publisher.desired(pools)
             except DRAError as error:
                 self.log.error("what is published stays as it is: %s", describe(error))
+
+    def _publishable(self, pools: Sequence[ResolvedPool]) -> Sequence[ResolvedPool]:
+        """The pools as the cluster takes them; what has to be left out is said when it begins."""
+        if self._settings.list_attributes:
+            return pools
+        taken = [without_lists(pool) for pool in pools]
+        lists = frozenset[str]().union(*(names for _, names in taken))
+        if lists - self._left_out:
+            self.log.warning("%s", left_out(lists))
+        self._left_out = lists
+        return [pool for pool, _ in taken]
 
     def report(self, health: Sequence[Health]) -> None:
         """Take the backend's health report to the stream."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from drakit.documents import API_VERSION, Document, counter_set_to_api, device_to_api, nodes_to_api
 from drakit.errors import LimitExceeded
@@ -62,6 +62,27 @@ def pool_slices(pool: ResolvedPool, node: str, *, split_counters: bool = True) -
         **_node_selection(pool, node),
     }
     return PoolSlices(pool.driver, pool.name, [common | body for body in bodies])
+
+
+def without_lists(pool: ResolvedPool) -> tuple[ResolvedPool, frozenset[str]]:
+    """The pool without the attributes that are lists, and their names: for a cluster that does not take them yet."""
+    lists = {name for device in pool.devices for name, value in device.attributes.items() if isinstance(value, tuple)}
+    if not lists:
+        return pool, frozenset()
+    return evolve(pool, devices=[_without_lists(device) for device in pool.devices]), frozenset(lists)
+
+
+def _without_lists(device: Device) -> Device:
+    kept = {name: value for name, value in device.attributes.items() if not isinstance(value, tuple)}
+    return evolve(device, attributes=kept)
+
+
+def left_out(names: Iterable[str]) -> str:
+    """What to say of attributes that `without_lists` took out."""
+    return (
+        f"attributes that are lists are not published: {', '.join(sorted(names))}; set listAttributes "
+        "(DRAKIT_LIST_ATTRIBUTES) once the feature DRAListTypeAttributes is on in the whole cluster"
+    )
 
 
 def _node_selection(pool: ResolvedPool, node: str) -> Document:

@@ -14,7 +14,7 @@ from drakit.cli.options import config_option, node_option, output_option, overri
 from drakit.cli.output import table, to_yaml, write
 from drakit.documents import Document
 from drakit.errors import LimitExceeded
-from drakit.slices import pool_slices, slice_document
+from drakit.slices import left_out, pool_slices, slice_document, without_lists
 
 
 @click.command()
@@ -46,8 +46,11 @@ def node_slices(node: OfflineNode) -> tuple[list[Document], list[tuple[str, str]
     name = node.settings.node_name
     for driver, pools in node.survey.pools.items():
         for pool in pools:
+            published, lists = (pool, None) if node.settings.list_attributes else without_lists(pool)
+            if lists:
+                problems.append((driver, left_out(lists)))
             try:
-                specs = pool_slices(pool, name).specs
+                specs = pool_slices(published, name).specs
             except LimitExceeded as error:
                 problems.append((driver, str(error)))
                 continue
