@@ -15,6 +15,7 @@ from drakit.documents import Document
 from drakit.errors import ConfigError, DRAError, describe, shorten
 from drakit.kube.connection import Response
 from drakit.kube.credentials import Credentials
+from drakit.kube.requests import Requests
 from drakit.kube.transport import Transport
 
 REQUEST_SECONDS = 10.0
@@ -84,6 +85,11 @@ class KubeClient:
         self.server = credentials.server
         self._transport = Transport(credentials, user_agent=user_agent)
         self._timeout_seconds = timeout_seconds
+
+    @property
+    def requests(self) -> Requests:
+        """What became of the requests so far. May be read from any thread."""
+        return self._transport.requests
 
     async def close(self) -> None:
         """Close all connections. What is under way fails."""

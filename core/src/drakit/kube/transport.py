@@ -15,6 +15,7 @@ from attrs import frozen
 from drakit.kube.connection import Answer, Connection, Response, StaleConnection, Stream
 from drakit.kube.credentials import Credentials
 from drakit.kube.identity import Authorization, Trust
+from drakit.kube.requests import Requests
 
 MAX_IDLE = 32
 IDLE_SECONDS = 60.0
@@ -49,6 +50,7 @@ class Transport:
 
     def __init__(self, credentials: Credentials, *, user_agent: str) -> None:
         self.authorization = Authorization(credentials)
+        self.requests = Requests()
         self._trust = Trust(credentials)
         self._server = _Server.parse(credentials.server)
         self._server_name = credentials.server_name or self._server.host
@@ -69,19 +71,15 @@ class Transport:
         server has acted, and ConfigError.
         """
         request = self._encode(method, path, body, authorization)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                connection = self._reuse() or await self._connect()
-                try:
-                    return await self._exchange(connection, request)
-                except StaleConnection:
-                    if method not in _IDEMPOTENT:
-                        raise
-                self._drop_idle()
-                return await self._exchange(await self._connect(), request)
-        except TimeoutError:
-            self._drop_idle()  # they may lead to the same silence
-            raise
+        with self.requests.one(method) as counted:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    response = await self._answer(method, request)
+            except TimeoutError:
+                self._drop_idle()  # they may lead to the same silence
+                raise
+            counted.status = response.status
+        return response
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -92,15 +90,17 @@ class Transport:
         `timeout_seconds` bounds the way to the headers. The connection is closed on leaving, however that happens.
         """
         request = self._encode("GET", path, None, self.authorization.header())
-        async with asyncio.timeout(timeout_seconds):
-            connection = await self._connect()
-            try:
-                stream = Stream(connection)
-                connection.send(request, stream)
-                status, headers = await stream.head
-            except BaseException:
-                connection.abort()
-                raise
+        with self.requests.one("WATCH") as counted:
+            async with asyncio.timeout(timeout_seconds):
+                connection = await self._connect()
+                try:
+                    stream = Stream(connection)
+                    connection.send(request, stream)
+                    status, headers = await stream.head
+                except BaseException:
+                    connection.abort()
+                    raise
+            counted.status = status
         try:
             yield status, headers, stream.reader
         finally:
@@ -124,6 +124,16 @@ class Transport:
         kind = _BODIES.get(method, "application/json")
         head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         return head.encode() + body
+
+    async def _answer(self, method: str, request: bytes) -> Response:
+        connection = self._reuse() or await self._connect()
+        try:
+            return await self._exchange(connection, request)
+        except StaleConnection:
+            if method not in _IDEMPOTENT:
+                raise
+        self._drop_idle()
+        return await self._exchange(await self._connect(), request)
 
     async def _exchange(self, connection: Connection, request: bytes) -> Response:
         answer = Answer()
