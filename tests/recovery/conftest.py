@@ -235,21 +235,24 @@ class Site:
 
     def effects(self) -> dict[str, list[str]]:
         """What the plugin's side effects hold: devices by claim uid."""
-        directory = self.root / "effects"
-        return {path.name: path.read_text().split() for path in directory.iterdir()} if directory.exists() else {}
+        held: dict[str, list[str]] = {}
+        for path in sorted(self.root.glob("effects/*")):
+            held.setdefault(path.stem, []).append(path.suffix[1:])
+        return held
 
     def entries(self) -> dict[str, str]:
         """What the journal says: the phase of each claim."""
         journal = Journal(self.state / "drakit.journal")
         try:
             with journal.locked():
+                assert not journal.damaged
                 return {uid: str(entry.phase) for uid, entry in journal.entries.items()}
         finally:
             journal.close()
 
     def assert_whole(self) -> None:
-        """No file half written, and every CDI file one that a runtime reads."""
-        assert [path.name for path in self.state.iterdir() if ".tmp" in path.name] == []
+        """No file half written, no record taken for damaged, and every CDI file one that a runtime reads."""
+        assert [path.name for path in self.state.iterdir() if ".tmp" in path.name or ".damaged" in path.name] == []
         assert [name for name in self.files() if not name.endswith(".json")] == []
         read_devices(self.cdi)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 from drakit import ContainerEdits, Device, Pool, PreparedDevice, hookimpl
 
@@ -40,20 +38,20 @@ class Plain:
 
 
 class Effects(Plain):
-    """The same, with a file for each prepared claim that names its devices."""
+    """The same, with a file for each device of each prepared claim."""
 
     driver_name = "effects.example.com"
     side_effects = True
 
     @hookimpl
     def prepare(self, claim):
-        self._path(claim.claim).write_text("\n".join(device.device.name for device in claim.devices))
+        directory = self.context.path("/effects")
+        directory.mkdir(exist_ok=True)
+        for device in claim.devices:
+            (directory / f"{claim.claim.uid}.{device.device.name}").touch()
         return super().prepare(claim)
 
     @hookimpl
     def unprepare(self, claim, prepared):
-        self._path(claim).unlink(missing_ok=True)
-
-    def _path(self, claim) -> Path:
-        os.makedirs(self.context.path("/effects"), exist_ok=True)
-        return self.context.path("/effects") / claim.uid
+        for path in self.context.path("/effects").glob(f"{claim.uid}.*"):
+            path.unlink()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from drakit.entries import release_line
+from drakit.model import ClaimRef
 from drakit.testing import CallFailed
 
 LEAST_STEPS = 4
@@ -66,6 +68,11 @@ def _where(site: Any, evidence: Any) -> str:
     return site.epitaph.read_text()
 
 
+def expected_effects(site: Any, claim: ClaimRef, *devices: str) -> dict[str, list[str]]:
+    """The side effects of a claim, where the backend has any."""
+    return {claim.uid: [*devices]} if site.driver.startswith("effects") else {}
+
+
 @pytest.mark.reliability(
     fault="The agent dies in the middle of a preparation",
     injected="SIGKILL before each step that changes a file, and in the middle of each write",
@@ -77,6 +84,7 @@ def test_wherever_prepare_crashes_its_repeat_comes_to_the_same_end(crashes, undi
     for crashed in crashes(lambda site: site.prepared(wanted)):
         crashed.start()
         assert (crashed.prepared(wanted), crashed.files()) == expected, crashed.where
+        assert crashed.effects() == expected_effects(crashed, wanted, "gpu-0", "gpu-1"), crashed.where
         assert "held by claim default/wanted" in crashed.refusal(other)
         crashed.unprepare(wanted)
         assert crashed.prepared(other), crashed.where
@@ -156,10 +164,25 @@ def test_wherever_a_new_allocation_crashes_the_old_device_is_free_and_the_new_on
     for crashed in crashes(lambda site: site.prepared(moved)):
         crashed.start()
         assert (crashed.prepared(moved), crashed.files()) == expected, crashed.where
+        assert crashed.effects() == expected_effects(crashed, moved, "gpu-1"), crashed.where
         assert "held by claim default/moved" in crashed.refusal(new)
         assert crashed.prepared(old), crashed.where
         crashed.unprepare(moved, old)
         crashed.assert_empty()
+
+
+def test_wherever_prepare_crashes_a_new_allocation_undoes_the_old_one_first(crashes, new_claim):
+    """The pod was deleted, and its claim given to another pod with other devices, before the agent is there again."""
+    moved, other = new_claim("moved", "gpu-0"), new_claim("other", "gpu-0")
+    for crashed in crashes(lambda site: site.prepared(moved)):
+        new_claim("moved", "gpu-1")
+        crashed.start()
+        assert [handle.device.name for handle in crashed.prepared(moved)[moved.uid]] == ["gpu-1"]
+        assert crashed.effects() == expected_effects(crashed, moved, "gpu-1"), crashed.where
+        assert crashed.prepared(other), crashed.where
+        crashed.unprepare(moved, other)
+        crashed.assert_empty()
+        new_claim("moved", "gpu-0")
 
 
 @pytest.mark.reliability(
@@ -172,7 +195,10 @@ def test_wherever_a_start_after_a_reboot_crashes_the_next_one_makes_the_files_wh
     site.start()
     answer = site.prepared(*claims)
     site.kill()
-    before = site.files()
+    swapped = {b"/dev/gpu0": b"/dev/gpu1", b"/dev/gpu1": b"/dev/gpu0"}
+    expected = {
+        name: re.sub(b"/dev/gpu[01]", lambda node: swapped[node[0]], content) for name, content in site.files().items()
+    }
     site.reboot("boot-2")
     (site.root / "numbers").write_text(json.dumps({"gpu-0": 1, "gpu-1": 0}))
     for victim in itertools.count(1):
@@ -185,11 +211,7 @@ def test_wherever_a_start_after_a_reboot_crashes_the_next_one_makes_the_files_wh
                 assert victim > LEAST_STEPS
                 break
             crashed.start()
-            files = crashed.files()
-            assert files.keys() == before.keys()
-            assert [b'"/dev/gpu1"' in files[name] for name in files] == [
-                b'"/dev/gpu0"' in before[name] for name in files
-            ]
+            assert crashed.files() == expected, crashed.where
             assert crashed.prepared(*claims) == answer, crashed.where
             crashed.unprepare(*claims)
             crashed.assert_empty()
