@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drakit.testing.apiserver import InMemoryApiServer, Refusal
-    from drakit.testing.configured import Configured, configured
+    from drakit.testing.configuration import Configured, configured
     from drakit.testing.kubelet import (
         PROFILES,
         CallFailed,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Registration,
         RuleBroken,
     )
-    from drakit.testing.nodes import NodeLayout, lay_out, read_layout
+    from drakit.testing.nodes import NodeLayout, is_laid_out, lay_out, read_layout
     from drakit.testing.scenarios import Scenario
     from drakit.testing.stage import Stage
 
@@ -39,13 +39,14 @@ __all__ = [
     "Scenario",
     "Stage",
     "configured",
+    "is_laid_out",
     "lay_out",
     "read_layout",
 ]
 
 _MODULES = {
     "drakit.testing.apiserver": ("InMemoryApiServer", "Refusal"),
-    "drakit.testing.configured": ("Configured", "configured"),
+    "drakit.testing.configuration": ("Configured", "configured"),
     "drakit.testing.kubelet": (
         "PROFILES",
         "CallFailed",
@@ -55,7 +56,7 @@ _MODULES = {
         "Registration",
         "RuleBroken",
     ),
-    "drakit.testing.nodes": ("NodeLayout", "lay_out", "read_layout"),
+    "drakit.testing.nodes": ("NodeLayout", "is_laid_out", "lay_out", "read_layout"),
     "drakit.testing.scenarios": ("Scenario",),
     "drakit.testing.stage": ("Stage",),
 }

@@ -82,6 +82,11 @@ def lay_out(node_type: str, root: Path, plugins: Iterable[LoadedPlugin] | None =
     return NodeLayout(node_type, root, functions, problems)
 
 
+def is_laid_out(root: Path) -> bool:
+    """Whether a directory holds a faked node. The machine's own / never does."""
+    return os.path.realpath(root) != "/" and (root / MARKER).is_file()
+
+
 def read_layout(root: Path) -> NodeLayout:
     """What was laid out in a directory. Raises ConfigError for any other directory, the machine's own / above all."""
     root = Path(os.path.realpath(root))

@@ -1,12 +1,18 @@
-"""`drakit mock`: faked hardware for the real plugins."""
+"""`drakit mock`: faked hardware for the real plugins, and faults of it and of mock devices."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
-from drakit.errors import ConfigError, DRAError
+from drakit.errors import ConfigError, DRAError, LimitExceeded
 from drakit.testing import NodeLayout, lay_out
+
+from drakit_mock.faults import HOOKS
+from drakit_mock.rehearsal import KINDS, Rehearsal, check_known
 
 _FINDING = 1
 _BAD_INPUT = 2
@@ -14,7 +20,7 @@ _BAD_INPUT = 2
 
 @click.group()
 def mock() -> None:
-    """Fake hardware, to run real plugins without it."""
+    """Fake hardware, to run real plugins without it, and break it."""
 
 
 @mock.command()
@@ -26,16 +32,74 @@ def layout(node_type: str, directory: Path) -> None:
     DIR must be empty or missing, or hold the same type already. Exit code 1: a plugin failed and its hardware is
     missing; 2: the type is unknown, or DIR cannot be used.
     """
-    try:
+    with _complaining():
         laid = lay_out(node_type, directory)
-    except DRAError as error:
-        click.echo(f"Error: {error}", err=True)
-        raise SystemExit(_BAD_INPUT if isinstance(error, ConfigError) else _FINDING) from None
     click.echo(_summary(laid))
     for problem in laid.problems:
         click.echo(f"Error: {problem}", err=True)
     if laid.problems:
         raise SystemExit(_FINDING)
+
+
+@mock.command()
+@click.option(
+    "--root", type=click.Path(path_type=Path), metavar="DIR", help="The agent's root: / by default, or a faked node."
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The agent's configuration; DRAKIT_CONFIG by default. With it, names are checked.",
+)
+@click.option("--driver", metavar="DRIVER", help="Of several mock drivers with such a device, only this one.")
+@click.option("--message", metavar="TEXT", help="unhealthy, fail-prepare: why.")
+@click.option("--taint", metavar="EFFECT", help="unhealthy: also a taint, NoSchedule, NoExecute or None.")
+@click.option("--seconds", type=float, metavar="N", help="slow: how much longer the hook takes.")
+@click.option("--hook", metavar="HOOK", help=f"slow, hang: prepare by default; or {', '.join(HOOKS)}.")
+@click.argument("words", nargs=-1, required=True, metavar="DEVICE KIND | list | clear | renumber")
+def fault(root: Path | None, config: Path | None, words: tuple[str, ...], **options: object) -> None:
+    r"""Break a device, or mend it: one of a mock backend, or hardware of a faked node.
+
+    \b
+    unhealthy     health says so, with --message and perhaps a --taint
+    vanish        it is not there any more
+    slow, hang    a --hook takes --seconds longer, or does not return
+    fail-prepare  claims for it fail, with --message
+    in-use        it says that something has it open
+    heal, return  whatever was injected into it ends
+
+    `list` shows what is injected, `clear` ends all of it, and `renumber` deals the device numbers of a faked node out
+    anew. Mock devices are named as they are published, hardware of a faked node so or by its PCI address; that can be
+    unhealthy, vanish and heal. A running agent takes faults up when it next asks for health; they outlast restarts.
+    Exit code 2: there is no such device or fault, or it cannot be injected here.
+    """
+    with _complaining():
+        for line in _act(Rehearsal(config, root), words, options):
+            click.echo(line)
+
+
+def _act(rehearsal: Rehearsal, words: tuple[str, ...], options: Mapping[str, Any]) -> list[str]:
+    if len(words) == 2:
+        return rehearsal.do(*words, **options)
+    given = [name for name, value in options.items() if value is not None]
+    acts = {"list": rehearsal.listed, "clear": rehearsal.clear, "renumber": rehearsal.renumber}
+    if len(words) > 2:
+        raise ConfigError(f"{' '.join(words)!r} is not DEVICE KIND; kinds are {', '.join(KINDS)}")
+    check_known("command (and a device needs a KIND)", words[0], acts)
+    if given:
+        raise ConfigError(f"{words[0]} takes no {given[0]}")
+    return acts[words[0]]() or ["nothing is injected"]
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    """Turn drakit's errors into a message and an exit code."""
+    try:
+        yield
+    except DRAError as error:
+        click.echo(f"Error: {error}", err=True)
+        bad = isinstance(error, ConfigError | LimitExceeded)
+        raise SystemExit(_BAD_INPUT if bad else _FINDING) from None
 
 
 def _summary(laid: NodeLayout) -> str:

@@ -59,10 +59,10 @@ class Fault:
     """
 
     device: str
-    kind: FaultKind
+    kind: FaultKind = field(converter=FaultKind)
     driver: str | None = None
-    message: str = field(default="")
-    taint: TaintEffect | None = None
+    message: str = ""
+    taint: TaintEffect | None = field(default=None, converter=attrs.converters.optional(TaintEffect))
     hook: str | None = None
     seconds: float | None = None
 
