@@ -13,6 +13,7 @@ PUBLIC = """
     DRAError Device DeviceGroup DeviceNode DeviceRef DeviceStatus Health HealthStatus InvalidDeviceConfig Inventory
     Mount NetworkData NodeSelection NodeSelector NodeSelectorRequirement OpaqueConfig PciFunction PluginContext Pool
     PreparedDevice Quantity RequestPolicy SharePolicy Taint TaintEffect ValidRange Version hookimpl read_document
+    pci_attributes
 """
 
 

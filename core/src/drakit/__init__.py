@@ -48,6 +48,7 @@ from drakit.model import (
     ValidRange,
     Version,
 )
+from drakit.pci import pci_attributes
 
 __all__ = [
     "ALL_NODES",
@@ -94,5 +95,6 @@ __all__ = [
     "ValidRange",
     "Version",
     "hookimpl",
+    "pci_attributes",
     "read_document",
 ]
