@@ -20,7 +20,16 @@ from drakit.model import (
     SharePolicy,
     Taint,
 )
-from drakit.slices import differences, index_of, keep_taint_times, pool_slices, same_spec, slice_document
+from drakit.slices import (
+    differences,
+    index_of,
+    keep_taint_times,
+    left_out,
+    pool_slices,
+    same_spec,
+    slice_document,
+    without_lists,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -290,3 +299,25 @@ def test_a_taint_that_stays_keeps_the_time_at_which_it_was_added():
     ]
     assert wanted[2] == spec("gpu-0", hot, worn | {"value": "little"})
     assert keep_taint_times(wanted, []) == wanted
+
+
+def test_without_lists_everything_else_of_a_pool_stays():
+    devices = [
+        Device("a", {"planes": (1, 2), "example.com/racks": ("r1",), "model": "A"}, {"memory": "1Gi"}),
+        Device("b", {"model": "B"}),
+    ]
+    taken, names_left_out = without_lists(pool_of(devices, shares={"b": SharePolicy()}))
+    assert taken == pool_of(
+        [Device("a", {"model": "A"}, {"memory": "1Gi"}), Device("b", {"model": "B"})], shares={"b": SharePolicy()}
+    )
+    assert names_left_out == {"planes", "example.com/racks"}
+    message = left_out(names_left_out)
+    for part in ("example.com/racks, planes", "listAttributes", "DRAKIT_LIST_ATTRIBUTES", "DRAListTypeAttributes"):
+        assert part in message
+
+
+def test_a_pool_without_lists_is_left_as_it_is():
+    pool = pool_of([Device("a", {"model": "A"})])
+    taken, names_left_out = without_lists(pool)
+    assert taken is pool
+    assert not names_left_out
