@@ -60,7 +60,7 @@ class Agent:
         self.surveyed = asyncio.Event()
         """Set when the first round over the hardware is done."""
         self._taints: dict[DeviceRef, list[Taint]] = {}
-        self._told: dict[str, dict[str, str]] = {}
+        self._told: dict[str, dict[str, tuple[str, DRAError]]] = {}
         self._registered = asyncio.Event()
         self._label_seconds = LABEL_SECONDS
 
@@ -113,9 +113,13 @@ class Agent:
                     instance.name, self.settings, client, backend, on_registered=self._on_registered
                 )
         for name, failure in self.assembly.failures.items():
-            log.error("%s is not served: %s", name, failure)
+            log.error("%s is not served: %s", name, failure, extra=self._fields(name))
         for name in self._without_backend():
-            log.warning("driver %s has no backend, but claims are prepared: it is served to unprepare them", name)
+            log.warning(
+                "driver %s has no backend, but claims are prepared: it is served to unprepare them",
+                name,
+                extra=self._fields(name),
+            )
             refusal = f"driver {name} cannot prepare claims on this node: {self._why_no_backend(name)}"
             self.drivers[name] = Driver(name, self.settings, client, None, refusal=refusal)
         if not self.drivers:
@@ -130,7 +134,12 @@ class Agent:
                 if name not in self.drivers and holds_claims(path):
                     yield name
             except DRAError as error:
-                log.error("claims of driver %s, if there are any, cannot be unprepared: %s", name, error)
+                log.error(
+                    "claims of driver %s, if there are any, cannot be unprepared: %s",
+                    name,
+                    error,
+                    extra=self._fields(name),
+                )
 
     def _why_no_backend(self, driver: str) -> str:
         if (failure := self.assembly.failures.get(driver)) is not None:
@@ -147,14 +156,15 @@ class Agent:
             except* Exception as group:
                 for error in group.exceptions:
                     surprise = None if isinstance(error, DRAError) else error
-                    log.error("driver %s is not served, and is tried again: %s", driver.name, error, exc_info=surprise)
+                    driver.log.error("it is not served, and is tried again: %s", error, exc_info=surprise)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _survey(self, observer: Observer) -> None:
         """One round over the hardware, then wait for a reason for the next."""
         self._wanted.clear()
         self.survey = await observer.survey(self.survey, self._taints)
-        self._tell("survey", [*(problem.error for problem in self.survey.problems), *self.survey.failures.values()])
+        problems = [(problem.driver, problem.error) for problem in self.survey.problems]
+        self._tell("survey", [*problems, *self.survey.failures.items()])
         for driver in self.drivers.values():
             driver.publish(self.survey)
         if not self.surveyed.is_set():
@@ -171,7 +181,7 @@ class Agent:
         """Ask for health once the devices are known, tell the drivers, and have changed taints published."""
         await self.surveyed.wait()
         reports, failures = await observer.health()
-        self._tell("health", failures.values())
+        self._tell("health", failures.items())
         for name, driver in self.drivers.items():
             if name in reports:
                 driver.report(reports[name])
@@ -195,7 +205,7 @@ class Agent:
         try:
             node = await client.get(NODES, self.node)
         except ApiError as error:
-            self._tell("labels", [error])
+            self._tell("labels", [("", error)])
             await asyncio.sleep(RETRY_SECONDS)
             return
         self._tell("labels", [])
@@ -215,16 +225,26 @@ class Agent:
         self._registered.set()
         self._wanted.set()
 
-    def _tell(self, topic: str, errors: Iterable[DRAError]) -> None:
-        """Log what is wrong when it begins and when it is over, not in every round."""
+    def _tell(self, topic: str, errors: Iterable[tuple[str, DRAError]]) -> None:
+        """Log what is wrong, and with whom, when it begins and when it is over, not in every round."""
         # How long a plugin has been stuck is news only once.
-        wrong = {f"{e.plugin} is stuck" if isinstance(e, PluginStuck) else str(e): str(e) for e in errors}
+        wrong = {f"{e.plugin} is stuck" if isinstance(e, PluginStuck) else str(e): (name, e) for name, e in errors}
         told = self._told.get(topic, {})
         for key in sorted(wrong.keys() - told.keys()):
-            log.error("%s", wrong[key])
+            name, error = wrong[key]
+            log.error("%s", error, extra=self._fields(name))
         for key in sorted(told.keys() - wrong.keys()):
-            log.info("no longer so: %s", told[key])
+            name, error = told[key]
+            log.info("no longer so: %s", error, extra=self._fields(name))
         self._told[topic] = wrong
+
+    def _fields(self, name: str) -> dict[str, str]:
+        """What the log has beside a message about a driver or a plugin."""
+        instance = self.assembly.host.instances.get(name)
+        if instance is not None:
+            return {"driver": instance.driver or "", "plugin": instance.plugin}
+        plugins = {one.plugin for one in self.settings.backends} | {one.plugin for one in self.settings.extensions}
+        return {"plugin" if name in plugins else "driver": name}
 
 
 async def _forever(what: str, step: Callable[[], Awaitable[None]]) -> None:
