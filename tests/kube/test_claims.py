@@ -75,6 +75,44 @@ def test_a_refusal_says_what_is_known_and_what_to_do(serve, status, kind, told):
     reading(serve, handler, expect)
 
 
+@pytest.mark.reliability(
+    fault="The API server has too much to do (429, or 503, with Retry-After)",
+    injected="the first reads of a claim are answered so",
+    promise="the claim is read again when the server says, and the pod's start does not fail",
+)
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_a_server_that_asks_for_patience_is_asked_again_within_the_bound(serve, status):
+    times = []
+
+    async def handler(peer):
+        while True:
+            await peer.request()
+            times.append(asyncio.get_running_loop().time())
+            if len(times) == 1:
+                await peer.answer({"kind": "Status"}, status, "Retry-After: 1\r\n")
+            else:
+                await peer.answer(claim_document("u-1"))
+
+    async def test(client, _server):
+        assert await ClaimReader(client).read(CLAIM) == claim_document("u-1")
+
+    serve(handler, test)
+    assert times[1] - times[0] >= 1
+
+
+def test_a_server_that_asks_for_more_patience_than_there_is_is_told_of_at_once(serve):
+    async def handler(peer):
+        await peer.request()
+        await peer.answer({"kind": "Status", "message": "later"}, "429 Too Many Requests", "Retry-After: 3600\r\n")
+        await peer.gone()
+
+    async def test(client, _server):
+        with pytest.raises(ClaimUnreadable, match="later"):
+            await ClaimReader(client).read(CLAIM)
+
+    serve(handler, test)
+
+
 def test_a_path_that_is_not_served_says_nothing_of_the_claim(serve):
     async def handler(peer):
         await peer.request()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 
@@ -30,11 +31,13 @@ _OF_ONE_POOL = frozenset({403, 404, _CONFLICT, 413})
 class PublisherStatus:
     """How publishing stands: for readiness, and for people.
 
-    `current` says that all that is desired is published, as far as the last look tells; `generations` are those of the
-    pools that are; `errors` is why others are not, `dropped` what the API server did not keep of those that are.
+    `current` says that all that is desired is published, as far as the last look tells, and `published_at` when a look
+    last said so, in seconds since the epoch, 0 if none ever has; `generations` are those of the pools that are; `errors`
+    is why others are not, `dropped` what the API server did not keep of those that are.
     """
 
     current: bool = False
+    published_at: float = 0.0
     generations: Mapping[str, int] = field(factory=dict, converter=frozen_mapping)
     errors: tuple[str, ...] = field(default=(), converter=frozen_tuple)
     dropped: tuple[str, ...] = field(default=(), converter=frozen_tuple)
@@ -103,6 +106,8 @@ class SlicePublisher:
         self._refused: dict[str, _Refused] = {}
         self._version: tuple[int, int] | None = None
         self._status = PublisherStatus()
+        self.failed_rounds = 0
+        """In how many rounds something could not be published."""
         self._wake = asyncio.Event()
         self._pace = Pace(self._timing)
         self._distrust = False
@@ -111,6 +116,11 @@ class SlicePublisher:
     def status(self) -> PublisherStatus:
         """How publishing stands."""
         return self._status
+
+    @property
+    def writes(self) -> Mapping[str, int]:
+        """How many slices were created, updated and deleted so far."""
+        return self._writer.writes
 
     def desired(self, pools: Sequence[ResolvedPool]) -> None:
         """Take all pools of the driver, as they should be published from now on; none takes all slices away.
@@ -199,9 +209,12 @@ class SlicePublisher:
 
     def _tell(self, outcome: _Outcome) -> None:
         before = self._status
+        # Without a layout something else is desired since the round began.
+        current = outcome.complete and not outcome.errors and not outcome.failure and self._layout is not None
+        self.failed_rounds += bool(outcome.errors)
         self._status = PublisherStatus(
-            # Without a layout something else is desired since the round began.
-            current=outcome.complete and not outcome.errors and not outcome.failure and self._layout is not None,
+            current=current,
+            published_at=time.time() if current else before.published_at,
             generations=outcome.generations,
             errors=outcome.errors,
             dropped=self._writer.dropped,

@@ -35,6 +35,11 @@ class _Server:
     prefix: str
     encrypted: bool
 
+    @property
+    def has_name(self) -> bool:
+        """Whether it is known by a name, which may stand for several addresses."""
+        return not (":" in self.host or self.host.replace(".", "").isdecimal())
+
     @classmethod
     def parse(cls, url: str) -> _Server:
         parts = urlsplit(url)
@@ -175,7 +180,7 @@ class Transport:
             server.port,
             ssl=context,
             server_hostname=self._server_name if context else None,
-            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS if server.has_name else None,
         )
         if not connection.closed.done():
             self._open.add(connection)

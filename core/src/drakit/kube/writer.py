@@ -49,6 +49,8 @@ class SliceWriter:
         self._node = node_name
         self._log = log
         self._adopted: dict[str, dict[int, _Adopted]] = {}
+        self.writes = {"create": 0, "update": 0, "delete": 0}
+        """How many slices were written so far, and how."""
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -76,11 +78,13 @@ class SliceWriter:
         await self._delete(observed, steps.delete)
         for index, document in steps.replace:
             self._take(slices, index, observed, await self._client.replace(RESOURCE_SLICES, document))
+            self.writes["update"] += 1
         for index in steps.create:
             document = slice_document(
                 specs[index], index=index, generation=steps.generation, node=self._node, node_uid=node_uid
             )
             self._take(slices, index, observed, await self._client.create(RESOURCE_SLICES, document))
+            self.writes["create"] += 1
         self._forget_from(slices.pool, len(specs))
         return Written(steps.generation, not steps.empty)
 
@@ -125,6 +129,8 @@ class SliceWriter:
             except ApiError as error:
                 if error.status != _NOT_FOUND:
                     raise
+            else:
+                self.writes["delete"] += 1
             observed.removed(document)
 
     async def _node_uid(self) -> str:
