@@ -46,6 +46,8 @@ class CdiDirectory:
         self._driver = driver
         self.kind = f"k8s.{driver}/{CLASS}"
         """CDI kind of every device. A CDI vendor must begin with a letter, which a driver name need not."""
+        self.restored = 0
+        """How often `ensure` had to write a file."""
 
     def device_ids(self, uid: str, digest: str, prepared: Sequence[PreparedDevice]) -> list[tuple[str, ...]]:
         """The CDI ids of each prepared device, in order: one that is its own, or none where it edits nothing.
@@ -67,6 +69,7 @@ class CdiDirectory:
         if self._content(claim.uid) == content:
             return False
         self._put(claim.uid, content)
+        self.restored += 1
         return True
 
     def remove(self, uid: str) -> None:
@@ -80,13 +83,20 @@ class CdiDirectory:
             path.unlink(missing_ok=True)
 
     def files(self) -> Iterator[ClaimFile]:
-        """Every file of this driver, read back from its annotations. One that cannot be read still names its uid."""
+        """Every file of this driver, read back from its annotations. One that cannot be read still names its uid.
+
+        Another driver of this name, which ran here before, may name its files as we do: what is whole, and has no
+        annotation of ours, is passed over.
+        """
         for path in sorted(self._root.glob(f"{self._prefix}*.json")):
             uid = path.name.removeprefix(self._prefix).removesuffix(".json")
             if not _UID.fullmatch(uid):
                 continue  # we make no such name
             try:
-                annotations = json.loads(path.read_bytes())["annotations"]
+                document = json.loads(path.read_bytes())
+                if "devices" in document and ANNOTATION_CLAIM not in (document.get("annotations") or {}):
+                    continue
+                annotations = document["annotations"]
                 namespace, _, name = annotations[ANNOTATION_CLAIM].partition("/")
                 devices = tuple(
                     DeviceRef(self._driver, *entry) for entry in json.loads(annotations[ANNOTATION_DEVICES])

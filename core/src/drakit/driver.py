@@ -42,6 +42,7 @@ from drakit.model import (
 from drakit.occupancy import paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
 from drakit.slices import left_out, without_lists
+from drakit.standing import PREPARE, UNPREPARE, Standing
 from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
@@ -113,6 +114,37 @@ class Driver:
         self._statuses = StatusWriter(client, name, self.log) if backend is not None else None
         self._publisher = SlicePublisher(client, name, settings.node_name) if backend is not None else None
         self.server: KubeletServer | None = None
+        self.standing = Standing()
+
+    @property
+    def engine(self) -> ClaimsEngine | None:
+        """The claims of this driver; None before it was served."""
+        return self._engine
+
+    @property
+    def publisher(self) -> SlicePublisher | None:
+        """Who publishes its slices; None for a driver without a backend."""
+        return self._publisher
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready for new claims, in words; empty when it is. May be read from any thread.
+
+        A driver without a backend is never to prepare: it is ready when it can unprepare.
+        """
+        stuck = self.worker.stuck
+        reason = self.standing.unserved or (str(stuck) if stuck else "") or self.standing.unregistered
+        if reason or self._backend is None:
+            return reason
+        if not self._surveyed.is_set():
+            return "its hardware has not been looked at yet"
+        return self._refusal or self._unpublished
+
+    @property
+    def _unpublished(self) -> str:
+        if self._publisher is None or self._publisher.status.published_at:
+            return ""
+        return "; ".join(self._publisher.status.errors) or "its ResourceSlices have not been published yet"
 
     async def run(self) -> None:
         """Serve until cancelled, then drain: calls under way have their bound to end.
@@ -123,13 +155,14 @@ class Driver:
             self._paths, self.name, self, self.health, on_registered=self._on_registered, log=self.log
         )
         directory = _make_directory(self._paths.driver_directory(self.name))
-        occupancy = await take_sockets(server, self._settings, self.log)
+        occupancy = await take_sockets(server, self._settings, self._not_served)
         engine: ClaimsEngine | None = None
         try:
             engine = self._engine = self._make_engine(Journal(directory / FILE_NAME, warn=self._warn))
             restored = self.worker.ask(Restore())
             await server.start()
             self.server = server
+            self.standing.served()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._custody(engine).run(restored))
                 if self._publisher is not None:
@@ -137,6 +170,7 @@ class Driver:
                 if self._statuses is not None:
                     tasks.create_task(self._statuses.run())
         finally:
+            self.standing.served("it has stopped")
             await asyncio.shield(server.stop(self._settings.drain_seconds))
             occupancy.release()
             if engine is not None and not self.worker.busy:  # else its thread still works on the journal
@@ -185,13 +219,15 @@ class Driver:
 
     async def prepare(self, claim: ClaimRef) -> Sequence[DeviceHandle]:
         """Prepare one claim for the kubelet. A repeat queues behind the work it repeats, and gets the same answer."""
-        handles = await self.worker.ask(await self._prepare_job(claim))
+        with self.standing.call(PREPARE):
+            handles = await self.worker.ask(await self._prepare_job(claim))
         self._report_status(claim)
         return handles
 
     async def unprepare(self, claim: ClaimRef) -> None:
         """Undo a preparation for the kubelet; the claim itself is not looked at, it may be gone."""
-        await self.worker.ask(Unprepare(claim))
+        with self.standing.call(UNPREPARE):
+            await self.worker.ask(Unprepare(claim))
         if self._statuses is not None:
             self._statuses.forget(claim.uid)
 
@@ -220,6 +256,10 @@ class Driver:
 
     def _warn(self, message: str) -> None:
         self.log.warning("%s", message)
+
+    def _not_served(self, why: str) -> None:
+        self.log.error("%s", why)
+        self.standing.served(why)
 
     def _is_well(self) -> bool:
         return self._health_is_fresh and self.worker.stuck is None
@@ -263,7 +303,8 @@ class Driver:
         await server.registered.wait()
         await publisher.run()
 
-    def _on_registered(self, registered: bool, _reason: str) -> None:
+    def _on_registered(self, registered: bool, reason: str) -> None:
+        self.standing.heard(registered, reason)
         if registered:
             self._after_registration()
             if self._publisher is not None:

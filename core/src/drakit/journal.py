@@ -60,6 +60,7 @@ class Journal:
         self._damaged = False
         self._newest_schema = SCHEMA
         self.syncs = 0
+        self.written_bytes = 0
         self._lock = self._file = _NONE
         try:
             self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -208,6 +209,7 @@ class Journal:
                 self._sync(self._file)
                 self.syncs += 1
                 self._offset += written
+                self.written_bytes += written
                 self._lines += len(self._staged)
                 return
         except OSError:
@@ -236,6 +238,7 @@ class Journal:
         self._reopen()
         self._inode = os.fstat(self._file).st_ino
         self._offset, self._lines = len(content), len(entries)
+        self.written_bytes += len(content)
         _sync_directory(self.path.parent)
         self._in_doubt = False
         self.syncs += 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import logging
 import os
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -36,8 +36,8 @@ class Occupancy:
         os.close(self.descriptor)
 
 
-async def take_sockets(server: KubeletServer, settings: Settings, log: logging.Logger) -> Occupancy:
-    """Wait until nobody else serves this driver here; who does is logged. Cancelled, it holds nothing."""
+async def take_sockets(server: KubeletServer, settings: Settings, tell: Callable[[str], None]) -> Occupancy:
+    """Wait until nobody else serves this driver here; `tell` is told who does. Cancelled, it holds nothing."""
     path = os.fspath(lock_path(server.endpoint))
     told: str | None = ""
     while True:
@@ -52,7 +52,7 @@ async def take_sockets(server: KubeletServer, settings: Settings, log: logging.L
             raise
         os.close(lock)
         if occupied is not None and occupied != told:
-            log.error("%s", occupied)
+            tell(occupied)
         told = occupied
         await asyncio.sleep(OCCUPIED_SECONDS if occupied else 0)
 

@@ -32,8 +32,8 @@ class PublisherStatus:
     """How publishing stands: for readiness, and for people.
 
     `current` says that all that is desired is published, as far as the last look tells, and `published_at` when a look
-    last said so, in seconds since the epoch, 0 if none ever has; `generations` are those of the pools that are; `errors`
-    is why others are not, `dropped` what the API server did not keep of those that are.
+    last said so, in seconds since the epoch, 0 if none ever has. `generations` are those of the pools that are
+    published, `errors` is why others are not, `dropped` what the API server did not keep of those that are.
     """
 
     current: bool = False

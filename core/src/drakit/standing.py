@@ -1,0 +1,57 @@
+"""How one driver stands with the kubelet: whether it is served and registered, and what became of its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from drakit.errors import ClaimError
+from drakit.tally import Calls
+
+PREPARE, UNPREPARE = "prepare", "unprepare"
+RESULTS = ("success", "refused", "failed", "abandoned")
+"""How a call for one claim ends: `refused` is the claim's own fault, `abandoned` a caller that did not wait."""
+
+
+class Standing:
+    """Written on the event loop, read from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.unserved = "it is starting"
+        """Why its sockets are not served, in words; empty while they are."""
+        self.unregistered = "the kubelet has not registered it yet"
+        """Why the kubelet does not call it, in words; empty once it does."""
+        self.registrations = {"accepted": 0, "refused": 0}
+        self.calls = {verb: Calls(*RESULTS) for verb in (PREPARE, UNPREPARE)}
+        self._clock = clock
+
+    def served(self, unserved: str = "") -> None:
+        """Its sockets are served from now on, or are not, and why. New sockets are to be registered anew."""
+        self.unserved = unserved
+        if unserved:
+            self.unregistered = "the kubelet has not registered it yet"
+
+    def heard(self, registered: bool, reason: str) -> None:
+        """Take what the kubelet says of a registration."""
+        self.registrations["accepted" if registered else "refused"] += 1
+        self.unregistered = "" if registered else f"the kubelet refused to register it: {reason}"
+
+    @contextlib.contextmanager
+    def call(self, verb: str) -> Iterator[None]:
+        """Count one call for one claim, by how it ends."""
+        begin, result = self._clock(), "success"
+        try:
+            yield
+        except BaseException as error:
+            result = _result(error)
+            raise
+        finally:
+            self.calls[verb].add(result, self._clock() - begin)
+
+
+def _result(error: BaseException) -> str:
+    if isinstance(error, ClaimError):
+        return "refused"
+    return "abandoned" if isinstance(error, asyncio.CancelledError) else "failed"
