@@ -232,6 +232,28 @@ def test_hook_unprepare_may_not_raise_a_claim_error(hosted):
         hosted.host.unprepare(name, CLAIM, PREPARED)
 
 
+# in_use
+
+
+@pytest.mark.parametrize("answer", [True, False, None])
+def test_hook_in_use_answers_yes_no_or_not_known(hosted, answer):
+    asked = []
+    name = hosted.add(hosted.backend(in_use=lambda device: asked.append(device) or answer))
+    assert hosted.host.in_use(name, GPU) is answer
+    assert asked == [GPU]
+
+
+def test_hook_in_use_that_is_not_implemented_is_not_known(hosted):
+    assert hosted.host.in_use(hosted.add(hosted.backend()), GPU) is None
+
+
+@pytest.mark.parametrize("answer", [0, 1, "no", []])
+def test_hook_in_use_must_not_be_guessed_at(hosted, answer):
+    name = hosted.add(hosted.backend(in_use=returning(answer)))
+    with pytest.raises(PluginContractError, match="in_use: must return True, False or None, not"):
+        hosted.host.in_use(name, GPU)
+
+
 # health
 
 

@@ -10,11 +10,11 @@ from attrs import evolve, frozen
 from drakit.decoding import decode_config
 from drakit.errors import ClaimError, InvalidDeviceConfig
 from drakit.loading import Declarations
-from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, PreparedDevice
+from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceRef, PreparedDevice
 
 
 class Backend(Protocol):
-    """The two hooks of the backend, and what it declares."""
+    """The hooks of the backend that are asked about claims, and what it declares."""
 
     @property
     def declarations(self) -> Declarations:
@@ -25,6 +25,9 @@ class Backend(Protocol):
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Ask the plugin. Raises PluginError."""
+
+    def in_use(self, device: DeviceRef) -> bool | None:
+        """Ask the plugin; None where it does not know, or does not implement this. Raises PluginError."""
 
 
 @frozen
@@ -66,6 +69,11 @@ class Hooks:
         """Ask for it to be undone; `prepared` is empty where `prepare` was interrupted."""
         self.began(f"unprepare of {claim}")
         self.required().unprepare(claim, prepared)
+
+    def in_use(self, claim: ClaimRef, device: DeviceRef) -> bool | None:
+        """Ask whether anything has a device of the claim open; None where that is not known."""
+        self.began(f"in_use of {device}, of {claim}")
+        return self.required().in_use(device)
 
     def _decode(self, device: AllocatedDevice, strict: bool) -> AllocatedDevice:
         kinds = self.required().declarations.config_types

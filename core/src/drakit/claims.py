@@ -20,62 +20,12 @@ from drakit.backend import Backend, Hooks
 from drakit.cdi import CdiDirectory, check_uid
 from drakit.entries import Entry, Phase, allocation_digest
 from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound, DRAError, JournalError, describe
+from drakit.jobs import Adopt, Answer, Job, Prepare, Reclaim, Repeat, Restore, RollBack, Unprepare
 from drakit.journal import Journal
 from drakit.metadata import MetadataDirectory
 from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
 from drakit.recovery import adopt_damaged, in_words, only_warned, remove_strays
 from drakit.subject import about
-
-
-@frozen
-class Prepare:
-    """Prepare a claim as it was allocated. Answered with the claim's handles."""
-
-    allocation: ClaimAllocation
-
-    @property
-    def claim(self) -> ClaimRef:
-        """The claim."""
-        return self.allocation.claim
-
-
-@frozen
-class Repeat:
-    """Answer for a claim already prepared, from the journal alone: the API server could not be asked."""
-
-    claim: ClaimRef
-
-
-@frozen
-class Unprepare:
-    """Undo a preparation. Only the uid counts. Answered with nothing."""
-
-    claim: ClaimRef
-
-
-@frozen
-class RollBack:
-    """Undo what is left of a claim that is gone, if nothing but its existence spoke for it: see `unconfirmed`.
-
-    Does nothing to a claim that was prepared, or asked for again, in this boot: its containers may still run. Does
-    nothing without a backend either: what is left waits for it.
-    """
-
-    claim: ClaimRef
-
-
-@frozen
-class Restore:
-    """Make the CDI files agree with the journal, as at start and after the hardware was renumbered.
-
-    It does not count as use of a claim: one of an earlier boot stays of that boot.
-    """
-
-    claim: ClaimRef = field(init=False, default=ClaimRef("", "", "every prepared claim"))
-
-
-Job = Prepare | Repeat | Unprepare | RollBack | Restore
-Answer = tuple[DeviceHandle, ...]
 
 
 @frozen(kw_only=True)
@@ -95,8 +45,13 @@ class ClaimsEngine:
     known: Callable[[], Collection[DeviceRef] | None]
     began: Callable[[str], None] = field(default=lambda _what: None)
     warn: Callable[[str], None] = field(default=lambda _message: None)
-    _fresh: set[str] = field(factory=set, init=False)
-    """The claims whose intents are of the batch under way: any other intent is of an attempt that was interrupted."""
+    _fresh: dict[str, Entry | None] = field(factory=dict, init=False)
+    """The claims whose intents are of the batch under way, and what was journalled of each before: adopted, or nothing.
+
+    Any other intent is of an attempt that was interrupted.
+    """
+    _ended: set[str] = field(factory=set, init=False)
+    """The claims that were unprepared here without having been known: what is heard of them later is out of date."""
     _hooks: Hooks = field(init=False, default=Factory(lambda self: Hooks(self.driver, self.backend, self.began), True))
 
     def entry(self, uid: str) -> Entry | None:
@@ -164,11 +119,12 @@ class ClaimsEngine:
         self._commit_intents()
 
     def _stage_intent(self, allocation: ClaimAllocation) -> bool:
-        """Stage the intent of a claim that has no entry yet; returns whether there was anything to stage."""
+        """Stage the intent of a claim that we have not prepared; returns whether there was anything to stage."""
         uid = allocation.claim.uid
-        if not self._hooks.side_effects or self.entry(uid) is not None:
+        before = self.entry(uid)
+        if not self._hooks.side_effects or (before is not None and before.phase is not Phase.ADOPTED):
             return False
-        self._fresh.add(uid)
+        self._fresh[uid] = before
         self.journal.put(Entry(claim=allocation.claim, phase=Phase.INTENT, devices=allocation.devices))
         return True
 
@@ -186,6 +142,10 @@ class ClaimsEngine:
                 self._unprepare(job.claim)
             case RollBack():
                 self._roll_back(job.claim)
+            case Adopt():
+                self._adopt(job.allocation)
+            case Reclaim():
+                self._reclaim(job.claim)
             case Restore():
                 self._restore()
         return ()
@@ -205,14 +165,14 @@ class ClaimsEngine:
 
     def _prepare_anew(self, allocation: ClaimAllocation, digest: str) -> Answer:
         claim = allocation.claim
-        interrupted = self.entry(claim.uid) is not None and claim.uid not in self._fresh
         try:
             decoded = self._checked(allocation)
         except ClaimError:
-            if not interrupted:
-                self.journal.release(claim.uid)  # this batch's own intent: the backend was never asked
+            if claim.uid in self._fresh:
+                self._withdraw(claim)  # the backend was never asked
             raise
-        if interrupted:
+        before = self.entry(claim.uid)
+        if before is not None and before.phase is Phase.INTENT and claim.uid not in self._fresh:
             self._hooks.unprepare(claim)
             self.journal.release(claim.uid)  # it may have been of another allocation
         if self._stage_intent(allocation):
@@ -249,9 +209,17 @@ class ClaimsEngine:
             self._hooks.unprepare(claim)
         except Exception as error:
             self.warn(f"claim {claim}: its failed preparation could not be undone yet: {describe(error)}")
-            self._fresh.discard(claim.uid)  # interrupted, as it were: to be undone before it is tried again
+            self._fresh.pop(claim.uid, None)  # interrupted, as it were: to be undone before it is tried again
             return
-        self.journal.release(claim.uid)
+        self._withdraw(claim)
+
+    def _withdraw(self, claim: ClaimRef) -> None:
+        """Take back the intent of this batch. What was adopted before is still held by the containers that have it."""
+        before = self._fresh.get(claim.uid)
+        if before is None:
+            self.journal.release(claim.uid)
+        else:
+            self.journal.put(before)
 
     def _again(self, entry: Entry) -> Answer:
         """Answer a repeat: the same devices and ids. Hooks are asked only in a boot that has not seen the claim.
@@ -273,28 +241,57 @@ class ClaimsEngine:
     def _unprepare(self, claim: ClaimRef) -> None:
         check_uid(claim.uid)
         entry = self.entry(claim.uid)
-        if entry is not None and self.backend is not None:
-            try:
-                self._hooks.unprepare(entry.claim, entry.prepared)
-            except Exception as error:
-                if entry.phase is not Phase.QUARANTINED:
-                    raise
-                self.warn(f"claim {entry.claim}: its record was damaged and unprepare failed: {describe(error)}")
+        if entry is None:
+            self._ended.add(claim.uid)
+        elif self.backend is None:
+            self.warn(
+                f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed on "
+                f"this node beside its CDI file, if anything, is left as it is"
+            )
+        else:
+            self._undo(entry)
         with in_words(f"the CDI file of claim {entry.claim if entry else claim.uid} cannot be removed on this node"):
             self.cdi.remove(claim.uid)
         self._remove_metadata(claim)
         self.journal.release(claim.uid)
+
+    def _undo(self, entry: Entry) -> None:
+        try:
+            self._hooks.unprepare(entry.claim, entry.prepared)
+        except Exception as error:
+            if entry.phase not in _NOT_OURS:
+                raise
+            self.warn(
+                f"claim {entry.claim} ({entry.phase}): unprepare failed, and it ends all the same: {describe(error)}"
+            )
 
     def _roll_back(self, claim: ClaimRef) -> None:
         entry = self.entry(claim.uid)
         if entry is not None and self.backend is not None and self._is_unconfirmed(entry):
             self._unprepare(claim)
 
+    def _adopt(self, allocation: ClaimAllocation) -> None:
+        claim = allocation.claim
+        check_uid(claim.uid)
+        if allocation.devices and self.entry(claim.uid) is None and claim.uid not in self._ended:
+            self.journal.put(Entry(claim=claim, phase=Phase.ADOPTED, boot_id=self.boot_id, devices=allocation.devices))
+
+    def _reclaim(self, claim: ClaimRef) -> None:
+        entry = self.entry(claim.uid)
+        if entry is None or self.backend is None or entry.phase is Phase.INTENT or not entry.devices:
+            return
+        if all(self._hooks.in_use(entry.claim, device.device) is False for device in entry.devices):
+            self.warn(
+                f"claim {entry.claim} ({claim.uid}) is gone, no pod of this node has it, and its devices are not in "
+                f"use: they are free again"
+            )
+            self._unprepare(claim)
+
     def _is_unconfirmed(self, entry: Entry) -> bool:
         match entry.phase:
             case Phase.INTENT:
                 return entry.claim.uid not in self._fresh
-            case Phase.COMMITTED:  # where no boot is known, nothing is evidence
+            case Phase.COMMITTED | Phase.ADOPTED:  # where no boot is known, nothing is evidence
                 return "" not in (entry.boot_id, self.boot_id) and entry.boot_id != self.boot_id
             case Phase.QUARANTINED:
                 return False
@@ -347,7 +344,7 @@ class ClaimsEngine:
             return
         for uid in self.journal.holders(wanted.device) - {claim.uid}:
             holder = self.journal.entries[uid]
-            if holder.phase is Phase.INTENT and uid in self._fresh:
+            if holder.phase is Phase.INTENT and self._fresh.get(uid, holder) is None:
                 continue  # waits in this batch, as this claim does: the first one gets the device
             if any(not _compatible(wanted, held) for held in holder.devices if held.device == wanted.device):
                 raise DeviceBusy(
@@ -369,7 +366,7 @@ class ClaimsEngine:
         for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore)}:
             entry = self.entry(uid)
             with only_warned(self.warn, f"claim {uid}: its CDI file could not be put right"):
-                if entry is None or entry.phase is Phase.INTENT:
+                if entry is None or entry.phase in (Phase.INTENT, Phase.ADOPTED):
                     self.cdi.remove(uid)
                     self.metadata.remove(uid, entry)
                 elif entry.phase is Phase.COMMITTED:
@@ -381,6 +378,10 @@ class ClaimsEngine:
             DeviceHandle(device.base_request, device.device, cdi_ids, device.share_id)
             for device, cdi_ids in zip(entry.devices, ids, strict=True)
         )
+
+
+_NOT_OURS = (Phase.QUARANTINED, Phase.ADOPTED)
+"""What nobody here knows the preparation of: its pod ends, whatever the backend makes of it."""
 
 
 def _compatible(wanted: AllocatedDevice, held: AllocatedDevice) -> bool:

@@ -7,8 +7,9 @@ import logging
 
 from attrs import frozen
 
-from drakit.claims import ClaimsEngine, Job, Restore, RollBack
+from drakit.claims import ClaimsEngine
 from drakit.errors import describe
+from drakit.jobs import Job, Restore, RollBack
 from drakit.kube.claims import ClaimGone, ClaimReader, ClaimUnreadable
 from drakit.model import DeviceHandle
 from drakit.worker import Worker

@@ -31,8 +31,15 @@ class Phase(enum.StrEnum):
     """`prepare` may have been asked; it must be undone before it is asked again."""
     COMMITTED = "committed"
     """Prepared, and perhaps in use by containers."""
+    ADOPTED = "adopted"
+    """Prepared by a driver of this name before us: its devices are held, and none of what was prepared is ours."""
     QUARANTINED = "quarantined"
     """Its record was damaged: its devices stay held, its CDI file stays, only Unprepare is served."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Phase | None:
+        """A phase of a later drakit, whatever it means: the devices stay held, which is all that is safe to do."""
+        return cls.QUARANTINED if isinstance(value, str) else None
 
 
 @frozen(kw_only=True)

@@ -96,6 +96,16 @@ def unprepare(claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
 
 
 @hookspec
+def in_use(device: DeviceRef) -> bool | None:
+    """Say whether anything on the node has a device open.
+
+    Asked of the backend, if it implements this, on the thread of `prepare`, about a claim that no longer exists though
+    it was never unprepared. Only a False for all of its devices sets them free; None is "not known", and keeps them
+    held. A process counts, in a container or not; so does what outlives one, as a mapping or a queue on the device.
+    """
+
+
+@hookspec
 def health() -> Sequence[Health]:
     """Report the health of devices.
 

@@ -185,6 +185,13 @@ class PluginHost:
         """Ask a backend to undo a preparation."""
         self._ask(name, "unprepare", claim=claim, prepared=prepared)
 
+    def in_use(self, name: str, device: DeviceRef) -> bool | None:
+        """Ask a backend whether anything has one of its devices open; None where it does not say."""
+        answer = self._ask(name, "in_use", device=device)
+        if not isinstance(answer, bool | None):
+            raise PluginContractError(name, "in_use", f"must return True, False or None, not {shorten(answer)}")
+        return answer
+
     def health(self, name: str) -> Sequence[Health]:
         """Ask a backend for the health of its devices."""
         reports = self._sequence(name, "health", Health, self._ask(name, "health"))

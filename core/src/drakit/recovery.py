@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from attrs import evolve
+
 from drakit.cdi import CdiDirectory
 from drakit.entries import Entry, Phase
 from drakit.errors import ClaimError, describe
@@ -14,8 +16,9 @@ from drakit.subject import about
 
 
 def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
-    """Hold the devices of claims whose records were damaged, as far as their CDI files name them. May be repeated.
+    """Hold the devices of claims whose records were damaged, as far as intents or CDI files name them. May be repeated.
 
+    A claim with an intent and a CDI file may have lost its commit: in doubt containers use it, and it is not undone.
     Called under the journal's lock, before anything is prepared. Raises ClaimError where the files cannot be read,
     JournalError where the holds cannot be recorded; either way the damage is still to be settled.
     """
@@ -23,11 +26,14 @@ def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], Non
         files = list(cdi.files())
     for file in files:
         uid = file.claim.uid
-        if uid not in journal.entries:
-            with about(claim=file.claim):
-                warn(f"claim {file.claim} ({uid}): its record was damaged; it holds its devices until it ends")
+        known = journal.entries.get(uid)
+        if known is None:
             devices = tuple(AllocatedDevice("", device) for device in file.devices)
-            journal.put(Entry(claim=file.claim, phase=Phase.QUARANTINED, devices=devices))
+            known = Entry(claim=file.claim, phase=Phase.INTENT, devices=devices)
+        if known.phase is Phase.INTENT:
+            with about(claim=known.claim):
+                warn(f"claim {known.claim} ({uid}): its record was damaged; it holds its devices until it ends")
+            journal.put(evolve(known, phase=Phase.QUARANTINED))
     journal.commit()
     journal.damage_is_settled()
 

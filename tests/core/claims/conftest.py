@@ -24,7 +24,8 @@ from drakit import (
     PreparedDevice,
 )
 from drakit.cdi import CdiDirectory
-from drakit.claims import ClaimsEngine, Prepare, Repeat, Restore, RollBack, Unprepare
+from drakit.claims import ClaimsEngine
+from drakit.jobs import Prepare, Repeat, Restore, RollBack, Unprepare
 from drakit.journal import Entry, Journal, Phase
 from drakit.loading import Declarations
 from drakit.metadata import MetadataDirectory

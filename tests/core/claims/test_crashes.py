@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from attrs import frozen
 from drakit import ClaimRef
-from drakit.claims import Unprepare
 from drakit.errors import DeviceBusy
+from drakit.jobs import Unprepare
 
 
 @frozen
@@ -165,7 +165,8 @@ KILLED = """
     from pathlib import Path
     from drakit import AllocatedDevice, ClaimAllocation, ClaimRef, ContainerEdits, DeviceRef, PreparedDevice
     from drakit.cdi import CdiDirectory
-    from drakit.claims import ClaimsEngine, Prepare
+    from drakit.claims import ClaimsEngine
+    from drakit.jobs import Prepare
     from drakit.journal import Journal
     from drakit.loading import Declarations
     from drakit.metadata import MetadataDirectory

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from drakit import ClaimError, ClaimRef
-from drakit.claims import Unprepare
 from drakit.errors import DeviceBusy, HookFailed
+from drakit.jobs import Unprepare
 
 
 def test_a_file_of_ours_that_no_entry_explains_is_removed_and_others_stay(bench):

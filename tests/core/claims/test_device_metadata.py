@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from drakit import AllocatedDevice, ClaimAllocation, ClaimError, Device, DeviceStatus, NetworkData
-from drakit.claims import Prepare
+from drakit.jobs import Prepare
 
 CONTAINER = "/var/run/kubernetes.io/dra-device-attributes"
 

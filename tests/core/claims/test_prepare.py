@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from drakit import ClaimError, ClaimRef, DeviceRef, InvalidDeviceConfig
-from drakit.claims import Repeat, Unprepare
 from drakit.errors import DeviceBusy, DeviceNotFound, HookFailed, JournalError
+from drakit.jobs import Repeat, Unprepare
 
 SHARE = "6f1b9c1e-0000-4000-8000-00000000000{}"
 

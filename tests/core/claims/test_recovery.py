@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from drakit import ClaimError
-from drakit.claims import Restore, RollBack
 from drakit.errors import DeviceBusy, HookFailed, JournalError
+from drakit.jobs import Restore, RollBack
 
 
 def test_a_restart_makes_the_cdi_files_whole_again(bench):
