@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import attrs
 from attrs import field, frozen
-from drakit import Device, PluginContext, TaintEffect, read_document
+from drakit import DeviceRef, PluginContext, TaintEffect, read_document
 from drakit.errors import ConfigError
 
 from drakit_mock.profile import API_VERSION
@@ -67,7 +67,7 @@ class Fault:
     seconds: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        Device(self.device)  # refuses what is no name of one
+        DeviceRef(self.driver or "any", "any", self.device)  # refuses what are no names
         given = {name for name in ("message", "taint", "hook", "seconds") if getattr(self, name) not in (None, "")}
         for name in sorted(given - _TAKES.get(self.kind, set())):
             raise ConfigError(f"{self.kind} takes no {name}")
