@@ -73,6 +73,21 @@ LIMITS = {
         lambda: policy(default=1, valid_range=ValidRange(minimum=1, maximum=8, step=3)),
         ("ValidRange.maximum", "multiple of step", "'8'"),
     ),
+    "minimum is of whole thousandths": (
+        lambda: policy(default="1m", valid_range=ValidRange(minimum="1m", maximum="2m", step="1m")),
+        lambda: policy(default="1m", valid_range=ValidRange(minimum="500u")),
+        ("ValidRange.minimum", "thousandth", "500u"),
+    ),
+    "step is of whole thousandths": (
+        lambda: policy(default="1500m", valid_range=ValidRange(minimum=1, step="250m")),
+        lambda: policy(default=1, valid_range=ValidRange(minimum=1, step="0.2505")),
+        ("ValidRange.step", "thousandth", "0.2505"),
+    ),
+    "default lies on a fractional step": (
+        lambda: policy(default="1500m", valid_range=ValidRange(minimum=1, step="250m")),
+        lambda: policy(default="1600m", valid_range=ValidRange(minimum=1, step="250m")),
+        ("RequestPolicy.default", "multiple of step", "1600m"),
+    ),
     "valid values are not over the capacity": (
         lambda: policy(default=1, valid_values=(1, 8)).check_capacity("memory", Quantity(8)),
         lambda: policy(default=1, valid_values=(1, 9)).check_capacity("memory", Quantity(8)),

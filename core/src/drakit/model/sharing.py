@@ -12,11 +12,16 @@ from drakit.model.names import check_count
 from drakit.model.quantity import Quantity
 
 MAX_VALID_VALUES = 10
+_MILLI = 10**6
+"""A thousandth, in billionths."""
 
 
 @frozen(kw_only=True)
 class ValidRange:
-    """Amounts from `minimum` to `maximum` (the capacity itself if absent), in steps of `step`."""
+    """Amounts from `minimum` to `maximum` (the capacity itself if absent), in steps of `step`.
+
+    They may be fractions, of thousandths at the least: Kubernetes before 1.37 reckons with whole numbers only.
+    """
 
     minimum: Quantity = field(converter=quantity)
     maximum: Quantity | None = field(default=None, converter=optional_quantity)
@@ -60,6 +65,9 @@ class RequestPolicy:
 
 def _check_range(valid_range: ValidRange, default: Quantity) -> None:
     minimum, maximum, step = valid_range.minimum, valid_range.maximum, valid_range.step
+    for name, amount in (("minimum", minimum), ("maximum", maximum), ("step", step)):
+        if amount is not None and amount.nanos % _MILLI:
+            raise LimitExceeded(f"ValidRange.{name}", "must be a multiple of a thousandth (1m)", str(amount))
     if maximum is not None and maximum < minimum:
         raise LimitExceeded("ValidRange.maximum", "must not be under the minimum", str(maximum))
     if default < minimum or (maximum is not None and default > maximum):
