@@ -120,6 +120,12 @@ class MockPlugin:
             self._effects.remove(claim)
 
     @hookimpl
+    def in_use(self, device: DeviceRef) -> bool | None:
+        """What was injected: nothing ever has a mock device open."""
+        self._faults.refresh_quietly()
+        return self._faults.find(device.name, FaultKind.IN_USE) is not None
+
+    @hookimpl
     def health(self) -> Sequence[Health]:
         """What was injected, and beneath it the profile's reports; a device without any is healthy."""
         if self._source.refresh():
