@@ -169,12 +169,15 @@ def server():
 
 @pytest.fixture
 def publishing():
-    """`async with publishing(server, *pools) as publisher`: a publisher at work on those pools."""
+    """`async with publishing(server, *pools) as publisher`: a publisher at work on those pools.
+
+    `again` is one that was stopped, and is to go on.
+    """
 
     @contextlib.asynccontextmanager
-    async def work(server, *pools, node=NODE, timing=QUICK, timeout_seconds=5.0):
+    async def work(server, *pools, node=NODE, timing=QUICK, timeout_seconds=5.0, again=None):
         client = KubeClient(Credentials(server=server.url), timeout_seconds=timeout_seconds)
-        publisher = Publisher(client, DRIVER, node, timing=timing)
+        publisher = again or Publisher(client, DRIVER, node, timing=timing)
         if pools:
             publisher.desired(pools)
         task = asyncio.create_task(publisher.run())
