@@ -7,7 +7,7 @@ KUBE ?=
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py $(wildcard benchmarks) tests/cluster/realkube
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py $(wildcard benchmarks) tests/cluster/realkube
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
@@ -23,9 +23,10 @@ test: lint
 	$(BIN)/pytest tests/cluster -m "control_plane or node" -v --durations=25; cluster=$$?; \
 	test $$quick -eq 0 && test $$cluster -eq 0
 
-# All tiers, on the newest release or on that of KUBE: make test-cluster KUBE=1.35
+# All tiers, on the newest release or on that of KUBE: make test-cluster KUBE=1.35. Without KUBE it is also noted which
+# features work on which release, for `make docs`.
 test-cluster: $(READY)
-	DRAKIT_KUBE=$(KUBE) $(BIN)/pytest tests/cluster -m cluster -v --durations=40
+	DRAKIT_KUBE=$(KUBE) DRAKIT_MATRIX=$(if $(KUBE),,tests/cluster/matrix.json) $(BIN)/pytest tests/cluster -m cluster -v --durations=40
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -36,6 +37,7 @@ lint: $(READY)
 # The pages that are made from the tests.
 docs: $(READY)
 	$(BIN)/python docs/reliability.py
+	$(BIN)/python docs/kubernetes.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from realkube.cluster import Cluster
 from realkube.debian import Debian, debian
 from realkube.errors import Lacking
 from realkube.kubernetes import Kubernetes, kubernetes, minors
+from realkube.matrix import ABSENT, Matrix
 from realkube.waiting import until
 from realkube.workspace import Workspace
 
 VERSION_VARIABLE = "DRAKIT_KUBE"
+NOT_THERE = "this feature is not in"
 BACKENDS = [
     {"plugin": "neuron"},
     {"plugin": "efa"},
@@ -27,12 +30,51 @@ BACKENDS = [
 DRIVERS = ("neuron.aws.com", "dra.net", "gpu.example.com")
 
 
+MATRIX_VARIABLE = "DRAKIT_MATRIX"
+"""Where the record of what works on which release is written, if anywhere."""
 _TOLD = pytest.StashKey[list[str]]()
+_MATRIX = pytest.StashKey[Matrix]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """What is to be said at the end."""
     config.stash[_TOLD] = []
+    config.stash[_MATRIX] = Matrix()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Note what came of a test of a feature."""
+    report = yield
+    mark, release = item.get_closest_marker("feature"), _release_of(item)
+    if mark and release and (report.when == "call" or not report.passed):
+        absent = report.skipped and NOT_THERE in str(report.longrepr)
+        item.config.stash[_MATRIX].add(mark.args[0], release, ABSENT if absent else report.outcome)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the record, where one is asked for."""
+    if path := os.environ.get(MATRIX_VARIABLE):
+        session.config.stash[_MATRIX].write(Path(path), time.strftime("%Y-%m-%d", time.gmtime()))
+
+
+def _release_of(item: pytest.Item) -> str:
+    """The release that a test runs on, once it has a cluster."""
+    fixtures: dict[str, Any] = getattr(item, "funcargs", {})
+    cluster = next((fixtures[name] for name in ("featured", "release", "cluster") if name in fixtures), None)
+    return cluster.kubernetes.release if cluster else ""
+
+
+@pytest.fixture(autouse=True)
+def _only_where_it_is(request: pytest.FixtureRequest) -> None:
+    """Skip the tests of features that a release does not have."""
+    mark = request.node.get_closest_marker("feature")
+    if mark and "since" in mark.kwargs:
+        name = next(name for name in ("featured", "cluster") if name in request.fixturenames)
+        found: Cluster = request.getfixturevalue(name)
+        if found.kubernetes.minor < tuple(int(part) for part in mark.kwargs["since"].split(".")):
+            pytest.skip(f"{NOT_THERE} {found.kubernetes.release}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -31,6 +31,7 @@ def release(
         yield cluster
 
 
+@pytest.mark.feature("slices, preparation and alignment, with default gates")
 def test_an_aligned_pod_runs_and_ends(release: Cluster):
     (node,) = release.nodes
     about = release.api.get("Node", node.name)["status"]["nodeInfo"]

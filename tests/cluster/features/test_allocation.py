@@ -25,6 +25,7 @@ def mock_devices(environment: Any) -> set[str]:
     return {value.rpartition("/")[2] for name, value in environment.items() if name.startswith("MOCK_DEVICE_")}
 
 
+@pytest.mark.feature("admin access")
 def test_admin_access_reaches_devices_that_are_in_use(workspace: Workspace):
     workspace.submit(
         claim("all", claim_spec("gpu", 4)),
@@ -47,6 +48,7 @@ def test_admin_access_reaches_devices_that_are_in_use(workspace: Workspace):
     assert mock_devices(workspace.seen("admin").environment) == everything
 
 
+@pytest.mark.feature("prioritized lists")
 def test_the_first_alternative_that_fits_is_prepared_under_the_name_of_its_request(workspace: Workspace):
     alternatives = [
         {"name": "many", "deviceClassName": "gpu", "count": 9},
@@ -62,6 +64,7 @@ def test_the_first_alternative_that_fits_is_prepared_under_the_name_of_its_reque
     assert mock_devices(workspace.seen("worker").environment) == set(allocated(held, GPU))
 
 
+@pytest.mark.feature("partitionable devices")
 def test_partitions_of_one_device_never_add_up_to_more_than_it_has(workspace: Workspace):
     whole = claim_spec("partition", 3, selector='device.attributes["part.example.com"].partition == "full"')
     half = claim_spec("partition", selector='device.attributes["part.example.com"].partition == "half"')
@@ -80,6 +83,7 @@ def test_partitions_of_one_device_never_add_up_to_more_than_it_has(workspace: Wo
     workspace.running("late")
 
 
+@pytest.mark.feature("consumable capacity")
 def test_two_claims_share_one_device_each_with_a_capacity_of_its_own(workspace: Workspace):
     names = ["one", "two"]
     for name in (*names, "three"):
@@ -107,6 +111,7 @@ def test_two_claims_share_one_device_each_with_a_capacity_of_its_own(workspace: 
     workspace.running("three")
 
 
+@pytest.mark.feature("opaque configuration")
 def test_what_a_claim_says_goes_over_what_its_class_says(workspace: Workspace):
     mine = {
         "apiVersion": "mock.drakit/v1alpha1",
@@ -120,6 +125,7 @@ def test_what_a_claim_says_goes_over_what_its_class_says(workspace: Workspace):
     assert [environment[name] for name in ("OF_CLASS", "OF_BOTH", "OF_CLAIM")] == ["class", "claim", "claim"]
 
 
+@pytest.mark.feature("extended resources")
 def test_a_pod_that_asks_for_an_extended_resource_gets_a_device(workspace: Workspace, node: Node):
     document = pod("worker", {})
     document["spec"] |= {"resourceClaims": []}

@@ -55,22 +55,33 @@ def submit(workspace: Workspace) -> Callable[[str], str]:
     return submit
 
 
+def until_healthy(workspace: Workspace, name: str) -> None:
+    """Wait until the devices of a pod are called healthy."""
+    until(
+        "a healthy device",
+        lambda: {health for health, _ in health_of(workspace, name).values()} == {"Healthy"},
+        seen=lambda: workspace.pod(name)["status"],
+    )
+
+
+@pytest.mark.feature("health in the pod's status", since="1.35")  # the alpha kubelet of 1.34 says nothing of it
 def test_the_health_of_its_device_is_in_the_status_of_a_pod(
     featured: Cluster, workspace: Workspace, gpus: Callable[..., None], submit: Callable[[str], str]
 ):
     device = submit("worker")
-    until("a healthy device", lambda: {health for health, _ in health_of(workspace, "worker").values()} == {"Healthy"})
+    until_healthy(workspace, "worker")
     gpus(health={device: {"status": "Unhealthy", "message": "fell off the bus"}})
     message = "fell off the bus" if featured.kubernetes.minor >= (1, 36) else ""
     until(
         "an unhealthy device",
         lambda: set(health_of(workspace, "worker").values()) == {("Unhealthy", message)},
-        seen=lambda: health_of(workspace, "worker"),
+        seen=lambda: workspace.pod("worker")["status"],
     )
     gpus()
-    until("a healthy device", lambda: {health for health, _ in health_of(workspace, "worker").values()} == {"Healthy"})
+    until_healthy(workspace, "worker")
 
 
+@pytest.mark.feature("device taints")
 def test_a_tainted_device_is_given_to_nobody_until_its_fault_is_gone(
     featured: Cluster, workspace: Workspace, gpus: Callable[..., None], submit: Callable[[str], str]
 ):
@@ -84,6 +95,7 @@ def test_a_tainted_device_is_given_to_nobody_until_its_fault_is_gone(
     workspace.running("second")
 
 
+@pytest.mark.feature("device taints")
 def test_a_device_that_breaks_drives_its_pod_away_and_the_next_one_gets_another(
     featured: Cluster, workspace: Workspace, gpus: Callable[..., None], submit: Callable[[str], str]
 ):
