@@ -1,0 +1,53 @@
+"""The plugins of this repository keep every rule of the conformance kit, on the nodes they are made for."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from drakit.testing.conformance import PluginConformance
+from drakit_efa.plugin import EfaPlugin
+from drakit_mock.plugin import MockPlugin
+from drakit_neuron.plugin import NeuronPlugin
+
+
+class TestNeuronOnTrn1(PluginConformance):
+    plugin = NeuronPlugin
+    node_type = "trn1.32xlarge"
+
+
+class TestNeuronOnTrn2(PluginConformance):
+    plugin = NeuronPlugin
+    node_type = "trn2.48xlarge"
+    parameters = ({"apiVersion": "neuron.aws.com/v1", "kind": "NeuronConfig", "logicalNeuronCore": 1},)
+
+
+class TestNeuronOnInf2(PluginConformance):
+    plugin = NeuronPlugin
+    node_type = "inf2.48xlarge"
+
+
+class TestEfaOnTrn2(PluginConformance):
+    plugin = EfaPlugin
+    node_type = "trn2.48xlarge"
+
+
+class TestEfaOnP5(PluginConformance):
+    plugin = EfaPlugin
+    node_type = "p5.48xlarge"
+
+
+class TestMockGpu(PluginConformance):
+    plugin = MockPlugin
+    options = MappingProxyType({"profile": "generic-gpu"})
+
+
+class TestMockSharedNic(PluginConformance):
+    plugin = MockPlugin
+    driver = "nic.example.com"
+    options = MappingProxyType({"profile": "shared-nic"})
+
+
+class TestMockPartitions(PluginConformance):
+    plugin = MockPlugin
+    driver = "partitions.example.com"
+    options = MappingProxyType({"profile": "partitionable-gpu"})
