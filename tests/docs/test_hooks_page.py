@@ -8,10 +8,12 @@ import tomllib
 from pathlib import Path
 from typing import ClassVar
 
+import drakit
 import yaml
 from attrs import frozen
 from drakit import PluginContext
 from drakit.decoding import structure
+from drakit.documents import status_to_api
 from drakit.loading import GROUP
 from drakit.plan import DeviceClass
 from drakit.plan.cel import compile_selector
@@ -64,3 +66,17 @@ def test_the_printed_class_selects_the_drivers_devices():
     (expression,) = DeviceClass.from_document(yaml.safe_load(text)).selectors
     compile_selector(expression)
     assert f'"{example_plugin().driver_name}"' in expression
+
+
+def test_the_printed_status_is_one_that_the_api_takes():
+    allocated = drakit.AllocatedDevice("gpu", drakit.DeviceRef("gpu.example.com", "node-1", "gpu-0"))
+    status = run("status = DeviceStatus", **vars(drakit), device=allocated)["status"]
+    prepared = drakit.PreparedDevice.of(allocated, drakit.ContainerEdits(), status=status)
+    (entry,) = status_to_api(drakit.ClaimRef("u", "default", "claim"), [prepared])["status"]["devices"]
+    assert entry["networkData"] == {"interfaceName": "net1", "ips": ["192.0.2.5/24"]}
+
+
+def test_the_printed_pci_device_has_standard_attributes(tmp_path):
+    context = PluginContext(driver="gpu.example.com", node="node-1", pool="node-1", root=tmp_path)
+    device = run("**pci_attributes", **vars(drakit), context=context)["device"]
+    assert device.attributes["resource.kubernetes.io/pciBusID"] == "0000:c9:00.0"
