@@ -111,10 +111,13 @@ class Node:
         path = {"PATH": f"{self._debian.path}:/usr/sbin:/usr/bin:/sbin:/bin"}
         return self.running.start("kubelet", self._kubernetes.command("kubelet", **flags), path)
 
-    def start_agent(self, backends: Sequence[Any] | None = None, *, token: bool = True, **settings: Any) -> Process:
+    def start_agent(
+        self, backends: Sequence[Any] | None = None, *, token: bool = True, name: str = "drakit", **settings: Any
+    ) -> Process:
         """Start drakit as a process of the node, under the service account of deploy/manifests, as a pod is.
 
-        Without `backends` they are those of the time before, and without a new token so is the token.
+        Without `backends` they are those of the time before, and without a new token so is the token. `name` is what
+        the process is called here, where there are two.
         """
         if backends is not None:
             self.backends = backends
@@ -129,10 +132,10 @@ class Node:
             "backends": list(self.backends),
             **settings,
         }
-        self.path(f"{_RUN}/drakit.yaml").write_text(yaml.safe_dump(configuration))
-        command = [str(Path(sys.executable).with_name("drakit")), "agent", f"--config={_RUN}/drakit.yaml"]
+        self.path(f"{_RUN}/{name}.yaml").write_text(yaml.safe_dump(configuration))
+        command = [str(Path(sys.executable).with_name("drakit")), "agent", f"--config={_RUN}/{name}.yaml"]
         environment = {"KUBERNETES_SERVICE_HOST": CONTROL_PLANE, "KUBERNETES_SERVICE_PORT": str(PORT)}
-        return self.running.start("drakit", command, environment)
+        return self.running.start(name, command, environment)
 
     def kill(self, process: str) -> None:
         """End a process of the node with SIGKILL."""
