@@ -62,6 +62,10 @@ class _Everything:
         return self.answers["health"]()
 
     @hookimpl
+    def in_use(self, device):
+        return self.answers["in_use"](device=device)
+
+    @hookimpl
     def layout(self, node_type, root):
         return self.answers["layout"](node_type=node_type, root=root)
 

@@ -20,6 +20,7 @@
     ├── JournalError              what is prepared cannot be recorded durably
     ├── PublishError              the API server did not take a ResourceSlice
     │   └── PoolContested         somebody else publishes the pool (kube/writer.py)
+    ├── PodResourcesUnknown       the kubelet does not say which claims its pods use (kubelet/podresources.py)
     └── ApiError                  the API server refused a request (kube/client.py)
         └── ApiUnreachable        it gave no answer, or none that can be read (kube/client.py)
 

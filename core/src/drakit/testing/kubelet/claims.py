@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from drakit.model import DeviceHandle
+from drakit.model import ClaimRef, DeviceHandle
 from drakit.testing.kubelet.rules import Prepared, check_repeat
 
 
@@ -12,6 +12,7 @@ from drakit.testing.kubelet.rules import Prepared, check_repeat
 class _Entry:
     """The last answer for a claim, and the devices that the runtime is told of."""
 
+    claim: ClaimRef
     answer: Prepared
     devices: tuple[DeviceHandle, ...]
 
@@ -23,15 +24,15 @@ class ClaimCache:
         self._appends_on_repeat = appends_on_repeat
         self._entries: dict[tuple[str, str], _Entry] = {}
 
-    def prepared(self, driver: str, uid: str, answer: Prepared) -> None:
+    def prepared(self, driver: str, claim: ClaimRef, answer: Prepared) -> None:
         """Take an answer; one with an error leaves what is known. Raises RuleBroken if a repeat answers differently."""
         if answer.error:
             return
-        before = self._entries.get((driver, uid))
+        before = self._entries.get((driver, claim.uid))
         kept = before.devices if before is not None and self._appends_on_repeat else ()
-        self._entries[driver, uid] = _Entry(answer, kept + answer.devices)
+        self._entries[driver, claim.uid] = _Entry(claim, answer, kept + answer.devices)
         if before is not None:
-            check_repeat(driver, uid, before.answer, answer)
+            check_repeat(driver, claim.uid, before.answer, answer)
 
     def unprepared(self, driver: str, uid: str) -> None:
         """The driver has undone its part of the claim."""
@@ -40,6 +41,10 @@ class ClaimCache:
     def forget(self, uid: str) -> None:
         """Lose the claim, for all drivers."""
         self._entries = {key: entry for key, entry in self._entries.items() if key[1] != uid}
+
+    def in_pods(self) -> list[tuple[ClaimRef, tuple[DeviceHandle, ...]]]:
+        """What pods use: each driver's part of each claim."""
+        return [(entry.claim, entry.answer.devices) for entry in self._entries.values()]
 
     def cdi_ids(self, uid: str, request: str | None) -> tuple[str, ...]:
         """The CDI ids for the claim, or for one request of it, each once."""

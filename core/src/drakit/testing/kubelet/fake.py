@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from drakit.model import ClaimRef, DeviceRef, Health
+from drakit.model import ClaimRef, DeviceHandle, DeviceRef, Health
 from drakit.testing.kubelet.claims import ClaimCache
 from drakit.testing.kubelet.health import HealthRecord, HealthStreams
 from drakit.testing.kubelet.instances import Instances
+from drakit.testing.kubelet.podresources import PodResourcesServer
 from drakit.testing.kubelet.profile import PROFILES, KubeletProfile
 from drakit.testing.kubelet.registry import PluginRegistry
 from drakit.testing.kubelet.rules import Prepared, Registration, read_prepared, read_unprepared
@@ -33,6 +34,7 @@ class FakeKubelet:
     be called from any thread and blocks until it is done; from a coroutine, call it by `asyncio.to_thread`. A driver
     that breaks a rule of the contract raises RuleBroken from the call that shows it; what goes wrong in the
     background is in `problems`. `profile` is a minor release, or habits of your own; `clock` ages the health.
+    With a path for `pod_resources`, it says there which claims are in pods: those it prepared, and those it is told of.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class FakeKubelet:
         registry: Path,
         *,
         profile: KubeletProfile | str = "1.37",
+        pod_resources: Path | None = None,
         retry_seconds: float = 0.5,
         health_reconnect_seconds: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
@@ -52,6 +55,7 @@ class FakeKubelet:
         streams = HealthStreams(self.profile, self._health, self._changed, self.problems, health_reconnect_seconds)
         self._instances = Instances(self.profile, streams, self._changed, self.problems)
         self._claims = ClaimCache(appends_on_repeat=self.profile.appends_on_repeat)
+        self._pods = PodResourcesServer(pod_resources, self._in_pods) if pod_resources is not None else None
         self._registry = PluginRegistry(
             registry, self._instances, retries=self.profile.retries_registration, retry_seconds=retry_seconds
         )
@@ -67,11 +71,15 @@ class FakeKubelet:
 
     def start(self) -> None:
         """Start looking for drivers. Once."""
+        if self._pods is not None:
+            self._pods.start()
         self._registry.start()
 
     def close(self) -> None:
         """Drop all connections and stop. Drivers are not told, as they are not by a kubelet that ends."""
         self._registry.close()
+        if self._pods is not None:
+            self._pods.close()
 
     def restart(self) -> None:
         """Do as a kubelet that was restarted: drop all connections, then register what is still in the directory.
@@ -134,8 +142,8 @@ class FakeKubelet:
         """
         answers = read_prepared(driver, claims, self._call(driver, "NodePrepareResources", claims, timeout))
         with self._changed:
-            for uid, answer in answers.items():
-                self._claims.prepared(driver, uid, answer)
+            for claim in claims:
+                self._claims.prepared(driver, claim, answers[claim.uid])
         return answers
 
     def unprepare(self, claims: Sequence[ClaimRef], driver: str, timeout: float = PREPARE_SECONDS) -> Mapping[str, str]:
@@ -159,6 +167,13 @@ class FakeKubelet:
         with self._changed:
             self._claims.forget(uid)
 
+    @property
+    def pods(self) -> PodResourcesServer:
+        """Its PodResources service, to be told of pods with claims that another driver prepared, or to fail."""
+        if self._pods is None:
+            raise LookupError("this kubelet was given no path for its PodResources socket")
+        return self._pods
+
     def health(self, device: DeviceRef) -> Health:
         """What a pod's status would say of the device: unknown without a report, or when the last is too old."""
         with self._changed:
@@ -168,6 +183,10 @@ class FakeKubelet:
         """How many messages the driver's health streams have brought."""
         with self._changed:
             return self._health.messages[driver]
+
+    def _in_pods(self) -> Sequence[tuple[ClaimRef, Sequence[DeviceHandle]]]:
+        with self._changed:
+            return self._claims.in_pods()
 
     def _call(self, driver: str, method: str, claims: Sequence[ClaimRef], timeout: float) -> Any:
         registration, connection = self._instances.choose(driver)

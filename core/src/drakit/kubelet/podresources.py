@@ -1,0 +1,77 @@
+"""Which claims the kubelet's pods use: its PodResources service, `/v1.PodResourcesLister/List` (Kubernetes 1.28)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from drakit.errors import DRAError
+from drakit.kubelet.proto import podresources_v1_pb2 as messages
+
+LIST_SECONDS = 5.0
+MAX_BYTES = 64 * 1024 * 1024
+"""Of an answer. It grows with all pods, containers and devices of the node, not only with ours."""
+
+SERVICE = messages.DESCRIPTOR.services_by_name["PodResourcesLister"]
+
+NamedClaims = Mapping[tuple[str, str], frozenset[str]]
+"""Claims by namespace and name, with the drivers whose devices they have."""
+
+
+class PodResourcesUnknown(DRAError):
+    """The kubelet does not say which claims its pods use: nothing may be concluded from that."""
+
+
+class PodResources:
+    """Asks the kubelet of this node. Nothing is kept open between questions, for they are rare."""
+
+    def __init__(self, socket: Path, *, timeout_seconds: float = LIST_SECONDS) -> None:
+        self.socket = socket
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether there is a socket to ask at."""
+        return self.socket.exists()
+
+    async def claims(self) -> NamedClaims:
+        """The claims that containers of pods which are not terminal name, and the kubelet has prepared.
+
+        A pod is missing while the kubelet starts, after it was deleted by force, and where only its init containers
+        have the claim. Raises PodResourcesUnknown, within the bound.
+        """
+        if not self.is_offered:
+            raise PodResourcesUnknown(
+                f"{self.socket} is not there: mount the kubelet's pod-resources directory, or set "
+                f"kubeletPodResourcesSocket"
+            )
+        options = (
+            ("grpc.max_receive_message_length", MAX_BYTES),
+            ("grpc.default_authority", "localhost"),
+            ("grpc.use_local_subchannel_pool", 1),
+        )
+        async with grpc.aio.insecure_channel(f"unix:{self.socket}", options=options) as channel:
+            ask = channel.unary_unary(
+                f"/{SERVICE.full_name}/List",
+                request_serializer=messages.ListPodResourcesRequest.SerializeToString,
+                response_deserializer=messages.ListPodResourcesResponse.FromString,
+            )
+            try:
+                answer = await ask(messages.ListPodResourcesRequest(), timeout=self._timeout_seconds)
+            except grpc.aio.AioRpcError as error:
+                raise PodResourcesUnknown(f"{self.socket}: {error.details()} ({error.code().name})") from error
+        return _by_name(
+            resource for pod in answer.pod_resources for one in pod.containers for resource in one.dynamic_resources
+        )
+
+
+def _by_name(resources: Iterable[Any]) -> NamedClaims:
+    claims: dict[tuple[str, str], frozenset[str]] = {}
+    for resource in resources:
+        key = (resource.claim_namespace, resource.claim_name)
+        drivers = frozenset(claim.driver_name for claim in resource.claim_resources)
+        claims[key] = claims.get(key, frozenset()) | drivers
+    return claims

@@ -1,0 +1,78 @@
+"""The kubelet's PodResources service: which claims its pods use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from drakit.kubelet.podresources import SERVICE
+from drakit.kubelet.proto import podresources_v1_pb2 as messages
+from drakit.kubelet.wire import service_handler
+from drakit.model import ClaimRef, DeviceHandle, DeviceRef
+
+
+class PodResourcesServer:
+    """Serves one socket. `prepared` gives what the kubelet has prepared; pods of a test's own are added to it."""
+
+    def __init__(self, socket: Path, prepared: Callable[[], Sequence[tuple[ClaimRef, Sequence[DeviceHandle]]]]) -> None:
+        self._socket = socket
+        self._prepared = prepared
+        self._added: dict[str, tuple[ClaimRef, list[DeviceRef]]] = {}
+        self._failure = ""
+        self._lock = threading.Lock()
+        self._server: grpc.Server | None = None
+
+    def start(self) -> None:
+        """Serve. Raises RuntimeError where the socket cannot be made."""
+        self._socket.unlink(missing_ok=True)
+        self._server = grpc.server(ThreadPoolExecutor(1))
+        self._server.add_generic_rpc_handlers([service_handler(SERVICE, {"List": self._list})])
+        self._server.add_insecure_port(f"unix:{self._socket}")
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop, and remove the socket."""
+        if self._server is not None:
+            self._server.stop(0).wait()
+            self._server = None
+
+    def add(self, claim: ClaimRef, devices: Sequence[DeviceRef]) -> None:
+        """A pod has the claim, whoever prepared it."""
+        with self._lock:
+            self._added[claim.uid] = (claim, list(devices))
+
+    def remove(self, uid: str) -> None:
+        """The pod that was added for the claim is gone."""
+        with self._lock:
+            self._added.pop(uid, None)
+
+    def fail(self, reason: str) -> None:
+        """From now on, refuse to answer, for this reason; with "" answer again."""
+        with self._lock:
+            self._failure = reason
+
+    def _list(self, _request: Any, context: grpc.ServicerContext) -> Any:
+        with self._lock:
+            failure, added = self._failure, list(self._added.values())
+        if failure:
+            context.abort(grpc.StatusCode.UNAVAILABLE, failure)
+        prepared = [(claim, [handle.device for handle in handles]) for claim, handles in self._prepared()]
+        return messages.ListPodResourcesResponse(pod_resources=[_pod(*one) for one in prepared + added])
+
+
+def _pod(claim: ClaimRef, devices: Sequence[DeviceRef]) -> Any:
+    """A pod with one container, which has all of the claim."""
+    resources = [
+        messages.ClaimResource(driver_name=device.driver, pool_name=device.pool, device_name=device.name)
+        for device in devices
+    ]
+    resource = messages.DynamicResource(
+        claim_name=claim.name, claim_namespace=claim.namespace, claim_resources=resources
+    )
+    container = messages.ContainerResources(name="main", dynamic_resources=[resource])
+    return messages.PodResources(name=f"pod-{claim.name}", namespace=claim.namespace, containers=[container])
