@@ -78,5 +78,5 @@ def test_the_printed_status_is_one_that_the_api_takes():
 
 def test_the_printed_pci_device_has_standard_attributes(tmp_path):
     context = PluginContext(driver="gpu.example.com", node="node-1", pool="node-1", root=tmp_path)
-    device = run("**pci_attributes", **vars(drakit), context=context)["device"]
+    device = run("**pci_attributes", **(vars(drakit) | {"context": context}))["device"]
     assert device.attributes["resource.kubernetes.io/pciBusID"] == "0000:c9:00.0"
