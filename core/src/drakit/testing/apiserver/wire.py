@@ -200,6 +200,10 @@ class Connection(asyncio.Protocol):
         end = clock() + watch.timeout_seconds if watch.timeout_seconds else float("inf")
         bookmark = clock() + BOOKMARK_SECONDS if watch.bookmarks else float("inf")
         while not watch.over:
+            if self._site.frozen:  # not even the end of a watch is told
+                await event.wait()
+                event.clear()
+                continue
             now = clock()
             if now >= min(bookmark, end) and watch.bookmarks:
                 self._write_chunk([watch.bookmark()])
