@@ -122,16 +122,19 @@ class KubeClient:
         metadata = document["metadata"]
         return await self._object("PUT", resource.path(metadata["name"], metadata.get("namespace", "")), document)
 
-    async def apply_status(self, resource: Resource, document: Mapping[str, Any], *, manager: str) -> Document:
-        """Make the manager's part of an object's status be what the document says; returns the object.
+    async def apply(self, resource: Resource, document: Mapping[str, Any], *, manager: str) -> Document:
+        """Make the manager's part of an object be what the document says; returns the object, created if need be.
 
-        Server-side apply: what the manager applied before and no longer says goes, what others have stays. NotFound
-        (404) if it is not there, Conflict (409) if the document has another uid.
+        Server-side apply: what the manager applied before and no longer says goes, what others have stays.
         """
-        metadata = document["metadata"]
-        path = resource.path(metadata["name"], metadata.get("namespace", ""))
-        query = _query(fieldManager=manager, force="true")
-        return await self._object("PATCH", f"{path}/status{query}", document)
+        return await self._apply("", resource, document, manager)
+
+    async def apply_status(self, resource: Resource, document: Mapping[str, Any], *, manager: str) -> Document:
+        """Apply, as `apply` does, to an object's status. NotFound (404) if it is not there.
+
+        Conflict (409) if the document has another uid.
+        """
+        return await self._apply("/status", resource, document, manager)
 
     async def delete(self, resource: Resource, document: Mapping[str, Any]) -> None:
         """Delete exactly this object in this version. Conflict (409) if it is another by now."""
@@ -186,6 +189,11 @@ class KubeClient:
             raise ApiUnreachable("GET /version", f"the answer names no version: {document!r}")
         major, minor = (int(match[0]) for match in numbers if match)
         return major, minor
+
+    async def _apply(self, part: str, resource: Resource, document: Mapping[str, Any], manager: str) -> Document:
+        metadata = document["metadata"]
+        path = resource.path(metadata["name"], metadata.get("namespace", ""))
+        return await self._object("PATCH", f"{path}{part}{_query(fieldManager=manager, force='true')}", document)
 
     async def _object(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, decode: Decode = json.loads
