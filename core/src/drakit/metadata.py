@@ -20,6 +20,7 @@ from typing import Any
 
 from attrs import evolve
 
+from drakit.cdi import check_uid
 from drakit.documents import ANNOTATION_POD_CLAIM_NAME, Document, attribute_to_api, network_to_api
 from drakit.entries import Entry
 from drakit.errors import ClaimError, LimitExceeded
@@ -104,7 +105,7 @@ class MetadataDirectory:
         """Remove a claim's files; they need not be there. Raises OSError."""
         if self._enabled or (entry is not None and entry.metadata):
             with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(self._root / uid)
+                shutil.rmtree(self._directory(uid))
 
     def remove_strays(self, known: Container[str]) -> None:
         """Remove the files of every claim that is not known by its uid, as a crash leaves them. Raises OSError."""
@@ -113,8 +114,12 @@ class MetadataDirectory:
                 if name not in known:
                     shutil.rmtree(self._root / name)
 
+    def _directory(self, uid: str) -> Path:
+        check_uid(uid)
+        return self._root / uid
+
     def _path(self, uid: str, request: str) -> Path:
-        return self._root / uid / f"{request}.json"
+        return self._directory(uid) / f"{request}.json"
 
     def _container_path(self, request: str, document: Mapping[str, Any]) -> str:
         name = document.get("podClaimName")
