@@ -58,13 +58,21 @@ class Driver:
         *devices: str,
         configs: Iterable[tuple[ConfigSource, Mapping[str, Any]]] = (),
         consumed: Mapping[str, str] | None = None,
+        admin_access: bool = False,
     ) -> list[PreparedDevice]:
         """Prepare devices with opaque configurations, decoded as the core does, lowest precedence first."""
         opaque = [OpaqueConfig(source, parameters) for source, parameters in configs]
         amounts = {name: Quantity(amount) for name, amount in (consumed or {}).items()}
         decoded = [decode_config(config, MockPlugin.config_types) for config in opaque]
         allocated = [
-            AllocatedDevice("devices", self.ref(device), consumed=amounts, opaque=opaque, config=decoded)
+            AllocatedDevice(
+                "devices",
+                self.ref(device),
+                consumed=amounts,
+                admin_access=admin_access,
+                opaque=opaque,
+                config=decoded,
+            )
             for device in devices
         ]
         return list(self.host.prepare(self.name, ClaimAllocation(CLAIM, allocated)))

@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
-from drakit import ClaimRef, ConfigSource, HealthStatus, InvalidDeviceConfig, Taint
+from drakit import (
+    ClaimRef,
+    Condition,
+    ConfigSource,
+    DeviceStatus,
+    HealthStatus,
+    InvalidDeviceConfig,
+    NetworkData,
+    Taint,
+)
 from drakit.errors import DeviceNotFound, HookFailed
+from drakit_mock.faults import Fault, FaultKind, end_faults, faults_file, inject
 from drakit_mock.profile import API_VERSION
 
+UID = "5e9a3f1c-8a55-4f0e-9d0b-0d8c7a2f6b11"
 CARD = {
     "name": "card-{index}",
     "count": 2,
@@ -186,3 +198,109 @@ def test_several_drivers_of_one_class_have_each_their_own_devices(drivers):
     assert (names(one), names(two)) == (["a"], ["b"])
     (prepared,) = two.prepare("b")
     assert prepared.edits.env == {"MOCK_DEVICE_B": "two.example.com/node-1/b"}
+
+
+@pytest.fixture
+def breakable(drivers, tmp_path):
+    """A driver with two cards that keeps its state in a directory of its own, and the file of its faults."""
+    (driver,) = drivers(mock={"inline": {"devices": [CARD]}, "state": str(tmp_path / "state")})
+    return driver, faults_file(tmp_path / "state")
+
+
+def test_a_fault_of_one_driver_is_none_of_another_with_such_a_device(drivers, tmp_path):
+    options = {"inline": {"devices": [CARD]}, "state": str(tmp_path)}
+    one, two = drivers(one=options, two=options)
+    inject(faults_file(tmp_path), Fault(device="card-0", kind=FaultKind.VANISH, driver=one.name))
+    assert (names(one), names(two)) == (["card-1"], ["card-0", "card-1"])
+
+
+def test_a_change_of_the_faults_is_told_whoever_finds_it(breakable):
+    driver, path = breakable
+    for number, find in enumerate(
+        [lambda: driver.host.health(driver.name), lambda: driver.prepare("card-0"), driver.pool], start=1
+    ):
+        inject(path, Fault(device="card-1", kind=FaultKind.UNHEALTHY, message=str(number)))
+        find()
+        find()
+        assert len(driver.changes) == number
+
+
+def test_a_file_of_faults_that_is_wrong_is_said_by_discovery_and_health_and_costs_no_pod(breakable):
+    driver, path = breakable
+    inject(path, Fault(device="card-0", kind=FaultKind.VANISH))
+    assert names(driver) == ["card-1"]
+    path.write_text("{}")
+    for ask in (driver.pool, lambda: driver.host.health(driver.name)):
+        with pytest.raises(HookFailed, match=r"faults\.json"):
+            ask()
+    assert len(driver.prepare("card-1")) == 1
+    with pytest.raises(DeviceNotFound, match="has vanished"):
+        driver.prepare("card-0")
+    path.unlink()
+    assert names(driver) == ["card-0", "card-1"]
+
+
+def test_a_hook_that_hangs_goes_on_when_the_fault_ends(breakable):
+    driver, path = breakable
+    inject(path, Fault(device="card-0", kind=FaultKind.HANG, hook="devicegroups"))
+    done = threading.Event()
+    inventory = driver.inventory()
+    thread = threading.Thread(target=lambda: (driver.host.devicegroups(driver.name, inventory), done.set()))
+    thread.start()
+    assert len(driver.prepare("card-0")) == 1
+    assert not done.is_set()
+    end_faults(path)
+    thread.join(30)
+    assert done.is_set()
+
+
+def test_a_device_is_in_use_only_where_that_was_injected(breakable):
+    driver, path = breakable
+    inject(path, Fault(device="card-0", kind=FaultKind.IN_USE))
+    assert [driver.host.in_use(driver.name, driver.ref(name)) for name in ("card-0", "card-1")] == [True, False]
+
+
+def test_side_effects_are_there_from_prepare_to_unprepare_and_known_to_the_core(drivers, tmp_path):
+    careful, careless = drivers(
+        one={"inline": {"devices": [CARD]}, "state": str(tmp_path), "sideEffects": True},
+        two={"inline": {"devices": [CARD]}, "state": str(tmp_path)},
+    )
+    told = [driver.host.instances[driver.name].declarations.side_effects for driver in (careful, careless)]
+    assert told == [True, False]
+    for driver in (careful, careless):
+        driver.prepare("card-0", "card-1")
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [f"effects/one.example.com/{UID}/card-{number}" for number in (0, 1)]
+    for _ in range(2):
+        careful.host.unprepare(careful.name, ClaimRef(UID, "default", "training"), [])
+    assert not list((tmp_path / "effects" / careful.name).iterdir())
+
+
+def test_admin_access_shows_a_container_more(inline):
+    admin = {"env": {"CARD_{index}_ADMIN": "yes"}, "deviceNodes": [{"path": "/dev/card{index}-ctl"}]}
+    driver = inline(devices=[CARD | {"admin": admin}])
+    plain, more = driver.prepare("card-1"), driver.prepare("card-1", admin_access=True)
+    assert "CARD_1_ADMIN" not in plain[0].edits.env
+    assert more[0].edits.env == plain[0].edits.env | {"CARD_1_ADMIN": "yes"}
+    added = more[0].edits.device_nodes[len(plain[0].edits.device_nodes) :]
+    assert [node.path for node in added] == ["/dev/card1-ctl"]
+
+
+def test_a_device_has_the_status_its_profile_gives_it(inline):
+    status = {
+        "data": {"slots": ["{index}", 7], "firmware": {"version": "1.{index}"}},
+        "network": {
+            "interfaceName": "card{index}",
+            "ips": ["192.0.2.{index}/24"],
+            "hardwareAddress": "02:00:00:00:00:0{index}",
+        },
+        "conditions": [{"type": "example.com/Ready", "status": "True", "reason": "Prepared"}],
+    }
+    (prepared,) = inline(devices=[CARD | {"status": status}]).prepare("card-1")
+    assert prepared.status == DeviceStatus(
+        data={"slots": ["1", 7], "firmware": {"version": "1.1"}},
+        network=NetworkData(interface_name="card1", ips=["192.0.2.1/24"], hardware_address="02:00:00:00:00:01"),
+        conditions=[Condition("example.com/Ready", "True", "Prepared")],
+    )
+    (without,) = inline(devices=[CARD]).prepare("card-1")
+    assert without.status is None
