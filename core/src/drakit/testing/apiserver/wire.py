@@ -200,11 +200,8 @@ class Connection(asyncio.Protocol):
         end = clock() + watch.timeout_seconds if watch.timeout_seconds else float("inf")
         bookmark = clock() + BOOKMARK_SECONDS if watch.bookmarks else float("inf")
         while not watch.over:
-            if self._site.frozen:  # not even the end of a watch is told
-                await event.wait()
-                event.clear()
-                continue
-            now = clock()
+            # While nothing is answered time stands still: not even the end of a watch is told.
+            now = float("-inf") if self._site.frozen else clock()
             if now >= min(bookmark, end) and watch.bookmarks:
                 self._write_chunk([watch.bookmark()])
                 bookmark = now + BOOKMARK_SECONDS
