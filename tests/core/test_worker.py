@@ -173,6 +173,25 @@ def test_an_abandoned_answer_does_not_abandon_the_work(gate):
     run(test())
 
 
+def test_finishing_waits_for_work_that_nobody_waits_for(gate):
+    async def test() -> None:
+        batches: list[list[int]] = []
+        worker: Worker[int, int] = Worker("w", doubling(batches, gate), bound_seconds=GENEROUS)
+        await worker.finish(GENEROUS)  # nothing was asked
+        for job in (1, 2):
+            worker.ask(job).cancel()
+        await gate.entered()
+        await worker.finish(0.01)
+        assert worker.busy
+        finishing = asyncio.create_task(worker.finish(GENEROUS))
+        gate.open.set()
+        await finishing
+        assert not worker.busy
+        assert [job for batch in batches for job in batch] == [1, 2]
+
+    run(test())
+
+
 # Stuck
 
 
@@ -213,6 +232,20 @@ def test_all_who_wait_are_told_when_the_bound_is_passed(gate):
         gate.open.set()
         await until(lambda: worker.stuck is None and sum(map(len, batches)) == 3)
         assert await worker.ask(7) == 14
+
+    run(test())
+
+
+def test_finishing_does_not_wait_for_a_stuck_worker(gate):
+    async def test() -> None:
+        clock = Clock()
+        worker: Worker[int, int] = Worker("gpu", doubling([], gate), bound_seconds=40, clock=clock)
+        worker.ask(1)
+        await gate.entered()
+        clock.now += 41
+        await worker.finish(10 * GENEROUS)
+        assert worker.busy
+        gate.open.set()
 
     run(test())
 

@@ -26,6 +26,7 @@ from drakit.kube.client import KubeClient
 from drakit.kube.publisher import SlicePublisher
 from drakit.kube.status import StatusWriter
 from drakit.kubelet.health import HealthBoard
+from drakit.kubelet.podresources import PodResources
 from drakit.kubelet.server import KubeletServer
 from drakit.loading import Declarations
 from drakit.metadata import DIRECTORY, MetadataDirectory
@@ -107,6 +108,7 @@ class Driver:
             name, self._work, bound_seconds=settings.hook_bound_seconds
         )
         self._engine: ClaimsEngine | None = None
+        self._keeper: Custody | None = None
         reports_health = backend is not None and "health" in backend.instance.hooks
         self.health = HealthBoard(alive=self._is_well) if reports_health else None
         self._health_is_fresh = True
@@ -159,22 +161,30 @@ class Driver:
         engine: ClaimsEngine | None = None
         try:
             engine = self._engine = self._make_engine(Journal(directory / FILE_NAME, warn=self._warn))
+            keeper = self._keeper = self._custody(engine)
             restored = self.worker.ask(Restore())
             await server.start()
             self.server = server
             self.standing.served()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._custody(engine).run(restored))
+                tasks.create_task(keeper.run(restored))
                 if self._publisher is not None:
                     tasks.create_task(self._publish(server, self._publisher))
                 if self._statuses is not None:
                     tasks.create_task(self._statuses.run())
         finally:
             self.standing.served("it has stopped")
-            await asyncio.shield(server.stop(self._settings.drain_seconds))
+            await asyncio.shield(self._drain(server))
             occupancy.release()
             if engine is not None and not self.worker.busy:  # else its thread still works on the journal
                 engine.journal.close()
+
+    async def _drain(self, server: KubeletServer) -> None:
+        """Let calls under way end, and their work too: the kubelet drops its calls when a driver deregisters."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._settings.drain_seconds
+        await server.stop(self._settings.drain_seconds)
+        await self.worker.finish(until - clock())
 
     def publish(self, survey: Survey) -> None:
         """Take the driver's part of a round: what it may prepare, and what its slices are to be."""
@@ -233,8 +243,9 @@ class Driver:
 
     async def _prepare_job(self, claim: ClaimRef) -> Job:
         assert self._engine is not None  # nobody calls before the sockets are served
+        assert self._keeper is not None
         entry = self._engine.entry(claim.uid)
-        if entry is None and self._refusal:
+        if (entry is None or entry.phase is Phase.ADOPTED) and self._refusal:
             raise ClaimError(self._refusal)
         try:
             document = await self._reader.read(claim)
@@ -243,10 +254,12 @@ class Driver:
                 raise
             self.log.warning("claim %s: answered from the journal: %s", claim, describe(error))
             return Repeat(claim)
-        if entry is None and not self._surveyed.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_DISCOVERY_SECONDS):
-                    await self._surveyed.wait()
+        if entry is None or entry.phase is not Phase.COMMITTED:
+            await self._keeper.holders_known.wait()
+            if not self._surveyed.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FIRST_DISCOVERY_SECONDS):
+                        await self._surveyed.wait()
         return Prepare(claim_allocation(document, self.name))
 
     def _report_status(self, claim: ClaimRef) -> None:
@@ -273,8 +286,10 @@ class Driver:
             engine=engine,
             worker=self.worker,
             reader=self._reader,
+            pods=PodResources(self._settings.kubelet_pod_resources_socket),
             log=self.log,
             round_seconds=self._settings.discovery_seconds,
+            registered_seconds=lambda: self.standing.registered_seconds,
         )
 
     def _make_engine(self, journal: Journal) -> ClaimsEngine:

@@ -35,16 +35,21 @@ class Worker(Generic[Job, Answer]):
         *,
         bound_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        returned: Callable[[], None] = lambda: None,
     ) -> None:
+        """`returned` is called, on the loop, when work has ended whose callers were told that it is stuck."""
         self.name = name
         self._work = work
         self._bound = bound_seconds
         self._clock = clock
+        self._returned = returned
         self._queue: SimpleQueue[tuple[Job, asyncio.Future[Answer]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._step: tuple[str, float] | None = None
         self._waiting: set[asyncio.Future[Answer]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._unfinished = 0
+        self._idle = asyncio.Event()
 
     def began(self, step: str) -> None:
         """Note, on the worker's thread, what starts now: it has the whole bound to itself."""
@@ -73,6 +78,8 @@ class Worker(Generic[Job, Answer]):
             _fail(future, error)
             return future
         self._waiting.add(future)
+        self._unfinished += 1
+        self._idle.clear()
         self._queue.put((job, future))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(loop,), name=self.name, daemon=True)
@@ -80,6 +87,13 @@ class Worker(Generic[Job, Answer]):
         if self._timer is None:
             self._timer = loop.call_later(self._bound, self._look)
         return future
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until all work is done, also what nobody waits for any more; not beyond the time, nor while stuck."""
+        if self._unfinished and self.stuck is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
@@ -101,6 +115,10 @@ class Worker(Generic[Job, Answer]):
     def _deliver(
         self, batch: Sequence[tuple[Any, asyncio.Future[Answer]]], answers: Sequence[Answer | BaseException]
     ) -> None:
+        self._unfinished -= len(batch)
+        if not self._unfinished:
+            self._idle.set()
+        told = any(future.done() and not future.cancelled() for _, future in batch)
         for (_, future), answer in zip(batch, answers, strict=True):
             self._waiting.discard(future)
             if future.done():
@@ -109,6 +127,8 @@ class Worker(Generic[Job, Answer]):
                 _fail(future, _as_exception(answer))
             else:
                 future.set_result(answer)
+        if told:
+            self._returned()
 
     def _look(self) -> None:
         """Tell everyone who waits, once a step is past its bound; look again while there is someone."""
@@ -144,7 +164,13 @@ class Call(NamedTuple):
     call: Callable[[], Any]
 
 
-def calls_worker(name: str, *, bound_seconds: float, clock: Callable[[], float] = time.monotonic) -> Worker[Call, Any]:
+def calls_worker(
+    name: str,
+    *,
+    bound_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    returned: Callable[[], None] = lambda: None,
+) -> Worker[Call, Any]:
     """Make a worker whose jobs are plain calls, each with the bound to itself."""
 
     def work(calls: Sequence[Call]) -> list[Any]:
@@ -157,5 +183,5 @@ def calls_worker(name: str, *, bound_seconds: float, clock: Callable[[], float] 
                 answers.append(error)
         return answers
 
-    worker: Worker[Call, Any] = Worker(name, work, bound_seconds=bound_seconds, clock=clock)
+    worker: Worker[Call, Any] = Worker(name, work, bound_seconds=bound_seconds, clock=clock, returned=returned)
     return worker
