@@ -32,7 +32,14 @@ UNKNOWN = ClaimRef("00000000-dead", "default", "never-heard-of")
 PLUGINS = """[drakit.plugins]
 plain = recorder:Plain
 effects = recorder:Effects
+unruly = recorder:Unruly
 """
+
+
+@pytest.fixture(name="until")
+def _until_fixture() -> Callable[[Callable[[], Any], str], Any]:
+    """Wait for a condition, and return what it said: `(condition, what)`."""
+    return until
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -115,8 +122,8 @@ class Site:
         shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns("*.sock", "agent.log", "epitaph"))
         return Site(directory, self.driver, self.api, self.launcher)
 
-    def start(self, *, victim: int = 0, armed: bool = False, **settings: Any) -> None:
-        """Start an agent, to be killed before its step number `victim`, counted from the start or from `arm` on.
+    def start(self, *, victim: int = 0, fault: str = "killed", armed: bool = False, **settings: Any) -> None:
+        """Start an agent with a fault at its step number `victim`, counted from the start or from `arm` on.
 
         Returns when the kubelet has registered it and it has looked at all it found. Raises Died or CallFailed where
         it is killed before that.
@@ -125,7 +132,7 @@ class Site:
         if armed:
             self.arm()
         before = len(self.kubelet.history)
-        self.fork(victim=victim, **settings)
+        self.fork(victim=victim, fault=fault, **settings)
         self.kubelet.wait_until(
             lambda: len(self.kubelet.history) > before or self._look() is not None,
             "the agent to register",
@@ -135,7 +142,7 @@ class Site:
             raise Died(self.log.read_text())
         self.unprepare(UNKNOWN)  # queues behind the restore
 
-    def fork(self, *, victim: int = 0, **settings: Any) -> None:
+    def fork(self, *, victim: int = 0, fault: str = "killed", **settings: Any) -> None:
         """Start an agent, and wait for nothing."""
         config = self.directory / "config.yaml"
         values = {
@@ -157,16 +164,21 @@ class Site:
             do="start",
             config=str(config),
             log=str(self.log),
-            directories=[str(self.state), str(self.cdi), str(self.root)],
+            directories=[str(self.state), str(self.cdi), str(self.root / "effects")],
             armed=str(self._armed),
             epitaph=str(self.epitaph),
             victim=victim,
+            fault=fault,
         )
         self.agent, self._code = answer["pid"], None
 
     def arm(self) -> None:
         """Count steps from now on."""
         self._armed.touch()
+
+    def disarm(self) -> None:
+        """End the fault: the disk works again."""
+        self._armed.unlink()
 
     @property
     def _armed(self) -> Path:
@@ -228,6 +240,11 @@ class Site:
             fcntl.flock(lock, fcntl.LOCK_UN)
             waiting.result()
             return answers.result()
+
+    def calls(self) -> list[str]:
+        """The claims that the plugin was asked to prepare, in order."""
+        path = self.root / "calls"
+        return path.read_text().split() if path.exists() else []
 
     def files(self) -> dict[str, bytes]:
         """Every CDI file, whole or not."""

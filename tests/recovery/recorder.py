@@ -1,14 +1,20 @@
-"""A plugin whose side effects are files below its root, so that none can leak unseen."""
+"""Plugins whose calls and side effects are files below their root, so that none can happen or leak unseen."""
 
 from __future__ import annotations
 
 import json
+import sys
+import threading
+import time
 
 from drakit import ContainerEdits, Device, Pool, PreparedDevice, hookimpl
 
 
 class Plain:
-    """Eight devices, and nothing but CDI. Nodes are numbered as the file `numbers` below the root says."""
+    """Devices, and nothing but CDI. Nodes are numbered as the file `numbers` below the root says.
+
+    `prepare` notes each call in the file `calls`, and waits while there is a file `hold`.
+    """
 
     driver_name = "plain.example.com"
 
@@ -17,10 +23,14 @@ class Plain:
 
     @hookimpl
     def discover(self):
-        return [Pool([Device(name=f"gpu-{index}") for index in range(8)])]
+        return [Pool([Device(name=f"gpu-{index}") for index in range(400)])]
 
     @hookimpl
     def prepare(self, claim):
+        with self.context.path("/calls").open("a") as calls:
+            calls.write(f"{claim.claim.uid}\n")
+        while self.context.path("/hold").exists():
+            time.sleep(0.002)
         try:
             numbers = json.loads(self.context.path("/numbers").read_text())
         except FileNotFoundError:
@@ -55,3 +65,57 @@ class Effects(Plain):
     def unprepare(self, claim, prepared):
         for path in self.context.path("/effects").glob(f"{claim.uid}.*"):
             path.unlink()
+
+
+class Unruly(Plain):
+    """Does in `prepare` what the claim's name says."""
+
+    driver_name = "unruly.example.com"
+
+    @hookimpl
+    def prepare(self, claim):
+        good = super().prepare(claim)
+        return getattr(self, claim.claim.name, lambda good: good)(good)
+
+    def raises(self, good):
+        raise RuntimeError("the firmware is on fire")
+
+    def exits(self, good):
+        sys.exit(3)
+
+    def interrupts(self, good):
+        raise KeyboardInterrupt
+
+    def nothing(self, good):
+        return None
+
+    def rubbish(self, good):
+        return "prepared"
+
+    def endless(self, good):
+        while True:
+            yield good[0]
+
+    def leaks(self, good):
+        def later():
+            yield good[0]
+            raise RuntimeError("later than anyone looks")
+
+        return later()
+
+    def unasked(self, good):
+        return [*good, *good]
+
+    def stops(self, good):
+        raise StopIteration
+
+    def recurses(self, good):
+        return self.recurses(good)
+
+    def spawns(self, good):
+        thread = threading.Thread(target=sys.exit, args=("a thread of the plugin's own",))
+        dying = threading.Thread(target=lambda: 1 / 0)
+        for each in (thread, dying):
+            each.start()
+            each.join()
+        return good

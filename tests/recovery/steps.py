@@ -1,4 +1,4 @@
-"""Counts every step of this process that changes files of a driver, and dies before the one it is told.
+"""Counts every step of this process that changes files of a driver, and dies or fails at the one it is told.
 
 Imported before anything of drakit, in a process that is made to be killed: what changes the file system is wrapped in
 `os`, `io`, `fcntl` and `ctypes`, wherever it is called from. A write counts twice: as a whole, and torn in the middle.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import ctypes
+import errno
 import fcntl
 import io
 import os
@@ -19,42 +20,67 @@ from typing import Any
 _real_open, _real_write, _real_readlink = os.open, os.write, os.readlink
 
 
+NEEDS_ROOM = frozenset({"open", "open file", "write", "torn write", "mkdir", "link", "symlink"})
+SYNCS = frozenset({"fsync", "fdatasync"})
+
+
 class Steps:
-    """Steps below `directories`, counted from when the file `armed` is there. The one numbered `victim` is the last."""
+    """Steps below `directories`, counted as long as the file `armed` is there.
+
+    What befalls the one numbered `victim`: with the fault "killed", it is the last. With "no room", from there on the
+    disk is full. With "no sync", from there on no sync succeeds.
+    """
 
     def __init__(self) -> None:
         self.directories: tuple[str, ...] = ()
         self.armed = ""
         self.victim = 0
+        self.fault = "killed"
         self.epitaph = ""
         self._count = 0
         self._lock = threading.Lock()
 
-    def before(self, kind: str, path: str) -> bool:
-        """Called before each step; returns whether this is the end."""
+    def take(self, kind: str, path: str) -> int:
+        """Called before each step; returns the errno it is to fail with, or 0. May not return at all."""
         if not self.victim or not path.startswith(self.directories) or not os.path.exists(self.armed):
-            return False
+            return 0
         with self._lock:
             self._count += 1
-            last = self._count == self.victim
-        if last:
+            reached = self._count - self.victim
+        if reached == 0:
             name = path.rpartition("/")[2]
             _real_write(_real_open(self.epitaph, os.O_WRONLY | os.O_CREAT, 0o600), f"{kind} {name}".encode())
-        return last
+        if self.fault == "killed":
+            return -1 if reached == 0 else 0
+        fails = {"no room": (NEEDS_ROOM, errno.ENOSPC), "no sync": (SYNCS, errno.EIO)}[self.fault]
+        return fails[1] if reached >= 0 and kind in fails[0] else 0
 
 
 STEPS = Steps()
 
 
+def _failure(kind: str, path: str) -> int:
+    """What a step is to fail with, if this is not the end."""
+    failure = STEPS.take(kind, path)
+    if failure < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return failure
+
+
 def _step(kind: str, path: str) -> None:
-    if STEPS.before(kind, path):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if failure := _failure(kind, path):
+        raise OSError(failure, os.strerror(failure), path)
 
 
-def _torn(path: str, write: Callable[[Any], Any], content: Any) -> None:
-    if STEPS.before("torn write", path):
+def _write_failure(path: str, write: Callable[[Any], Any], content: Any) -> int:
+    """As for two steps, the second of which is in the middle of the write."""
+    if failure := _failure("write", path):
+        return failure
+    if failure := STEPS.take("torn write", path):
         write(bytes(content)[: len(content) // 2])
+    if failure < 0:
         os.kill(os.getpid(), signal.SIGKILL)
+    return failure
 
 
 def _path_of(where: Any) -> str:
@@ -84,8 +110,8 @@ def _open(where: Any, flags: int, *args: Any, **kwargs: Any) -> int:
 
 def _write(descriptor: int, content: Any) -> int:
     path = _path_of(descriptor)
-    _step("write", path)
-    _torn(path, lambda part: _real_write(descriptor, part), content)
+    if failure := _write_failure(path, lambda part: _real_write(descriptor, part), content):
+        raise OSError(failure, os.strerror(failure), path)
     return _real_write(descriptor, content)
 
 
@@ -117,19 +143,27 @@ class _CountedLibrary:
         return getattr(self._library, name)
 
     def open(self, path: bytes, flags: int, *mode: int) -> int:
-        if flags & (os.O_CREAT | os.O_TRUNC):
-            _step("open", _path_of(path))
+        if flags & (os.O_CREAT | os.O_TRUNC) and (failure := _failure("open", _path_of(path))):
+            return _failed(failure)
         return self._library.open(path, flags, *mode)
 
     def write(self, descriptor: int, content: bytes, length: int) -> int:
-        path = _path_of(descriptor)
-        _step("write", path)
-        _torn(path, lambda part: self._library.write(descriptor, part, len(part)), content)
-        return self._library.write(descriptor, content, length)
+        def write(part: bytes) -> int:
+            return self._library.write(descriptor, part, len(part))
+
+        if failure := _write_failure(_path_of(descriptor), write, content):
+            return _failed(failure)
+        return write(content[:length])
 
     def rename(self, old: bytes, new: bytes) -> int:
-        _step("rename", _path_of(old))
+        if failure := _failure("rename", _path_of(old)):
+            return _failed(failure)
         return self._library.rename(old, new)
+
+
+def _failed(number: int) -> int:
+    ctypes.set_errno(number)
+    return -1
 
 
 def install() -> None:
