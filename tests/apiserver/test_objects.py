@@ -309,7 +309,7 @@ def test_namespaces_are_kept_apart(client, server, a_claim):
 
 
 def test_core_objects_live_under_api_v1(client, server):
-    for kind, path in (("Node", "nodes"), ("Pod", "namespaces/default/pods"), ("Event", "namespaces/default/events")):
+    for kind, path in (("Node", "nodes"), ("Pod", "namespaces/default/pods")):
         document = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}}
         assert client.request("POST", f"/api/v1/{path}", document).code == 201
         assert server.get(kind, "a")["metadata"]["name"] == "a"

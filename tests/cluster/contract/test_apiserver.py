@@ -32,5 +32,5 @@ OF_THE_FAKE_ALONE = {
 }
 """Tests that cannot hold for kube-apiserver, and why."""
 
-for _path in ("apiserver/test_objects.py", "apiserver/test_validation.py", "apiserver/test_watches.py"):
-    globals().update(borrow_tests(_path, FIXTURES, OF_THE_FAKE_ALONE))
+for _name in ("events", "objects", "validation", "watches"):
+    globals().update(borrow_tests(f"apiserver/test_{_name}.py", FIXTURES, OF_THE_FAKE_ALONE))

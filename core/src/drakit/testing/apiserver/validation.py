@@ -15,6 +15,7 @@ from drakit.errors import LimitExceeded
 from drakit.model import Quantity, Version
 from drakit.model.names import check_driver_name, check_label, check_pool_name, check_subdomain
 from drakit.testing.apiserver.admission import identity
+from drakit.testing.apiserver.events import validate_event
 from drakit.testing.apiserver.resources import Document
 from drakit.testing.apiserver.status import Cause
 
@@ -40,6 +41,8 @@ def validate(document: Document, old: Document | None, minor: int) -> list[Cause
     Raises AttributeError, KeyError, TypeError or ValueError for one that is not even shaped as its kind is.
     """
     causes = list(_metadata(document))
+    if document["kind"] == "Event":
+        causes += validate_event(document, old)
     checks = _CHECKS.get(document["kind"])
     if checks is not None:
         causes += checks(document, minor)
