@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from typing import ClassVar
 
 from drakit.testing.conformance import PluginConformance
 from drakit_efa.plugin import EfaPlugin
@@ -38,16 +38,16 @@ class TestEfaOnP5(PluginConformance):
 
 class TestMockGpu(PluginConformance):
     plugin = MockPlugin
-    options = MappingProxyType({"profile": "generic-gpu"})
+    options: ClassVar = {"profile": "generic-gpu"}
 
 
 class TestMockSharedNic(PluginConformance):
     plugin = MockPlugin
     driver = "nic.example.com"
-    options = MappingProxyType({"profile": "shared-nic"})
+    options: ClassVar = {"profile": "shared-nic"}
 
 
 class TestMockPartitions(PluginConformance):
     plugin = MockPlugin
     driver = "partitions.example.com"
-    options = MappingProxyType({"profile": "partitionable-gpu"})
+    options: ClassVar = {"profile": "partitionable-gpu"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -184,13 +183,8 @@ class Machine:
             "cdiRoot": str(self.cdi),
             "kubeletRegistrarDirectoryPath": str(self._registry),
             "kubeletPluginsDirectoryPath": str(self._plugins),
-            "backends": [{"plugin": _PLUGIN, "driver": self._subject.name, "options": self._options()}],
+            "backends": [{"plugin": _PLUGIN, "driver": self._subject.name, "options": dict(self._subject.options)}],
         }
-
-    def _options(self) -> Mapping[str, object]:
-        """As plain data, whatever mappings they were given as."""
-        plain: Mapping[str, object] = json.loads(json.dumps(self._subject.options))
-        return plain
 
     def _told(self) -> str:
         """The last lines of the agent's log."""

@@ -46,6 +46,13 @@ def _resolved(path: Path) -> Path:
     return path.resolve()
 
 
+def _plain(value: Any) -> Any:
+    """What stands in a YAML file, whatever mappings and sequences it was given as."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 @define(eq=False, kw_only=True)
 class Subject:
     """A plugin class and what it is tried with.
@@ -57,9 +64,9 @@ class Subject:
 
     plugin: type
     root: Path = field(converter=_resolved)
-    options: Mapping[str, Any] = field(factory=dict)
+    options: Mapping[str, Any] = field(factory=dict, converter=_plain)
     driver: str | None = None
-    parameters: Sequence[Mapping[str, Any]] = ()
+    parameters: Sequence[Mapping[str, Any]] = field(default=(), converter=_plain)
     hook_seconds: float = HOOK_SECONDS
     hung: set[str] = field(factory=set, init=False)
     """The hooks that have not returned: they are not asked again."""
