@@ -68,6 +68,11 @@ class ClaimsEngine:
             return []
         return [entry.claim for entry in list(self.journal.entries.values()) if self._is_unconfirmed(entry)]
 
+    def confirmed(self) -> list[ClaimRef]:
+        """The claims that containers of this boot may use, as far as their names are known. For any thread."""
+        entries = [entry for entry in list(self.journal.entries.values()) if entry.phase is not Phase.INTENT]
+        return [entry.claim for entry in entries if entry.claim.name and not self._is_unconfirmed(entry)]
+
     def run(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
         """Do a batch of jobs in order; one answer or error each. Nothing is answered before it is durable."""
         self.began("waiting for the journal's lock")

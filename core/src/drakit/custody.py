@@ -4,39 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
-from attrs import frozen
+from attrs import define, field
 
 from drakit.claims import ClaimsEngine
-from drakit.errors import describe
-from drakit.jobs import Job, Restore, RollBack
+from drakit.documents import claim_allocation
+from drakit.errors import ClaimError, describe
+from drakit.jobs import Adopt, Job, Reclaim, Restore, RollBack
 from drakit.kube.claims import ClaimGone, ClaimReader, ClaimUnreadable
-from drakit.model import DeviceHandle
+from drakit.kubelet.podresources import NamedClaims, PodResources, PodResourcesUnknown
+from drakit.model import ClaimRef, DeviceHandle
 from drakit.worker import Worker
 
-RESTORE_SECONDS = 5.0
-"""How long to wait before CDI files that could not all be restored are tried again."""
+RETRY_SECONDS = 5.0
+"""How long to wait before what a start could not do is tried again: files to restore, claims to adopt."""
+ADOPTION_SECONDS = 10.0
+"""How long new claims wait, after a start, for what other drivers of this name have prepared."""
+LONG_SECONDS = 600.0
+"""How long the kubelet must have been registered before the absence of pods says anything, and how often that is asked.
+
+A kubelet that starts knows of no pods at first, and registers its drivers before it does.
+"""
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Custody:
     """Whoever looks after the claims of one driver, on the event loop. All work on them is the worker's."""
 
     engine: ClaimsEngine
     worker: Worker[Job, tuple[DeviceHandle, ...]]
     reader: ClaimReader
+    pods: PodResources
     log: logging.Logger
     round_seconds: float
+    registered_seconds: Callable[[], float]
+    """For how long the kubelet has been registered: since it last said so."""
+    holders_known: asyncio.Event = field(factory=asyncio.Event, init=False)
+    """Set when new claims need not wait any more for other drivers' claims to be adopted."""
+    _adopted: bool = field(default=False, init=False)
+    _asked_at: float = field(default=0.0, init=False)
+    _told: set[str] = field(factory=set, init=False)
 
     async def run(self, restored: asyncio.Future[tuple[DeviceHandle, ...]]) -> None:
-        """First make the CDI files whole, then undo, from time to time, what is gone. Until cancelled."""
-        await self._restore(restored)
-        while True:
-            try:
-                await self._roll_back()
-            except Exception as error:
-                self.log.error("what was left of claims that are gone could not be undone yet: %s", describe(error))
-            await asyncio.sleep(self.round_seconds)
+        """First make the CDI files whole and learn who else holds devices; then undo what is gone. Until cancelled."""
+        patience = asyncio.get_running_loop().call_later(ADOPTION_SECONDS, self.holders_known.set)
+        try:
+            await self._restore(restored)
+            while True:
+                if not self._adopted:
+                    await self._attempt("claims of another driver could not be adopted yet", self._adopt)
+                await self._attempt("what was left of claims that are gone could not be undone yet", self._roll_back)
+                await self._attempt("holds of claims that are gone could not be looked into", self._reclaim)
+                await asyncio.sleep(self.round_seconds if self._adopted else min(self.round_seconds, RETRY_SECONDS))
+        finally:
+            patience.cancel()
+
+    async def _attempt(self, failed: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Do one step; whatever it fails of, the others go on."""
+        try:
+            await step()
+        except PodResourcesUnknown as error:
+            self._tell_once(f"the kubelet does not say which pods have claims: {describe(error)}")
+        except Exception as error:
+            self.log.error("%s: %s", failed, describe(error))
 
     async def _restore(self, restored: asyncio.Future[tuple[DeviceHandle, ...]]) -> None:
         while True:
@@ -46,8 +77,38 @@ class Custody:
                 self.log.error("the CDI files of prepared claims could not all be restored: %s", describe(error))
             else:
                 return
-            await asyncio.sleep(RESTORE_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             restored = self.worker.ask(Restore())
+
+    async def _adopt(self) -> None:
+        """Hold the devices of claims that pods have from a driver of this name, and that are not in the journal."""
+        if self.engine.backend is not None:
+            if self.pods.is_offered:
+                # What the journal has is taken first: a claim that ends meanwhile is no stranger's.
+                known = {str(entry.claim) for entry in list(self.engine.journal.entries.values())}
+                strangers = [
+                    claim for claim in _of(self.engine.driver, await self.pods.claims()) if str(claim) not in known
+                ]
+                await asyncio.gather(*map(self._adopt_one, strangers))
+            else:
+                self._tell_once(
+                    f"the kubelet does not say which pods have claims ({self.pods.socket} is not there): what another "
+                    f"driver of this name has prepared is not known, and claims that are gone hold their devices until "
+                    f"the next boot"
+                )
+        self._adopted = True
+        self.holders_known.set()
+
+    async def _adopt_one(self, claim: ClaimRef) -> None:
+        try:
+            allocation = claim_allocation(await self.reader.find(claim), self.engine.driver)
+        except ClaimError as error:
+            self.log.warning(
+                "a pod has claim %s, and which devices that holds is not known: %s", claim, describe(error)
+            )
+            return
+        await self.worker.ask(Adopt(allocation))
+        self.log.info("claim %s was prepared by another driver: its devices are held until its pod has ended", claim)
 
     async def _roll_back(self) -> None:
         """Undo preparations that were interrupted, or are of an earlier boot, and whose claims are gone."""
@@ -60,3 +121,37 @@ class Custody:
                     await self.worker.ask(RollBack(claim))
             except ClaimUnreadable:
                 return  # known by nobody just now: another time
+
+    async def _reclaim(self) -> None:
+        """Undo claims of this boot that are gone, that no pod has, and whose devices are not in use."""
+        registered = self.registered_seconds()
+        if registered < self._asked_at:
+            self._asked_at = 0.0  # registered anew since: what was known of its pods is void
+        if registered - self._asked_at < LONG_SECONDS or not (held := self.engine.confirmed()):
+            return
+        self._asked_at = registered
+        if not self.pods.is_offered:
+            return
+        named = await self.pods.claims()
+        for claim in held:
+            if (claim.namespace, claim.name) not in named and self.worker.stuck is None and await self._is_gone(claim):
+                await self.worker.ask(Reclaim(claim))
+
+    async def _is_gone(self, claim: ClaimRef) -> bool:
+        try:
+            await self.reader.read(claim)
+        except ClaimGone:
+            return True
+        except ClaimUnreadable:
+            pass  # nobody says so just now
+        return False
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            self.log.warning("%s", message)
+
+
+def _of(driver: str, named: NamedClaims) -> list[ClaimRef]:
+    """The claims with devices of a driver; their uids are not told."""
+    return [ClaimRef("", namespace, name) for (namespace, name), drivers in named.items() if driver in drivers]

@@ -23,6 +23,8 @@ class Standing:
         """Why its sockets are not served, in words; empty while they are."""
         self.unregistered = "the kubelet has not registered it yet"
         """Why the kubelet does not call it, in words; empty once it does."""
+        self.registered_at: float | None = None
+        """When the kubelet last registered it, by the clock; None while it has not."""
         self.registrations = {"accepted": 0, "refused": 0}
         self.calls = {verb: Calls(*RESULTS) for verb in (PREPARE, UNPREPARE)}
         self._clock = clock
@@ -32,10 +34,17 @@ class Standing:
         self.unserved = unserved
         if unserved:
             self.unregistered = "the kubelet has not registered it yet"
+            self.registered_at = None
+
+    @property
+    def registered_seconds(self) -> float:
+        """For how long it has been registered; 0 while it is not."""
+        return 0.0 if self.registered_at is None else self._clock() - self.registered_at
 
     def heard(self, registered: bool, reason: str) -> None:
         """Take what the kubelet says of a registration."""
         self.registrations["accepted" if registered else "refused"] += 1
+        self.registered_at = self._clock() if registered else None
         self.unregistered = "" if registered else f"the kubelet refused to register it: {reason}"
 
     @contextlib.contextmanager

@@ -36,7 +36,18 @@ class ClaimReader:
         self._slots = asyncio.Semaphore(MAX_READS)
 
     async def read(self, claim: ClaimRef) -> Document:
-        """The claim's document, with exactly this uid, within the time bound that includes waiting for others.
+        """The claim's document, with exactly this uid. Otherwise as `find`."""
+        document = await self.find(claim)
+        uid = document["metadata"]["uid"]
+        if uid != claim.uid:
+            raise ClaimGone(
+                f"claim {claim} with uid {claim.uid} was deleted and replaced by another of the same name, with uid "
+                f"{uid}; the pod must be created again to use that one"
+            )
+        return document
+
+    async def find(self, claim: ClaimRef) -> Document:
+        """The document of the claim of this name, whatever its uid, within the bound that includes waiting for others.
 
         A server that says when to come again is asked again then, if that is within the bound: the kubelet would take
         longer to.
@@ -45,7 +56,7 @@ class ClaimReader:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds) as bound, self._slots:
-                document = await self._get(claim, bound.when() or 0.0)
+                return await self._get(claim, bound.when() or 0.0)
         except TimeoutError:
             raise ClaimUnreadable(
                 f"claim {claim} could not be read: {self._client.server} did not answer within "
@@ -53,13 +64,6 @@ class ClaimReader:
             ) from None
         except ApiError as error:
             raise _unread(claim, error) from error
-        uid = document["metadata"]["uid"]
-        if uid != claim.uid:
-            raise ClaimGone(
-                f"claim {claim} with uid {claim.uid} was deleted and replaced by another of the same name, with uid "
-                f"{uid}; the pod must be created again to use that one"
-            )
-        return document
 
     async def _get(self, claim: ClaimRef, until: float) -> Document:
         clock = asyncio.get_running_loop().time
