@@ -39,6 +39,46 @@ def test_a_pool_that_stops_being_the_nodes_own_is_made_anew(server, pool_of, fab
     run(test)
 
 
+@pytest.mark.reliability(
+    fault="A pool that is not bound to a node leaves the configuration while the agent is down",
+    injected="a publisher of two shared pools stops, and its successor wants neither, or one of them",
+    promise="the slices that this Node owns are removed at the next start, and those of other Nodes stay",
+)
+@pytest.mark.parametrize("kept", [[], ["fabric"]])
+def test_shared_slices_that_a_former_agent_left_are_removed_and_others_stay(server, pool_of, publishing, run, kept):
+    def shared(name):
+        return pool_of("port-0", pool=name, nodes=ALL_NODES)
+
+    async def test():
+        async with publishing(server, shared("theirs"), node="node-2") as other:
+            await other.until_current()
+        async with publishing(server, shared("fabric"), shared("gone")) as former:
+            await former.until_current()
+        async with publishing(server, pool_of("gpu-0"), *map(shared, kept)):
+            await server.until(lambda server: pools(server) == {NODE, "theirs", *kept})
+
+    def pools(server) -> set[str]:
+        return {document["spec"]["pool"]["name"] for document in server.list("ResourceSlice")}
+
+    run(test)
+
+
+def test_where_no_shared_slices_are_ours_they_are_looked_at_once_and_not_watched(server, pool_of, publishing, run):
+    async def test():
+        async with publishing(server, pool_of("port-0", pool="theirs", nodes=ALL_NODES), node="node-2") as other:
+            await other.until_current()
+        before = len(server.requests)
+        async with publishing(server, pool_of("gpu-0")) as publisher:
+            await publisher.until_current()
+            publisher.desired([pool_of("gpu-1")])
+            await publisher.until_current()
+        of_none = [path for _, path in server.requests[before:] if path.endswith("nodeName%3D")]
+        assert len(of_none) == 1
+        assert not any("watch" in path for path in of_none)
+
+    run(test)
+
+
 def test_a_second_publisher_of_the_same_shared_pool_stands_by_and_takes_over(server, fabric, publishing, run):
     async def test():
         async with publishing(server, fabric("port-0")) as first:
