@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from types import MappingProxyType
 from drakit import cdi
 from drakit.assembly import Assembly, assemble
 from drakit.driver import Driver, HostedBackend, check_directories, holds_claims
-from drakit.errors import ConfigError, DRAError, PluginStuck
+from drakit.errors import ConfigError, DRAError, PluginStuck, describe
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME
 from drakit.kube.client import NODES, ApiError, KubeClient
@@ -27,6 +28,7 @@ from drakit.kube.credentials import Credentials, find_credentials
 from drakit.model import DeviceRef, Taint
 from drakit.settings import Settings
 from drakit.survey import Observer, taints_of
+from drakit.vitals import HookTally, Ports, Rounds, Vitals
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ CLOSE_SECONDS = 2.0
 """How long a stop waits for plugins to release what they hold."""
 ROUND_SECONDS = 0.5
 """The least pause between two rounds over the hardware, however often a plugin says that something has changed."""
+ANSWER_SECONDS = 2.0
+"""How long whoever asks how the agent is waits, after its start, for drivers that are not registered."""
 LABEL_SECONDS = 60.0
 """How long after the first time the node's labels are read again."""
 
@@ -52,7 +56,13 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
         self._stopping = asyncio.Event()
-        self.assembly: Assembly = assemble(settings, node_labels=MappingProxyType(self._labels), changed=self.changed)
+        self._hooks = HookTally()
+        self.assembly: Assembly = assemble(
+            settings,
+            node_labels=MappingProxyType(self._labels),
+            changed=self.changed,
+            traces=[self._hooks] if settings.metrics_port > 0 else [],
+        )
         cdi.check_directory(settings.cdi_root)
         check_directories(settings)
         self.drivers: dict[str, Driver] = {}
@@ -62,6 +72,8 @@ class Agent:
         self._taints: dict[DeviceRef, list[Taint]] = {}
         self._told: dict[str, dict[str, tuple[str, DRAError]]] = {}
         self._registered = asyncio.Event()
+        self._all_registered = asyncio.Event()
+        self._rounds = Rounds()
         self._label_seconds = LABEL_SECONDS
 
     def changed(self) -> None:
@@ -80,13 +92,15 @@ class Agent:
         if handle_signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self.stop)
+        ports = Ports(self.settings)
         client = KubeClient(self._credentials)
         try:
-            await self._serve(client)
+            await self._serve(client, ports)
         finally:
+            ports.close()
             await client.close()
 
-    async def _serve(self, client: KubeClient) -> None:
+    async def _serve(self, client: KubeClient, ports: Ports) -> None:
         self._make_drivers(client)
         observer = Observer(
             self.assembly.host, self.node, bound_seconds=self.settings.hook_bound_seconds, changed=self.changed
@@ -96,6 +110,7 @@ class Agent:
             tasks.append(group.create_task(_forever("the survey of the node", partial(self._survey, observer))))
             tasks.append(group.create_task(_forever("asking for health", partial(self._ask_health, observer))))
             tasks.append(group.create_task(_forever("reading the node's labels", partial(self._read_labels, client))))
+            tasks.append(group.create_task(self._answer(ports, client, observer)))
             await self._stopping.wait()
             log.info("stopping; calls under way have %g s to end", self.settings.drain_seconds)
             for task in tasks:
@@ -156,13 +171,33 @@ class Agent:
             except* Exception as group:
                 for error in group.exceptions:
                     surprise = None if isinstance(error, DRAError) else error
+                    driver.standing.served(f"it is not served, and is tried again: {describe(error)}")
                     driver.log.error("it is not served, and is tried again: %s", error, exc_info=surprise)
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _answer(self, ports: Ports, client: KubeClient, observer: Observer) -> None:
+        """Begin to answer on the ports: once the drivers are registered, for what it imports would hold them up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._all_registered.wait()
+        vitals = Vitals(
+            assembly=self.assembly,
+            drivers=self.drivers,
+            observer=observer,
+            client=client,
+            hooks=self._hooks,
+            rounds=self._rounds,
+            loop=asyncio.get_running_loop(),
+            is_stopping=self._stopping.is_set,
+        )
+        ports.serve(vitals)
 
     async def _survey(self, observer: Observer) -> None:
         """One round over the hardware, then wait for a reason for the next."""
         self._wanted.clear()
+        begin = time.monotonic()
         self.survey = await observer.survey(self.survey, self._taints)
+        self._rounds.add(self.survey, time.monotonic() - begin)
         problems = [(problem.driver, problem.error) for problem in self.survey.problems]
         self._tell("survey", [*problems, *self.survey.failures.items()])
         for driver in self.drivers.values():
@@ -224,6 +259,8 @@ class Agent:
         """A kubelet has registered a driver, perhaps after a restart of the node: look at everything again."""
         self._registered.set()
         self._wanted.set()
+        if not any(driver.standing.unregistered for driver in self.drivers.values()):
+            self._all_registered.set()
 
     def _tell(self, topic: str, errors: Iterable[tuple[str, DRAError]]) -> None:
         """Log what is wrong, and with whom, when it begins and when it is over, not in every round."""

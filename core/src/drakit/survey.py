@@ -36,16 +36,24 @@ class Observer:
         patience_seconds: float = 2.0,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`patience_seconds`: how long a round waits for one plugin in one phase. `changed`: a late answer is there."""
+        """`patience_seconds`: how long a round waits for one plugin in one phase.
+
+        `changed` is called when a late answer is there, or a plugin that was stuck can be asked again.
+        """
         self._host = host
         self._node = node
         self._patience = patience_seconds
         self._changed = changed
         self._workers: dict[str, Worker[Call, Any]] = {
-            name: calls_worker(name, bound_seconds=bound_seconds) for name in host.instances
+            name: calls_worker(name, bound_seconds=bound_seconds, returned=changed) for name in host.instances
         }
         self._late: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._good: dict[tuple[str, str], Any] = {}
+
+    @property
+    def stuck(self) -> dict[str, PluginStuck]:
+        """Whose observer thread is stuck, by instance. May be read from any thread."""
+        return {name: stuck for name, worker in self._workers.items() if (stuck := worker.stuck) is not None}
 
     async def close(self, seconds: float, busy: Container[str] = ()) -> list[DRAError]:
         """Have every plugin release what it holds, each within so many seconds; returns what went wrong.

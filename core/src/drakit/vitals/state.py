@@ -1,0 +1,75 @@
+"""What is known of a running agent: all of it may be read from any thread, at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from drakit.assembly import Assembly
+from drakit.driver import Driver
+from drakit.errors import ClaimError
+from drakit.host import Instance
+from drakit.inventory import Survey
+from drakit.kube.client import KubeClient
+from drakit.survey import Observer
+from drakit.tally import Calls, Durations
+
+HOOK_RESULTS = ("returned", "refused", "raised")
+"""How a call of a hook ends: `refused` is a ClaimError of prepare, `raised` any other exception."""
+
+
+class HookTally:
+    """Counts the calls of hooks: a trace of the plugin host. A hook of one instance is called by one thread."""
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[str, str], Calls] = {}
+
+    def of(self, instance: Instance, hook: str) -> Calls:
+        """The calls of one hook."""
+        key = (instance.name, hook)
+        return self._calls.get(key) or self._calls.setdefault(key, Calls(*HOOK_RESULTS))
+
+    def began(self, instance: Instance, hook: str) -> None:
+        """Nothing to count yet."""
+
+    def ended(self, instance: Instance, hook: str, seconds: float, error: BaseException | None) -> None:
+        """Count the call."""
+        result = "returned" if error is None else "refused" if isinstance(error, ClaimError) else "raised"
+        self.of(instance, hook).add(result, seconds)
+
+
+class Rounds:
+    """The rounds over the hardware so far."""
+
+    def __init__(self) -> None:
+        self.durations = Durations()
+        self.failures: Counter[str] = Counter()
+        """By plugin instance, in how many rounds its answer was not there."""
+        self.last = Survey()
+        self.finished_at = 0.0
+        """When the last one ended, in seconds since the epoch; 0 before the first."""
+
+    def add(self, survey: Survey, seconds: float) -> None:
+        """Count one that is done."""
+        self.last = survey
+        self.failures.update(survey.failures.keys())
+        self.durations.add(seconds)
+        self.finished_at = time.time()
+
+
+@frozen(kw_only=True)
+class Vitals:
+    """One running agent. `drivers` is made before anybody asks, and stays."""
+
+    assembly: Assembly
+    drivers: Mapping[str, Driver]
+    observer: Observer
+    client: KubeClient
+    hooks: HookTally
+    rounds: Rounds
+    loop: asyncio.AbstractEventLoop
+    is_stopping: Callable[[], bool]
