@@ -167,6 +167,7 @@ class Site:
             directories=[str(self.state), str(self.cdi), str(self.root / "effects")],
             armed=str(self._armed),
             epitaph=str(self.epitaph),
+            clock=str(self.directory / "clock"),
             victim=victim,
             fault=fault,
         )
@@ -175,6 +176,10 @@ class Site:
     def arm(self) -> None:
         """Count steps from now on."""
         self._armed.touch()
+
+    def jump(self, seconds: int) -> None:
+        """Set the wall clock of the node's agents so far from the right time."""
+        (self.directory / "clock").write_text(str(seconds))
 
     def disarm(self) -> None:
         """End the fault: the disk works again."""
@@ -262,7 +267,6 @@ class Site:
         journal = Journal(self.state / "drakit.journal")
         try:
             with journal.locked():
-                assert not journal.damaged
                 return {uid: str(entry.phase) for uid, entry in journal.entries.items()}
         finally:
             journal.close()

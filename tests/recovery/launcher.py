@@ -48,6 +48,7 @@ def _become_agent(command: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         steps.STEPS.directories = tuple(command["directories"])
         steps.STEPS.armed, steps.STEPS.epitaph = command["armed"], command["epitaph"]
+        steps.STEPS.clock = command["clock"]
         steps.STEPS.victim, steps.STEPS.fault = command["victim"], command["fault"]
         main(["agent", "--config", command["config"]])
     except SystemExit as error:
