@@ -25,7 +25,9 @@ from drakit.inventory import Survey
 from drakit.journal import FILE_NAME
 from drakit.kube.client import NODES, ApiError, KubeClient
 from drakit.kube.credentials import Credentials, find_credentials
+from drakit.kube.events import EventRecorder
 from drakit.model import DeviceRef, Taint
+from drakit.notices import LOOK_SECONDS, NoticeBoard, notices_of
 from drakit.settings import Settings
 from drakit.survey import Observer, taints_of
 from drakit.vitals import HookTally, Ports, Rounds, Vitals
@@ -111,6 +113,10 @@ class Agent:
             tasks.append(group.create_task(_forever("asking for health", partial(self._ask_health, observer))))
             tasks.append(group.create_task(_forever("reading the node's labels", partial(self._read_labels, client))))
             tasks.append(group.create_task(self._answer(ports, client, observer)))
+            tell = EventRecorder(client, self.node)
+            tasks.append(group.create_task(_forever("writing events", tell.run)))
+            look = partial(self._look, NoticeBoard(tell.warn))
+            tasks.append(group.create_task(_forever("looking for what is to be acted on", look)))
             await self._stopping.wait()
             log.info("stopping; calls under way have %g s to end", self.settings.drain_seconds)
             for task in tasks:
@@ -211,6 +217,11 @@ class Agent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.discovery_seconds):
                 await self._wanted.wait()
+
+    async def _look(self, board: NoticeBoard) -> None:
+        """Look for what a user must act on, and have Events tell it."""
+        board.show(notices_of(self.drivers, self.assembly.failures, self.survey))
+        await asyncio.sleep(LOOK_SECONDS)
 
     async def _ask_health(self, observer: Observer) -> None:
         """Ask for health once the devices are known, tell the drivers, and have changed taints published."""

@@ -124,6 +124,11 @@ class Driver:
         return self._engine
 
     @property
+    def refusal(self) -> str:
+        """Why new claims are refused, in words; empty while they are not."""
+        return self._refusal
+
+    @property
     def publisher(self) -> SlicePublisher | None:
         """Who publishes its slices; None for a driver without a backend."""
         return self._publisher

@@ -23,6 +23,8 @@ from drakit.slices import PoolSlices, pool_slices
 SPLIT_COUNTERS_SINCE = (1, 35)
 _INVALID = frozenset({400, 422})
 _CONFLICT = 409
+_PASSING = frozenset({0, 429})
+"""Of a server that is away or busy, as is everything from 500 on."""
 _OF_ONE_POOL = frozenset({403, 404, _CONFLICT, 413})
 """What the server may say of one object and not of the next."""
 
@@ -33,7 +35,8 @@ class PublisherStatus:
 
     `current` says that all that is desired is published, as far as the last look tells, and `published_at` when a look
     last said so, in seconds since the epoch, 0 if none ever has. `generations` are those of the pools that are
-    published, `errors` is why others are not, `dropped` what the API server did not keep of those that are.
+    published, `errors` is why others are not, `dropped` what the API server did not keep of those that are. `outage`
+    says that among the errors is one of a server that cannot answer just now, which passes by itself.
     """
 
     current: bool = False
@@ -41,6 +44,7 @@ class PublisherStatus:
     generations: Mapping[str, int] = field(factory=dict, converter=frozen_mapping)
     errors: tuple[str, ...] = field(default=(), converter=frozen_tuple)
     dropped: tuple[str, ...] = field(default=(), converter=frozen_tuple)
+    outage: bool = False
 
 
 @frozen(kw_only=True)
@@ -111,6 +115,7 @@ class SlicePublisher:
         self._wake = asyncio.Event()
         self._pace = Pace(self._timing)
         self._distrust = False
+        self._outage = False
 
     @property
     def status(self) -> PublisherStatus:
@@ -174,7 +179,7 @@ class SlicePublisher:
     async def _attempt(self) -> None:
         """One round. Whatever goes wrong, publishing goes on, at a pace that the server can bear."""
         anew, distrust = self._layout is None, self._distrust
-        self._distrust = False
+        self._distrust = self._outage = False
         try:
             outcome = await self._round(refresh=distrust)
         except Exception as error:  # no error may end publishing, not even one of ours
@@ -196,6 +201,7 @@ class SlicePublisher:
         self._wake.set()
 
     def _explain(self, error: Exception) -> str:
+        self._outage |= isinstance(error, ApiError) and (error.status in _PASSING or error.status >= 500)
         advice = f"; {PERMISSIONS}" if isinstance(error, ApiError) and error.denied else ""
         return f"driver {self._driver}: slices cannot be published: {describe(error)}{advice}"
 
@@ -218,6 +224,7 @@ class SlicePublisher:
             generations=outcome.generations,
             errors=outcome.errors,
             dropped=self._writer.dropped,
+            outage=self._outage,
         )
         for error in outcome.errors:
             if error not in before.errors:

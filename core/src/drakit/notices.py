@@ -1,0 +1,114 @@
+"""What a user must act on, as the agent stands: found by looking at it, and told once, when it has lasted.
+
+The kubelet tells a pod's user why its claim is not prepared. Here is what it does not know: a driver that is not
+served, slices that the cluster does not take, a claim whose record was damaged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from attrs import field, frozen
+
+from drakit.driver import Driver
+from drakit.entries import Phase
+from drakit.errors import DuplicateDevice, PluginError
+from drakit.inventory import Survey
+from drakit.kube.events import Reason
+from drakit.model import ClaimRef
+
+LOOK_SECONDS = 5.0
+"""How often one looks; it costs no call of anything."""
+PASSING_SECONDS = 30.0
+"""What a start, a rolling update or a busy API server brings about is over by then."""
+
+
+@frozen(kw_only=True)
+class Notice:
+    """Something to act on. `regarding` is the claim it is about; without one it is about the node."""
+
+    reason: Reason
+    note: str = field(eq=False)
+    """The words, which may come to differ while it is the same matter: `key` tells matters apart."""
+    regarding: ClaimRef | None = None
+    key: str = ""
+    lasting_seconds: float = field(default=0.0, eq=False)
+    """How long it must have been so before it is told."""
+
+
+class NoticeBoard:
+    """Tells each notice once, for as long as it stands; one that comes back is told again."""
+
+    def __init__(
+        self, tell: Callable[[ClaimRef | None, Reason, str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._since: dict[Notice, float] = {}
+        self._told: set[Notice] = set()
+
+    def show(self, notices: Iterable[Notice]) -> None:
+        """Take everything there is to act on now."""
+        now = self._clock()
+        standing = list(notices)
+        self._since = {notice: self._since.get(notice, now) for notice in standing}
+        self._told &= self._since.keys()
+        for notice in standing:
+            if notice not in self._told and now - self._since[notice] >= notice.lasting_seconds:
+                self._told.add(notice)
+                self._tell(notice.regarding, notice.reason, notice.note)
+
+
+def notices_of(drivers: Mapping[str, Driver], failures: Mapping[str, PluginError], survey: Survey) -> Iterator[Notice]:
+    """Everything to act on now. `failures` are the plugins that could not be had, as an assembly names them."""
+    for name, failure in failures.items():
+        if name not in drivers:  # else the driver says so, for it serves what is left of its claims
+            yield _of_plain_text(Reason.DRIVER_NOT_SERVED, f"{name} is not served on this node: {failure}")
+    for problem in survey.problems:
+        if isinstance(problem.error, DuplicateDevice):
+            yield _of_plain_text(Reason.DUPLICATE_DEVICE, f"driver {problem.driver}: {problem.error}", PASSING_SECONDS)
+    for driver in drivers.values():
+        yield from _of_driver(driver)
+        yield from _of_slices(driver)
+        yield from _of_claims(driver)
+
+
+def _of_plain_text(reason: Reason, note: str, lasting_seconds: float = 0.0) -> Notice:
+    return Notice(reason=reason, note=note, key=note, lasting_seconds=lasting_seconds)
+
+
+def _of_driver(driver: Driver) -> Iterator[Notice]:
+    if (stuck := driver.worker.stuck) is not None:
+        # For how long is no part of the key: it grows.
+        note = f"driver {driver.name} is stuck: {stuck}; if it does not, restart the agent's pod on this node"
+        yield Notice(reason=Reason.DRIVER_STUCK, note=note, key=driver.name)
+    standing = driver.standing
+    if why := standing.unserved or standing.unregistered or driver.refusal:
+        note = f"driver {driver.name} takes no new claims on this node: {why}"
+        yield _of_plain_text(Reason.DRIVER_NOT_SERVED, note, PASSING_SECONDS)
+
+
+def _of_slices(driver: Driver) -> Iterator[Notice]:
+    if driver.publisher is None:
+        return
+    status = driver.publisher.status
+    for report in status.dropped:
+        yield _of_plain_text(Reason.FIELDS_DROPPED, report)
+    for error in () if status.outage else status.errors:
+        yield _of_plain_text(Reason.SLICES_NOT_PUBLISHED, error, PASSING_SECONDS)
+
+
+def _of_claims(driver: Driver) -> Iterator[Notice]:
+    entries = list(driver.engine.journal.entries.values()) if driver.engine is not None else []
+    for entry in entries:
+        if entry.phase is Phase.QUARANTINED:
+            yield Notice(
+                reason=Reason.CLAIM_QUARANTINED,
+                regarding=entry.claim,
+                key=driver.name,
+                note=(
+                    f"the record that driver {driver.name} had of claim {entry.claim} ({entry.claim.uid}) was damaged: "
+                    f"its devices stay held, and running containers keep them; delete the pod and its claim"
+                ),
+            )
