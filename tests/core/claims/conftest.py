@@ -61,6 +61,7 @@ class FakeBackend:
         self.calls: list[tuple[str, str]] = []
         self.configs: dict[str, tuple[Any, ...]] = {}
         self.failures: dict[str, BaseException] = {}
+        self.in_use_answers: dict[str, bool | None] = {}
 
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
         self._begin("prepare", claim.claim)
@@ -75,6 +76,11 @@ class FakeBackend:
         self._begin("unprepare", claim)
         self.hardware.prepared.pop(claim.uid, None)
         self.moment("after unprepare")
+
+    def in_use(self, device: DeviceRef) -> bool | None:
+        if "in_use" in self.failures:
+            raise self.failures["in_use"]
+        return self.in_use_answers.get(device.name)
 
     def _begin(self, hook: str, claim: ClaimRef) -> None:
         self.calls.append((hook, claim.uid))

@@ -54,6 +54,31 @@ def test_a_damaged_record_quarantines_its_claim_alone(bench):
         bench.prepare("a", "gpu-0")
 
 
+def test_an_intent_whose_commit_was_damaged_is_kept_as_containers_may_use_it(effective):
+    effective.prepare("a", "gpu-0")
+    effective.kill()
+    intent, commit = effective.path.read_bytes().splitlines(keepends=True)
+    effective.path.write_bytes(intent + b"0" * 8 + commit[8:])
+    effective.restart()
+    assert effective.phases() == {"a": "quarantined"}
+    assert effective.held() == {"gpu-0": {"a"}}
+    assert effective.hardware.prepared == {"a": {"gpu-0"}}
+    assert sorted(effective.files()) == ["a"]
+    assert effective.engine.unconfirmed() == []
+    effective.unprepare("a")
+    effective.assert_empty()
+
+
+def test_an_intent_that_came_to_no_file_is_undone_whatever_else_was_damaged(effective):
+    effective.backend.failures = {hook: HookFailed("acme", hook, OSError()) for hook in ("prepare", "unprepare")}
+    with pytest.raises(HookFailed):
+        effective.prepare("a", "gpu-0")
+    effective.kill()
+    effective.path.write_bytes(effective.path.read_bytes() + b"garbage\n")
+    effective.restart()
+    assert effective.phases() == {"a": "intent"}
+
+
 def test_a_quarantined_claim_stays_so_until_it_is_unprepared(bench):
     bench.prepare("a", "gpu-0")
     _damage(bench, "a")
