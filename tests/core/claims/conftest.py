@@ -186,6 +186,10 @@ class Bench:
     def roll_back(self, uid: str) -> Any:
         return self.run(RollBack(claim(uid)))
 
+    def wanted(self, ref: ClaimRef, *names: str) -> Prepare:
+        """A Prepare of a claim that is known elsewhere."""
+        return Prepare(ClaimAllocation(ref, tuple(AllocatedDevice("gpu", device(name)) for name in names)))
+
     # What there is
 
     def entries(self) -> dict[str, Entry]:

@@ -20,6 +20,8 @@ class PodResourcesServer:
     """Serves one socket. `prepared` gives what the kubelet has prepared; pods of a test's own are added to it."""
 
     def __init__(self, socket: Path, prepared: Callable[[], Sequence[tuple[ClaimRef, Sequence[DeviceHandle]]]]) -> None:
+        self.asked = 0
+        """How often somebody has asked."""
         self._socket = socket
         self._prepared = prepared
         self._added: dict[str, tuple[ClaimRef, list[DeviceRef]]] = {}
@@ -58,6 +60,7 @@ class PodResourcesServer:
 
     def _list(self, _request: Any, context: grpc.ServicerContext) -> Any:
         with self._lock:
+            self.asked += 1
             failure, added = self._failure, list(self._added.values())
         if failure:
             context.abort(grpc.StatusCode.UNAVAILABLE, failure)
