@@ -17,7 +17,7 @@ from drakit.testing.conformance import allocating
 from drakit.testing.conformance.declaring import default_configurations, require_config_types
 from drakit.testing.conformance.rules import Broken, rules
 from drakit.testing.conformance.snapshot import Snapshot, changes, snapshot
-from drakit.testing.conformance.subject import NotTried, Prepared, Subject
+from drakit.testing.conformance.subject import NotTried, Prepared, Session, Subject
 
 _OCI_HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
@@ -187,8 +187,8 @@ def _check_leaks(subject: Subject, first: ClaimAllocation, second: ClaimAllocati
         alone = session.prepare_or_skip(second)
         session.release(second.claim, alone)
     with subject.session() as session:
-        theirs = session.prepare_or_skip(first)
-        after = session.prepare_or_skip(second)
+        theirs = _steady(session, first)
+        after = _steady(session, second)
         _compare(theirs, session.prepare(first), "prepare of a claim, when another one came between,")
         session.release(first.claim, theirs)
         _compare(after, session.prepare(second), "prepare of a claim, when another one has ended,")
@@ -213,7 +213,7 @@ def admin_access_is_honoured(subject: Subject) -> None:
     devices = [evolve(device, admin_access=True, share_id=None, consumed={}) for device in holder.devices]
     admin = ClaimAllocation(allocating.claim_ref("admin"), devices)
     with subject.session() as session:
-        held = session.prepare_or_skip(holder)
+        held = _steady(session, holder)
         session.release(admin.claim, session.prepare(admin))
         _compare(held, session.prepare(holder), "prepare of a claim, when one with admin access has ended,")
         session.release(holder.claim, held)
@@ -251,6 +251,14 @@ def _prepared_at_all(subject: Subject, claim: ClaimAllocation) -> None:
     """Raise NotTried where a claim cannot be prepared for other reasons."""
     with subject.session() as session:
         session.release(claim.claim, session.prepare_or_skip(claim))
+
+
+def _steady(session: Session, claim: ClaimAllocation) -> Prepared:
+    """Prepare a claim. Raises NotTried where a mere repeat answers differently: that is a rule of its own."""
+    prepared = session.prepare_or_skip(claim)
+    if session.prepare_or_skip(claim) != prepared:
+        raise NotTried("a repeated prepare answers differently, see prepare_is_idempotent")
+    return prepared
 
 
 def _compare(expected: Prepared, found: Prepared, what: str) -> None:

@@ -1,0 +1,145 @@
+"""The kit as a third party runs it: from the command line with no code, and by subclass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from drakit.testing import lay_out
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+BOUND_SECONDS = 120
+CHEAP = "not full_round and not process"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A third party's project: its plugin, and a faked node with two serial adapters."""
+    (tmp_path / "serial_plugin.py").write_text((EXAMPLES / "serial.py").read_text())
+    (tmp_path / "node" / "dev").mkdir(parents=True)
+    for number in range(2):
+        (tmp_path / "node" / "dev" / f"ttyUSB{number}").touch()
+    return tmp_path
+
+
+def run(project, *arguments, expected=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "addopts=", *map(str, arguments)],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=BOUND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == expected, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def no_code(project, *arguments, **keywords):
+    return run(project, "--pyargs", "drakit.testing.conformance", *arguments, **keywords)
+
+
+def test_it_runs_with_no_code(project):
+    told = no_code(project, "--dra-plugin", "serial_plugin:SerialPlugin", "--dra-root", "node", "-v")
+    assert "test_prepare_is_idempotent PASSED" in told
+    assert "test_a_full_round_over_v1beta1 PASSED" in told
+    assert "failed" not in told
+
+
+def test_it_runs_by_subclass(project):
+    (project / "test_serial.py").write_text(
+        "from drakit.testing.conformance import PluginConformance\n"
+        "from serial_plugin import SerialPlugin\n\n\n"
+        "class TestSerial(PluginConformance):\n"
+        "    plugin = SerialPlugin\n\n"
+        "    def lay_out(self, root):\n"
+        "        (root / 'dev').mkdir()\n"
+        "        (root / 'dev' / 'ttyUSB0').touch()\n"
+    )
+    told = run(project, "-v", "-k", CHEAP)
+    assert "test_serial.py::TestSerial::test_prepare_is_idempotent PASSED" in told
+    assert "PluginConformance::" not in told
+
+
+def test_options_parameters_and_driver_reach_the_plugin(project):
+    (project / "options.yaml").write_text("inline:\n  devices: [{name: 'card-{index}', count: 2}]\n")
+    (project / "parameters.yaml").write_text("{apiVersion: mock.drakit/v1alpha1, kind: MockConfig, env: {A: b}}\n")
+    told = no_code(
+        project,
+        *("--dra-plugin", "drakit_mock.plugin:MockPlugin", "--dra-options", "options.yaml"),
+        *(
+            "--dra-driver",
+            "card.example.com",
+            "--dra-parameters",
+            "parameters.yaml",
+            "-v",
+            "-k",
+            "configuration_of or found",
+        ),
+    )
+    assert "test_hardware_is_found PASSED" in told
+    assert "test_configuration_of_class_and_claim_combine PASSED" in told
+
+
+def test_a_broken_rule_is_told_with_what_was_found_and_what_to_do(project):
+    text = (project / "serial_plugin.py").read_text().replace("for device in claim.devices]", "for device in []]")
+    (project / "serial_plugin.py").write_text(text)
+    told = no_code(
+        project,
+        *("--dra-plugin", "serial_plugin:SerialPlugin", "--dra-root", "node", "-k", "prepare_answers"),
+        expected=1,
+    )
+    assert "the rule:   `prepare` returns exactly one PreparedDevice" in told
+    assert "found:      plugin 'serial.example.com': prepare: did not prepare" in told
+    assert "what to do: " in told
+
+
+def test_a_root_without_hardware_fails_and_says_so(project):
+    (project / "empty").mkdir()
+    told = no_code(
+        project, "--dra-plugin", "serial_plugin:SerialPlugin", "--dra-root", "empty", "-k", CHEAP, expected=1
+    )
+    assert "has no hardware" in told
+    assert "1 failed" in told
+
+
+def test_the_root_stays_as_it_was(project):
+    lay_out("generic-gpu-nic", project / "laid")
+    before = sorted((path, path.lstat().st_mtime_ns) for path in (project / "laid").rglob("*"))
+    no_code(project, "--dra-plugin", "serial_plugin:SerialPlugin", "--dra-root", "laid", "-k", "constructed or legal")
+    assert sorted((path, path.lstat().st_mtime_ns) for path in (project / "laid").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give the plugin's class: --dra-plugin"),
+        (["--dra-plugin", "serial_plugin"], "must be package.module:Class"),
+        (["--dra-plugin", "absent_plugin:Plugin"], "No module named 'absent_plugin'"),
+        (["--dra-plugin", "serial_plugin:Absent"], "has no attribute 'Absent'"),
+        (["--dra-plugin", "serial_plugin:Sequence.index"], "is not a class"),
+        (
+            ["--dra-plugin", "serial_plugin:SerialPlugin", "--dra-root", "nowhere"],
+            "--dra-root nowhere: is no directory",
+        ),
+        (["--dra-plugin", "serial_plugin:SerialPlugin", "--dra-options", "no.yaml"], "cannot read no.yaml"),
+    ],
+)
+def test_bad_input_is_told_once_and_nothing_runs(project, arguments, message):
+    told = no_code(project, *arguments, expected=2)
+    assert message in told
+    assert "passed" not in told
+    assert "Traceback" not in told
+
+
+def test_the_options_are_all_that_every_pytest_run_gets(project):
+    (project / "test_nothing.py").write_text(
+        "import sys\n\n\n"
+        "def test_nothing():\n"
+        "    assert 'drakit.testing.pytest_plugin' in sys.modules\n"
+        "    heavy = ('grpc', 'google.protobuf', 'kubernetes', 'drakit.host', 'drakit.testing.conformance')\n"
+        "    assert [name for name in heavy if name in sys.modules] == []\n"
+    )
+    assert "1 passed" in run(project)

@@ -1,0 +1,108 @@
+"""Every rule of the kit catches a plugin that breaks it, and no other rule blames that plugin."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from drakit.testing.conformance import RULES, Subject, Verdict
+
+NAMES = [rule.name for rule in RULES]
+IN_PROCESS = [rule for rule in RULES if rule.topic not in ("Across processes", "Over sockets")]
+ACROSS_PROCESSES = [rule for rule in RULES if rule.topic == "Across processes"]
+OVER_SOCKETS = [rule for rule in RULES if rule.topic == "Over sockets"]
+
+
+def _load():
+    spec = importlib.util.spec_from_file_location("bad_plugins", Path(__file__).with_name("bad_plugins.py"))
+    module = sys.modules["bad_plugins"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+bad = _load()
+
+
+@pytest.fixture
+def subject(tmp_path):
+    """A subject of a class in bad_plugins, on a node with six ports."""
+    (tmp_path / "dev").mkdir()
+    for number in range(6):
+        (tmp_path / "dev" / f"port{number}").touch()
+
+    def make(name, **changes):
+        return Subject(plugin=getattr(bad, name), root=tmp_path, **changes)
+
+    return make
+
+
+def broken(subject, rules):
+    outcomes = {rule.name: rule.examine(subject) for rule in rules}
+    return {name: outcome for name, outcome in outcomes.items() if outcome.verdict is Verdict.BROKEN}
+
+
+@pytest.mark.parametrize("name", ["Good", "Marking"])
+def test_a_good_plugin_keeps_every_rule(subject, name):
+    good = subject(name)
+    outcomes = {rule.name: rule.examine(good) for rule in RULES}
+    assert {rule: outcome for rule, outcome in outcomes.items() if outcome.verdict is Verdict.BROKEN} == {}
+    untried = {rule for rule, outcome in outcomes.items() if outcome.verdict is Verdict.NOT_TRIED}
+    assert {rule for rule in untried if "configuration" not in rule} <= {
+        "device_classes_are_valid",
+        "side_effects_are_declared",
+    }
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in IN_PROCESS])
+def test_what_breaks_a_rule_is_caught_by_it_alone(subject, name):
+    (rule,) = [rule for rule in RULES if rule.name == name]
+    found = broken(subject(name), IN_PROCESS)
+    assert set(found) == {name}
+    text = rule.text(found[name])
+    assert rule.law in text
+    assert found[name].found in text
+    assert found[name].remedy in text
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in ACROSS_PROCESSES])
+def test_what_breaks_a_rule_across_processes_is_caught_by_it_alone(subject, name):
+    changes = {"hook_seconds": 1.5} if name == "hooks_answer_in_time" else {}
+    assert set(broken(subject(name, **changes), [*IN_PROCESS, *ACROSS_PROCESSES])) == {name}
+
+
+def test_an_agent_that_does_not_come_up_breaks_the_rounds_with_its_log(subject):
+    found = broken(subject("a_full_round_over_v1"), RULES)
+    assert set(found) == {rule.name for rule in OVER_SOCKETS}
+    assert "not in an agent" in found["a_full_round_over_v1"].found
+
+
+def test_a_repeat_that_changes_more_is_not_idempotent(subject):
+    assert set(broken(subject("prepare_changes_more_each_time"), IN_PROCESS)) == {"prepare_is_idempotent"}
+
+
+def test_a_plugin_without_devices_is_told_that_its_root_has_no_hardware(subject):
+    found = broken(subject("hardware_is_found"), RULES)
+    assert set(found) == {"hardware_is_found"}
+    assert "no hardware" in found["hardware_is_found"].found
+    assert "--dra-root" in found["hardware_is_found"].remedy
+
+
+def test_a_hook_that_hangs_is_named_with_the_line_it_hangs_at(subject):
+    found = broken(subject("hooks_answer_in_time", hook_seconds=1.5), ACROSS_PROCESSES)["hooks_answer_in_time"]
+    assert "at describe" in found.found
+    assert "bad_plugins.py" in found.found
+
+
+def test_what_the_plugin_raised_is_shown_with_its_traceback(subject):
+    outcome = broken(subject("it_can_be_constructed"), IN_PROCESS)["it_can_be_constructed"]
+    assert "RuntimeError: no library" in outcome.trace
+    assert "bad_plugins.py" in outcome.trace
+
+
+def test_every_rule_has_a_law_a_reason_and_a_plugin_that_breaks_it():
+    for rule in RULES:
+        assert rule.law.endswith("."), rule.name
+        assert rule.reason.endswith("."), rule.name
+    assert {name for name in NAMES if not hasattr(bad, name)} == {"a_full_round_over_v1beta1"}
