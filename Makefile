@@ -7,7 +7,7 @@ KUBE ?=
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py $(wildcard benchmarks) tests/cluster/realkube
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py $(wildcard benchmarks) tests/cluster/realkube
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
@@ -34,10 +34,11 @@ lint: $(READY)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 
-# The pages that are made from the tests.
+# The pages that are made from the tests, and from the code.
 docs: $(READY)
 	$(BIN)/python docs/reliability.py
 	$(BIN)/python docs/kubernetes.py
+	$(BIN)/python docs/metrics.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -46,18 +46,16 @@ def _plugin_loaded(vitals: Vitals) -> Samples:
 @histogram("hook_duration", "driver", "plugin", "hook")
 def _hook_duration(vitals: Vitals) -> Samples:
     """How long calls of a plugin's hook took. An extension has no driver."""
-    for instance in vitals.assembly.host.instances.values():
-        for hook in sorted(instance.hooks):
-            yield (instance.driver or "", instance.plugin, hook), vitals.hooks.of(instance, hook).durations
+    for labels, calls in vitals.hooks.each(vitals.assembly.host.instances.values()):
+        yield labels, calls.durations
 
 
 @counter("hook_calls", "driver", "plugin", "hook", "result")
 def _hook_calls(vitals: Vitals) -> Samples:
     """Calls of a plugin's hook: returned, refused (a ClaimError of prepare) or raised (anything else)."""
-    for instance in vitals.assembly.host.instances.values():
-        for hook in sorted(instance.hooks):
-            for result, number in vitals.hooks.of(instance, hook).results.items():
-                yield (instance.driver or "", instance.plugin, hook, result), number
+    for labels, calls in vitals.hooks.each(vitals.assembly.host.instances.values()):
+        for result, number in calls.results.items():
+            yield (*labels, result), number
 
 
 @gauge("plugin_stuck", "name", "thread")

@@ -39,7 +39,7 @@ def readiness(vitals: Vitals) -> Readiness:
     for name, failure in vitals.assembly.failures.items():
         reasons[name] = "; ".join(filter(None, (str(failure), reasons.get(name, ""))))
     if vitals.is_stopping():
-        reasons["the agent"] = "it is stopping"
+        reasons["agent"] = "it is stopping"
     return Readiness(reasons)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import frozen
 
@@ -18,8 +18,10 @@ from drakit.kube.client import KubeClient
 from drakit.survey import Observer
 from drakit.tally import Calls, Durations
 
-HOOK_RESULTS = ("returned", "refused", "raised")
+RETURNED, REFUSED, RAISED = "returned", "refused", "raised"
 """How a call of a hook ends: `refused` is a ClaimError of prepare, `raised` any other exception."""
+_OFFLINE = frozenset({"layout"})
+"""What no agent asks."""
 
 
 class HookTally:
@@ -31,15 +33,22 @@ class HookTally:
     def of(self, instance: Instance, hook: str) -> Calls:
         """The calls of one hook."""
         key = (instance.name, hook)
-        return self._calls.get(key) or self._calls.setdefault(key, Calls(*HOOK_RESULTS))
+        results = (RETURNED, REFUSED, RAISED) if hook == "prepare" else (RETURNED, RAISED)
+        return self._calls.get(key) or self._calls.setdefault(key, Calls(*results))
+
+    def each(self, instances: Iterable[Instance]) -> Iterator[tuple[tuple[str, str, str], Calls]]:
+        """The calls of every hook that these implement, by driver (none for an extension), plugin and hook."""
+        for instance in instances:
+            for hook in sorted(instance.hooks - _OFFLINE):
+                yield (instance.driver or "", instance.plugin, hook), self.of(instance, hook)
 
     def began(self, instance: Instance, hook: str) -> None:
         """Nothing to count yet."""
 
     def ended(self, instance: Instance, hook: str, seconds: float, error: BaseException | None) -> None:
         """Count the call."""
-        result = "returned" if error is None else "refused" if isinstance(error, ClaimError) else "raised"
-        self.of(instance, hook).add(result, seconds)
+        refused = hook == "prepare" and isinstance(error, ClaimError)
+        self.of(instance, hook).add(RETURNED if error is None else REFUSED if refused else RAISED, seconds)
 
 
 class Rounds:
