@@ -19,7 +19,8 @@ from types import MappingProxyType
 
 from drakit import cdi
 from drakit.assembly import Assembly, assemble
-from drakit.driver import Driver, HostedBackend, check_directories, holds_claims
+from drakit.backend import HostedBackend
+from drakit.driver import Driver, check_directories, holds_claims
 from drakit.errors import ConfigError, DRAError, PluginStuck, describe
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME
@@ -111,7 +112,7 @@ class Agent:
             tasks = [group.create_task(self._keep_running(driver)) for driver in self.drivers.values()]
             tasks.append(group.create_task(_forever("the survey of the node", partial(self._survey, observer))))
             tasks.append(group.create_task(_forever("asking for health", partial(self._ask_health, observer))))
-            tasks.append(group.create_task(_forever("reading the node's labels", partial(self._read_labels, client))))
+            tasks.append(group.create_task(_forever("reading the Node", partial(self._read_node, client))))
             tasks.append(group.create_task(self._answer(ports, client, observer)))
             tell = EventRecorder(client, self.node)
             tasks.append(group.create_task(_forever("writing events", tell.run)))
@@ -178,7 +179,9 @@ class Agent:
                 for error in group.exceptions:
                     surprise = None if isinstance(error, DRAError) else error
                     driver.standing.served(f"it is not served, and is tried again: {describe(error)}")
-                    driver.log.error("it is not served, and is tried again: %s", error, exc_info=surprise)
+                    driver.log.error(
+                        "driver %s is not served, and is tried again: %s", driver.name, error, exc_info=surprise
+                    )
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _answer(self, ports: Ports, client: KubeClient, observer: Observer) -> None:
@@ -241,11 +244,12 @@ class Agent:
             self._wanted.set()
         await asyncio.sleep(self.settings.health_seconds)
 
-    async def _read_labels(self, client: KubeClient) -> None:
-        """Read the node's labels; nothing waits for them, and plugins are asked again when they differ.
+    async def _read_node(self, client: KubeClient) -> None:
+        """Read the Node: its labels, and what it offers by device plugins. Plugins are asked again when labels differ.
 
-        Labels come late when a node joins. They are read again after each registration, and at intervals that double
-        until they are an hour: after that only a registration asks for them.
+        Labels come late when a node joins, and nothing waits for them. The Node is read again after each registration,
+        and at intervals that double until they are an hour: after that only a registration asks for it. While a device
+        plugin offers what a driver has, it is read as often as hardware is looked for.
         """
         self._registered.clear()
         try:
@@ -260,11 +264,14 @@ class Agent:
             self._labels.clear()
             self._labels.update(labels)
             self._wanted.set()
+        allocatable = (node.get("status") or {}).get("allocatable") or {}
+        beside = [driver.name for driver in self.drivers.values() if driver.meet(allocatable)]
+        pause = self.settings.discovery_seconds if beside else self._label_seconds
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._label_seconds if self._label_seconds <= 3600 else None):
+            async with asyncio.timeout(pause if pause <= 3600 else None):
                 await self._registered.wait()
                 self._label_seconds = LABEL_SECONDS / 2
-        self._label_seconds *= 2
+        self._label_seconds *= 1 if beside else 2
 
     def _on_registered(self) -> None:
         """A kubelet has registered a driver, perhaps after a restart of the node: look at everything again."""
