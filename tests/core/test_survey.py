@@ -241,6 +241,24 @@ def test_a_plugin_past_its_bound_is_stuck_until_it_returns(hosted, hanging):
     run(test())
 
 
+def test_a_plugin_that_was_stuck_is_asked_again_as_soon_as_it_returns(hosted, hanging):
+    discover = hanging(pool("gpu-0"))
+    discover.hang()
+    hosted.add(hosted.backend(discover=discover))
+
+    async def test() -> None:
+        changed = asyncio.Event()
+        observer = Observer(hosted.host, NODE, patience_seconds=0.02, bound_seconds=0.3, changed=changed.set)
+        assert "has not answered" in str((await observer.survey()).failures[GPUS])
+        await changed.wait()  # it counts as stuck
+        changed.clear()
+        discover.let.set()
+        await changed.wait()
+        assert names(await observer.survey(), GPUS) == ["gpu-0"]
+
+    run(test())
+
+
 def test_a_driver_with_a_conflict_is_published_as_it_was_found_in_this_round(hosted, hanging):
     rack = hanging({"example.com/rack": "a"}, {"example.com/rack": "b"})
     discover = hanging(

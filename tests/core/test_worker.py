@@ -250,6 +250,22 @@ def test_finishing_does_not_wait_for_a_stuck_worker(gate):
     run(test())
 
 
+def test_when_work_returns_after_all_those_who_were_told_it_is_stuck_can_ask_again(gate):
+    async def test() -> None:
+        again = asyncio.Event()
+        worker: Worker[int, int] = Worker("gpu", doubling([], gate), bound_seconds=0.05, returned=again.set)
+        with pytest.raises(PluginStuck):
+            await worker.ask(1)
+        assert not again.is_set()
+        gate.open.set()
+        await again.wait()
+        again.clear()
+        assert await worker.ask(2) == 4
+        assert not again.is_set()  # nobody had been refused since
+
+    run(test())
+
+
 def test_work_that_was_given_up_is_done_all_the_same(gate):
     async def test() -> None:
         batches: list[list[int]] = []

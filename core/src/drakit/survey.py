@@ -126,7 +126,7 @@ class Observer:
         """Ask one plugin; a question still open from an earlier round is not asked again."""
         key = (instance.name, hook)
         future = self._late.pop(key, None)
-        if future is None:
+        if future is None or _gave_up(future):
             future = self._workers[instance.name].ask(Call(hook, lambda: ask(instance.name)))
         done, _ = await asyncio.wait({future}, timeout=self._patience)
         if done:
@@ -156,6 +156,11 @@ def taints_of(reports: Iterable[Health]) -> dict[DeviceRef, list[Taint]]:
         if report.taint is not None:
             taints.setdefault(report.device, []).append(report.taint)
     return taints
+
+
+def _gave_up(future: asyncio.Future[Any]) -> bool:
+    """Whether a question ended unanswered, because the plugin was stuck then: it may be asked again."""
+    return future.done() and isinstance(future.exception(), PluginStuck)
 
 
 def _as_error(instance: Instance, hook: str, error: BaseException) -> DRAError:

@@ -37,12 +37,13 @@ class Worker(Generic[Job, Answer]):
         clock: Callable[[], float] = time.monotonic,
         returned: Callable[[], None] = lambda: None,
     ) -> None:
-        """`returned` is called, on the loop, when work has ended whose callers were told that it is stuck."""
+        """`returned` is called, on the loop, when work has ended after somebody was told that it is stuck."""
         self.name = name
         self._work = work
         self._bound = bound_seconds
         self._clock = clock
         self._returned = returned
+        self._told_stuck = False
         self._queue: SimpleQueue[tuple[Job, asyncio.Future[Answer]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._step: tuple[str, float] | None = None
@@ -75,6 +76,7 @@ class Worker(Generic[Job, Answer]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         if (error := self.stuck) is not None:
+            self._told_stuck = True
             _fail(future, error)
             return future
         self._waiting.add(future)
@@ -118,7 +120,6 @@ class Worker(Generic[Job, Answer]):
         self._unfinished -= len(batch)
         if not self._unfinished:
             self._idle.set()
-        told = any(future.done() and not future.cancelled() for _, future in batch)
         for (_, future), answer in zip(batch, answers, strict=True):
             self._waiting.discard(future)
             if future.done():
@@ -127,13 +128,15 @@ class Worker(Generic[Job, Answer]):
                 _fail(future, _as_exception(answer))
             else:
                 future.set_result(answer)
-        if told:
+        if self._told_stuck and self.stuck is None:
+            self._told_stuck = False
             self._returned()
 
     def _look(self) -> None:
         """Tell everyone who waits, once a step is past its bound; look again while there is someone."""
         self._timer = None
         if (error := self.stuck) is not None:
+            self._told_stuck = True
             for future in self._waiting:
                 if not future.done():
                     _fail(future, error)
