@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from drakit.decoding import decode_config
 from drakit.errors import ClaimError, InvalidDeviceConfig
+from drakit.host import Instance, PluginHost
 from drakit.loading import Declarations
 from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceRef, PreparedDevice
 
@@ -28,6 +29,31 @@ class Backend(Protocol):
 
     def in_use(self, device: DeviceRef) -> bool | None:
         """Ask the plugin; None where it does not know, or does not implement this. Raises PluginError."""
+
+
+@frozen
+class HostedBackend:
+    """The backend of one driver, as the claims engine asks it."""
+
+    host: PluginHost
+    instance: Instance
+
+    @property
+    def declarations(self) -> Declarations:
+        """What the plugin class says of itself."""
+        return self.instance.declarations
+
+    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+        """Ask the plugin to prepare."""
+        return self.host.prepare(self.instance.name, claim)
+
+    def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
+        """Ask the plugin to undo it."""
+        self.host.unprepare(self.instance.name, claim, prepared)
+
+    def in_use(self, device: DeviceRef) -> bool | None:
+        """Ask the plugin whether anything has the device open."""
+        return self.host.in_use(self.instance.name, device)
 
 
 @frozen

@@ -7,9 +7,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from attrs import frozen
-
+from drakit.backend import HostedBackend
 from drakit.cdi import CdiDirectory
 from drakit.claims import ClaimsEngine
 from drakit.context import read_boot_id
@@ -17,7 +17,6 @@ from drakit.custody import Custody
 from drakit.decoding import camel
 from drakit.documents import claim_allocation
 from drakit.errors import ClaimError, ConfigError, DRAError, describe
-from drakit.host import Instance, PluginHost
 from drakit.inventory import Survey
 from drakit.jobs import Job, Prepare, Repeat, Restore, Unprepare
 from drakit.journal import FILE_NAME, Journal, Phase
@@ -28,19 +27,16 @@ from drakit.kube.status import StatusWriter
 from drakit.kubelet.health import HealthBoard
 from drakit.kubelet.podresources import PodResources
 from drakit.kubelet.server import KubeletServer
-from drakit.loading import Declarations
 from drakit.metadata import DIRECTORY, MetadataDirectory
 from drakit.model import (
-    ClaimAllocation,
     ClaimRef,
     Device,
     DeviceHandle,
     DeviceRef,
     Health,
-    PreparedDevice,
     ResolvedPool,
 )
-from drakit.occupancy import paths_of, take_sockets
+from drakit.occupancy import beside_device_plugin, offered_by_device_plugins, paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
 from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
@@ -48,31 +44,6 @@ from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
 """How long a Prepare waits for the first discovery, after a start, before it is refused and tried again."""
-
-
-@frozen
-class HostedBackend:
-    """The backend of one driver, as the claims engine asks it."""
-
-    host: PluginHost
-    instance: Instance
-
-    @property
-    def declarations(self) -> Declarations:
-        """What the plugin class says of itself."""
-        return self.instance.declarations
-
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
-        """Ask the plugin to prepare."""
-        return self.host.prepare(self.instance.name, claim)
-
-    def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
-        """Ask the plugin to undo it."""
-        self.host.unprepare(self.instance.name, claim, prepared)
-
-    def in_use(self, device: DeviceRef) -> bool | None:
-        """Ask the plugin whether anything has the device open."""
-        return self.host.in_use(self.instance.name, device)
 
 
 class Driver:
@@ -97,6 +68,11 @@ class Driver:
         self._settings = settings
         self._backend = backend
         self._refusal = refusal
+        self._beside = ""
+        self._alone = asyncio.Event()
+        self._claimed = backend.declarations.device_plugin_resources if backend is not None else ()
+        if not self._claimed:
+            self._alone.set()
         self._after_registration = on_registered
         self._paths = paths_of(settings, settings.pod_uid)
         for path_of in (self._paths.registration_socket, self._paths.dra_socket):
@@ -126,7 +102,7 @@ class Driver:
     @property
     def refusal(self) -> str:
         """Why new claims are refused, in words; empty while they are not."""
-        return self._refusal
+        return self._beside or self._refusal
 
     @property
     def publisher(self) -> SlicePublisher | None:
@@ -145,7 +121,7 @@ class Driver:
             return reason
         if not self._surveyed.is_set():
             return "its hardware has not been looked at yet"
-        return self._refusal or self._unpublished
+        return self.refusal or self._unpublished
 
     @property
     def _unpublished(self) -> str:
@@ -190,6 +166,25 @@ class Driver:
         until = clock() + self._settings.drain_seconds
         await server.stop(self._settings.drain_seconds)
         await self.worker.finish(until - clock())
+
+    def meet(self, allocatable: Mapping[str, Any]) -> bool:
+        """Take what the Node itself offers; returns whether a device plugin offers this driver's hardware.
+
+        While one does, new claims are refused, for pods of both would get one device. What is published stays; nothing
+        is published for the first time before it is known that there is none.
+        """
+        offered = offered_by_device_plugins(self._claimed, allocatable)
+        if offered and not self._beside:
+            self._beside = beside_device_plugin(self.name, offered)
+            self.log.error("%s", self._beside)
+        elif self._beside and not offered:
+            self._beside = ""
+            self.log.info("the node no longer offers this hardware by a device plugin; new claims are prepared")
+        if offered:
+            self._alone.clear()
+        else:
+            self._alone.set()
+        return bool(offered)
 
     def publish(self, survey: Survey) -> None:
         """Take the driver's part of a round: what it may prepare, and what its slices are to be."""
@@ -250,8 +245,8 @@ class Driver:
         assert self._engine is not None  # nobody calls before the sockets are served
         assert self._keeper is not None
         entry = self._engine.entry(claim.uid)
-        if (entry is None or entry.phase is Phase.ADOPTED) and self._refusal:
-            raise ClaimError(self._refusal)
+        if (entry is None or entry.phase is Phase.ADOPTED) and self.refusal:
+            raise ClaimError(self.refusal)
         try:
             document = await self._reader.read(claim)
         except ClaimUnreadable as error:
@@ -321,6 +316,7 @@ class Driver:
     async def _publish(self, server: KubeletServer, publisher: SlicePublisher) -> None:
         # Published before the kubelet knows the driver, a device could be given to a pod that cannot start yet.
         await server.registered.wait()
+        await self._alone.wait()
         await publisher.run()
 
     def _on_registered(self, registered: bool, reason: str) -> None:

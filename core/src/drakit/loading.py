@@ -38,6 +38,7 @@ class Declarations:
     settings. `config_types`: the attrs classes of its opaque configuration. `side_effects`: does `prepare` change
     anything but what CDI does? `device_metadata`: do containers get files that describe their devices? `node_types`:
     what its `layout` can fake. `data`: the directory of its DeviceClasses, templates and examples.
+    `device_plugin_resources`: the extended resources by which a device plugin would offer the same hardware.
     """
 
     driver_name: str | None = None
@@ -45,6 +46,7 @@ class Declarations:
     config_types: tuple[type, ...] = ()
     side_effects: bool = False
     device_metadata: bool = False
+    device_plugin_resources: tuple[str, ...] = ()
     node_types: tuple[str, ...] = ()
     data: Path | None = None
 
@@ -205,6 +207,7 @@ def _check_kinds(name: str, declared: Mapping[str, Any]) -> None:
         "config_types": (tuple,),
         "side_effects": (bool,),
         "device_metadata": (bool,),
+        "device_plugin_resources": (tuple,),
         "node_types": (tuple,),
         "data": (Path, type(None)),
     }
