@@ -47,6 +47,7 @@ class Node:
         self.cdi = directory / "cdi"
         self.registry = directory / "reg"
         self.plugins = directory / "plugins"
+        self.pod_resources = directory / "pods.sock"
         for path in (self.registry, self.plugins):
             path.mkdir()
         self.log = directory / "agent.log"
@@ -63,6 +64,7 @@ class Node:
             "cdiRoot": str(self.cdi),
             "kubeletRegistrarDirectoryPath": str(self.registry),
             "kubeletPluginsDirectoryPath": str(self.plugins),
+            "kubeletPodResourcesSocket": str(self.pod_resources),
             "apiServer": self.api.url,
             "backends": yaml.safe_load(backends),
             **settings,
@@ -116,7 +118,7 @@ def trn2(node: Node) -> Node:
 
 @pytest.fixture
 def kubelet(node: Node) -> Iterator[FakeKubelet]:
-    with FakeKubelet(node.registry, retry_seconds=0.05) as fake:
+    with FakeKubelet(node.registry, retry_seconds=0.05, pod_resources=node.pod_resources) as fake:
         yield fake
 
 
