@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -12,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from drakit.cli.logs import OneLine
 from drakit.testing import FakeKubelet, InMemoryApiServer
 
 BOUND_SECONDS = 30
@@ -108,29 +106,3 @@ def test_without_a_node_name_it_does_not_run(drakit, two_drivers, write_config):
     outcome = drakit("agent", "--config", write_config({"plugin": "efa"}))
     assert outcome.code == 2
     assert "set NODE_NAME" in outcome.err
-
-
-@pytest.mark.parametrize(
-    ("logger", "source"),
-    [
-        ("drakit.drivers.dra.net", "driver=dra.net"),
-        ("drakit.plugins.efa", "plugin=efa"),
-        ("drakit.agent", "agent"),
-        ("asyncio", "asyncio"),
-    ],
-)
-def test_a_line_of_the_log_names_its_source(logger, source):
-    record = logging.LogRecord(logger, logging.WARNING, __file__, 1, "no %s", ("news",), None)
-    line = OneLine().format(record)
-    assert LINE.fullmatch(line)
-    assert line.endswith(f" warning {source}: no news")
-
-
-def test_a_traceback_stays_in_its_line():
-    try:
-        int("first\nsecond")
-    except ValueError:
-        record = logging.LogRecord("drakit", logging.ERROR, __file__, 1, "it\nbroke", (), sys.exc_info())
-    line = OneLine().format(record)
-    assert "\n" not in line
-    assert "it\\nbroke\\nTraceback" in line
