@@ -53,6 +53,14 @@ class Node:
         self.log = directory / "agent.log"
         self.agent: subprocess.Popen[bytes] | None = None
 
+    def install(self, name: str, source: str) -> None:
+        """One more distribution on this node: a module of this name, whose class Plugin is the plugin of this name."""
+        (self.directory / f"{name}.py").write_text(source)
+        info = self.directory / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[drakit.plugins]\n{name} = {name}:Plugin\n")
+
     def start(self, backends: str = "[{plugin: neuron}, {plugin: efa}]", **settings: object) -> subprocess.Popen[bytes]:
         """Start an agent. Further settings in camelCase."""
         config = self.directory / "config.yaml"

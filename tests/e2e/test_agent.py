@@ -78,11 +78,7 @@ BESIDE = "[{plugin: trouble}, {plugin: mock, driver: a.example.com, options: {in
 def trouble(node):
     """A node with one more distribution installed: a plugin that hangs, or exits, when a claim's name says so."""
     node.root.mkdir()
-    (node.directory / "trouble.py").write_text(TROUBLE)
-    info = node.directory / "trouble-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trouble\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[drakit.plugins]\ntrouble = trouble:Plugin\n")
+    node.install("trouble", TROUBLE)
     return node
 
 
