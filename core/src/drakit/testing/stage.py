@@ -68,6 +68,7 @@ class Stage:
         self.cdi = self.directory / "cdi"
         self.registry = self.directory / "registry"
         self.plugins = self.directory / "plugins"
+        self.pod_resources = self.directory / "pods.sock"
         self._layout: NodeLayout | None = None
 
     def __enter__(self) -> Self:
@@ -154,7 +155,7 @@ class Stage:
             }
         )
         self.control_plane = ControlPlane(self.server, self.node)
-        self.kubelet = self._exit.enter_context(FakeKubelet(self.registry))
+        self.kubelet = self._exit.enter_context(FakeKubelet(self.registry, pod_resources=self.pod_resources))
         self.settings = self._write_settings()
         self.start_agent()
         self._exit.callback(self.stop_agent)
@@ -189,6 +190,7 @@ class Stage:
             "cdiRoot": str(self.cdi),
             "kubeletRegistrarDirectoryPath": str(self.registry),
             "kubeletPluginsDirectoryPath": str(self.plugins),
+            "kubeletPodResourcesSocket": str(self.pod_resources),
             "backends": [dict(backend) for backend in self._backends],
             "extensions": [dict(extension) for extension in self._extensions],
             **self._settings,
