@@ -20,6 +20,7 @@ GROUP = "drakit.commands"
 COMMANDS = {
     "agent": "drakit.cli.agent:agent",
     "check": "drakit.cli.check:check",
+    "conformance": "drakit.cli.conformance:conformance",
     "demo": "drakit.cli.demo:demo",
     "inventory": "drakit.cli.inventory:inventory",
     "plugins": "drakit.cli.plugins:plugins",

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drakit.testing.conformance.rules import Broken, Outcome, Rule, Verdict
-    from drakit.testing.conformance.subject import NotTried, Subject
+    from drakit.testing.conformance.rules import Broken, NotTried, Outcome, Rule, Verdict
+    from drakit.testing.conformance.subject import Subject
     from drakit.testing.conformance.suite import RULES, PluginConformance
 
 __all__ = ["RULES", "Broken", "NotTried", "Outcome", "PluginConformance", "Rule", "Subject", "Verdict"]
@@ -25,7 +25,7 @@ _HOMES = {
     "Outcome": "rules",
     "Rule": "rules",
     "Verdict": "rules",
-    "NotTried": "subject",
+    "NotTried": "rules",
     "Subject": "subject",
 }
 

@@ -20,7 +20,8 @@ from drakit.model import (
     OpaqueConfig,
     TaintEffect,
 )
-from drakit.testing.conformance.subject import NODE, NotTried, Subject
+from drakit.testing.conformance.rules import NotTried
+from drakit.testing.conformance.subject import NODE, Subject
 
 MAX_RESULTS = 32
 """How many devices one claim may have."""

@@ -20,8 +20,8 @@ from drakit.model import ConfigSource, OpaqueConfig
 from drakit.plan import DeviceClass
 from drakit.plan.cel import compile_selector
 from drakit.testing.apiserver import InMemoryApiServer, Refusal
-from drakit.testing.conformance.rules import Broken, rules
-from drakit.testing.conformance.subject import NotTried, Subject, host_of, within
+from drakit.testing.conformance.rules import Broken, NotTried, rules
+from drakit.testing.conformance.subject import Subject, host_of, within
 
 _UNKNOWN = "aKeyThatNoConfigurationHas"
 _NAMES = {**vars(typing), **vars(collections.abc), **vars(pathlib), **vars(drakit)}

@@ -11,8 +11,8 @@ from drakit.inventory import begin, finish, with_groups, with_shares
 from drakit.model import Device, DeviceRef, Pool
 from drakit.slices import pool_slices
 from drakit.testing.apiserver import InMemoryApiServer, Refusal
-from drakit.testing.conformance.rules import Broken, rules
-from drakit.testing.conformance.subject import NODE, NotTried, Subject
+from drakit.testing.conformance.rules import Broken, NotTried, rules
+from drakit.testing.conformance.subject import NODE, Subject
 
 RELEASES = (34, 37)
 """The minor releases whose API servers the slices are tried on: the oldest layout and the newest."""

@@ -15,9 +15,9 @@ from drakit.errors import ClaimError, InvalidDeviceConfig
 from drakit.model import ClaimAllocation, ConfigSource, ContainerEdits, PreparedDevice
 from drakit.testing.conformance import allocating
 from drakit.testing.conformance.declaring import default_configurations, require_config_types
-from drakit.testing.conformance.rules import Broken, rules
+from drakit.testing.conformance.rules import Broken, NotTried, rules
 from drakit.testing.conformance.snapshot import Snapshot, changes, snapshot
-from drakit.testing.conformance.subject import NotTried, Prepared, Session, Subject
+from drakit.testing.conformance.subject import Prepared, Session, Subject
 
 _OCI_HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 

@@ -19,8 +19,8 @@ from drakit.decoding import unstructure
 from drakit.testing.conformance import allocating
 from drakit.testing.conformance.location import Unlocatable, location_of
 from drakit.testing.conformance.preparing import compare_answers
-from drakit.testing.conformance.rules import Broken, rules
-from drakit.testing.conformance.subject import NotTried, Subject
+from drakit.testing.conformance.rules import Broken, NotTried, rules
+from drakit.testing.conformance.subject import Subject
 
 _START_SECONDS = 30.0
 """What a process may take beside its hooks: imports, on a machine that has other work."""

@@ -25,8 +25,8 @@ from drakit.settings import API_VERSION, KIND
 from drakit.testing.apiserver import InMemoryApiServer
 from drakit.testing.conformance import allocating
 from drakit.testing.conformance.location import Unlocatable, location_of
-from drakit.testing.conformance.rules import Broken, rules
-from drakit.testing.conformance.subject import NODE, NotTried, Subject
+from drakit.testing.conformance.rules import Broken, NotTried, rules
+from drakit.testing.conformance.subject import NODE, Subject
 from drakit.testing.kubelet import PROFILES, FakeKubelet
 from drakit.testing.runtime import Unresolvable, container_edits
 

@@ -1,15 +1,22 @@
-"""A rule of the kit: a function over a Subject, whose docstring is the law and the reason for it."""
+"""A rule: a function over what is tried, whose docstring is the law and the reason for it."""
 
 from __future__ import annotations
 
 import enum
 import traceback
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from attrs import frozen
 
 from drakit.errors import DRAError
-from drakit.testing.conformance.subject import NotTried, Subject
+
+S = TypeVar("S")
+"""What rules are tried on: a plugin, or a driver's sockets."""
+
+
+class NotTried(Exception):
+    """A rule cannot be tried on this plugin or driver, or not with what was given; the message says why."""
 
 
 class Broken(AssertionError):
@@ -40,15 +47,12 @@ class Outcome:
     """Where in the plugin it was raised, if it was."""
 
 
-Check = Callable[[Subject], None]
-
-
 @frozen
-class Rule:
+class Rule(Generic[S]):
     """One rule. The first paragraph of the check's docstring is the law, the rest says why it is one."""
 
     topic: str
-    check: Check
+    check: Callable[[S], None]
 
     @property
     def name(self) -> str:
@@ -65,7 +69,7 @@ class Rule:
         """What becomes of a pod, a node or an operator where it does not."""
         return " ".join(self._paragraphs()[1:])
 
-    def examine(self, subject: Subject) -> Outcome:
+    def examine(self, subject: S) -> Outcome:
         """Try the rule. Raises nothing the plugin has raised: that breaks the rule which was being tried."""
         try:
             self.check(subject)
@@ -87,7 +91,7 @@ class Rule:
         return [" ".join(paragraph.split()) for paragraph in (self.check.__doc__ or self.name).split("\n\n")]
 
 
-def rules(topic: str, *checks: Check) -> tuple[Rule, ...]:
+def rules(topic: str, *checks: Callable[[S], None]) -> tuple[Rule[S], ...]:
     """The rules of one topic, in the order in which they are tried."""
     return tuple(Rule(topic, check) for check in checks)
 

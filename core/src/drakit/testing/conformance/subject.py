@@ -29,6 +29,7 @@ from drakit.model import (
     SharePolicy,
 )
 from drakit.settings import decode_options
+from drakit.testing.conformance.rules import NotTried
 
 NODE = "conformance-node"
 HOOK_SECONDS = 10.0
@@ -36,10 +37,6 @@ HOOK_SECONDS = 10.0
 
 T = TypeVar("T")
 Prepared = tuple[PreparedDevice, ...]
-
-
-class NotTried(Exception):
-    """A rule cannot be tried on this plugin, or not on this root; the message says why."""
 
 
 def _resolved(path: Path) -> Path:

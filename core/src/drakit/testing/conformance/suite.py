@@ -13,7 +13,7 @@ from drakit.testing.conformance.rules import Rule, Verdict
 from drakit.testing.conformance.subject import HOOK_SECONDS, Subject
 from drakit.testing.nodes import lay_out
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[Subject], ...] = (
     *declaring.RULES,
     *discovering.RULES,
     *preparing.RULES,
@@ -79,7 +79,7 @@ _MADE: dict[type, Subject] = {}
 """A class-scoped fixture cannot be a method: pytest 10 does without."""
 
 
-def _test_of(rule: Rule) -> Callable[[PluginConformance, Subject], None]:
+def _test_of(rule: Rule[Subject]) -> Callable[[PluginConformance, Subject], None]:
     def test(self: PluginConformance, subject: Subject) -> None:  # noqa: ARG001 - a method
         outcome = rule.examine(subject)
         if outcome.verdict is Verdict.NOT_TRIED:

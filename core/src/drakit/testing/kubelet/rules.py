@@ -20,7 +20,7 @@ from drakit.model.names import check_driver_name
 
 MAX_HEALTH_MESSAGE = 1024
 
-_CDI_ID = re.compile(
+CDI_ID = re.compile(
     r"[A-Za-z]([A-Za-z0-9_.-]*[A-Za-z0-9])?"
     r"/[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?"
     r"=[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?",
@@ -133,7 +133,7 @@ def _read_device(driver: str, uid: str, device: Any) -> list[DeviceHandle]:
         if not request or "/" in request:
             raise RuleBroken(f"{where}: request names are base names, not {request!r}")
     for cdi_id in device.cdi_device_ids:
-        if not _CDI_ID.fullmatch(cdi_id):
+        if not CDI_ID.fullmatch(cdi_id):
             raise RuleBroken(f"{where}: {cdi_id!r} is not a CDI device id (vendor/class=name)")
     share_id = getattr(device, "share_id", "") or None  # v1beta1 has none
     requests = list(device.request_names) or [""]  # none stands for all requests of the claim
