@@ -165,6 +165,42 @@ def test_a_file_that_is_spoilt_while_in_use_is_written_anew_from_memory(path, ho
     assert list(entries(path)) == ["a", "b"]
 
 
+@pytest.mark.parametrize("cut_to", [0, 10])
+@pytest.mark.parametrize("appended", [1, 20])
+def test_what_a_new_agent_appended_to_a_file_that_was_cut_short_is_kept_too(path, cut_to, appended):
+    """The new one has read a file that was nearly empty; then the old one looks, whether the file is longer or not."""
+    old = Journal(path)
+    with old.locked():
+        for uid in ("ended", "a", "b"):
+            old.put(entry(uid))
+        old.release("ended")
+        old.commit()
+    path.write_bytes(path.read_bytes()[:cut_to])
+    names = [f"new-{index}" for index in range(appended)]
+    for name in names:
+        write(path, entry(name))
+    with old.locked():
+        assert sorted(old.entries) == sorted(["a", "b", *names])
+    old.close()
+    assert sorted(entries(path)) == sorted(["a", "b", *names])
+
+
+def test_a_claim_that_ended_does_not_come_back_from_what_is_left_of_the_file(path):
+    journal = Journal(path)
+    with journal.locked():
+        journal.put(entry("ended"))
+        journal.commit()
+        first = path.stat().st_size
+        journal.put(entry("a"))
+        journal.release("ended")
+        journal.commit()
+    path.write_bytes(path.read_bytes()[:first])
+    with journal.locked():
+        assert sorted(journal.entries) == ["a"]
+    journal.close()
+    assert sorted(entries(path)) == ["a"]
+
+
 def test_what_another_agent_appended_before_the_file_was_removed_is_kept_too(path):
     one, other = Journal(path), Journal(path)
     for journal, uid in ((one, "a"), (other, "b")):

@@ -73,6 +73,8 @@ class Entries:
     def __init__(self) -> None:
         self.by_uid: dict[str, Entry] = {}
         self.holders: dict[DeviceRef, set[str]] = {}
+        self.released: set[str] = set()
+        """The claims that were here and ended, for whoever meets an old record of one."""
 
     def apply(self, uid: str, entry: Entry | None) -> None:
         """Give a claim its new entry, or none. It is never without one in between: other threads may be looking."""
@@ -80,8 +82,11 @@ class Entries:
         for device in before.devices if before else ():
             self.holders[device.device].discard(uid)
         if entry is None:
-            self.by_uid.pop(uid, None)
+            if before is not None:
+                del self.by_uid[uid]
+                self.released.add(uid)
             return
+        self.released.discard(uid)
         self.by_uid[uid] = entry
         for device in entry.devices:
             self.holders.setdefault(device.device, set()).add(uid)

@@ -29,6 +29,7 @@ __all__ = ["FILE_NAME", "Entry", "Journal", "Phase", "allocation_digest"]
 FILE_NAME = "drakit.journal"
 
 _COMPACT_AT_LEAST = 1000
+_MARK_BYTES = 64
 _NONE = -1
 """No descriptor, and no inode."""
 
@@ -54,6 +55,8 @@ class Journal:
         self._entries = Entries()
         self._staged: list[tuple[str, Entry | None, bytes]] = []
         self._offset = 0
+        self._mark = b""
+        """The last bytes before the offset: they tell a file that grew from one that was cut short and grew again."""
         self._lines = 0
         self._inode = _NONE
         self._in_doubt = False
@@ -209,6 +212,7 @@ class Journal:
                 self._sync(self._file)
                 self.syncs += 1
                 self._offset += written
+                self._mark = lines[-_MARK_BYTES:]
                 self.written_bytes += written
                 self._lines += len(self._staged)
                 return
@@ -237,7 +241,8 @@ class Journal:
         self._in_doubt = True
         self._reopen()
         self._inode = os.fstat(self._file).st_ino
-        self._offset, self._lines = len(content), len(entries)
+        self._offset, self._mark, self._lines = len(content), content[-_MARK_BYTES:], len(entries)
+        self._entries.released.clear()
         self.written_bytes += len(content)
         _sync_directory(self.path.parent)
         self._in_doubt = False
@@ -273,8 +278,11 @@ class Journal:
             there = None
         if self._inode == _NONE or (there is not None and there.st_ino != self._inode):
             self._reload()
-        elif there is None or there.st_size < self._offset:
-            self._make_up_for("removed" if there is None else "cut short")
+        elif there is None:
+            self._make_up_for("removed")
+        elif there.st_size < self._offset or (there.st_size > self._offset and not self._is_marked()):
+            self._take_over()
+            self._make_up_for("cut short")
         elif there.st_size > self._offset and self._read(self._entries):
             self._rewrite()
 
@@ -283,12 +291,27 @@ class Journal:
         found = Entries()
         self._reopen()
         self._offset = self._lines = 0
+        self._mark = b""
         damaged = self._read(found)
         self._damaged = damaged or self._aside.exists()
         self._entries = found
         self._inode = os.fstat(self._file).st_ino
         if damaged:
             self._rewrite()
+
+    def _is_marked(self) -> bool:
+        """Whether the file still has, before the offset, what it had when it was read."""
+        return os.pread(self._file, len(self._mark), self._offset - len(self._mark)) == self._mark
+
+    def _take_over(self) -> None:
+        """Take what another agent appended to a file that was cut short: the claims that were never seen here."""
+        found = Entries()
+        for line in os.pread(self._file, os.fstat(self._file).st_size, 0).splitlines():
+            found.replay(line)  # what of the old file is left is known; a line that was cut tells nothing
+        for uid, entry in found.by_uid.items():
+            if uid not in self._entries.by_uid and uid not in self._entries.released:
+                self._entries.apply(uid, entry)
+        self._offset = os.fstat(self._file).st_size
 
     def _make_up_for(self, what: str) -> None:
         """Write a file anew that somebody else spoiled: agents only append to it, or replace it by a whole one."""
@@ -310,6 +333,7 @@ class Journal:
             self._set_aside(damaged)
         self._warn_of_newer(max((schema for schema in schemas if schema is not None), default=SCHEMA))
         self._offset += len(tail)
+        self._mark = (self._mark + tail)[-_MARK_BYTES:]
         self._lines += len(lines)
         return bool(damaged)
 
