@@ -10,11 +10,12 @@ import sys
 import threading
 from http import HTTPStatus
 
+import attrs
 import pytest
 from drakit.errors import ClaimError, ConfigError
 from drakit.inventory import Survey
 from drakit.settings import Settings
-from drakit.vitals import HookTally, Ports, Rounds
+from drakit.vitals import HookTally, Ports, Rounds, Vitals
 from drakit.vitals.readiness import Readiness, lives
 from drakit.vitals.web import Page, answer
 
@@ -135,6 +136,19 @@ def test_both_may_have_one_port_and_neither_need_have_any():
     assert both
     both.close()
     both.close()
+    socket.create_server(("", port)).close()
+
+
+def test_a_port_that_was_served_is_free_once_it_is_closed(loop):
+    port = free_port()
+    ports = Ports(Settings(healthcheck_port=port))
+    nobody = dict.fromkeys(attribute.name for attribute in attrs.fields(Vitals))
+    ports.serve(Vitals(**{**nobody, "loop": loop}))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    connection.request("GET", "/livez")
+    assert connection.getresponse().read() == b"ok\n"
+    connection.close()
+    ports.close()  # while a thread waits for the next to connect
     socket.create_server(("", port)).close()
 
 

@@ -1,0 +1,357 @@
+"""Liveness, readiness and metrics of the real agent, asked for over HTTP as a kubelet and Prometheus ask."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from drakit.tally import BOUNDS
+from drakit.testing import CallFailed
+from drakit.vitals.families import Kind
+from drakit.vitals.metrics import CATALOGUE
+from prometheus_client.parser import text_string_to_metric_families
+
+MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"
+DRIVER, POOL, BESIDE = "watched.example.com", "node-1", "beside.example.com"
+BACKENDS = "[{plugin: watched}, {plugin: watched, driver: beside.example.com}]"
+WATCHED = """
+import sys, time
+from pathlib import Path
+from drakit import ClaimError, ContainerEdits, Device, DeviceRef, Health, Pool, PreparedDevice, hookimpl
+
+HERE = Path(__file__).parent
+
+class Plugin:
+    driver_name = "watched.example.com"
+
+    def __init__(self, context):
+        self.context = context
+
+    @hookimpl
+    def discover(self):
+        return [Pool([Device(name="one"), Device(name="two")])]
+
+    @hookimpl
+    def prepare(self, claim):
+        (HERE / "modules").write_text(" ".join(sys.modules))
+        while claim.claim.name == "hangs" and not (HERE / "gate").exists():
+            time.sleep(0.002)
+        if claim.claim.name == "refused":
+            raise ClaimError("not this one")
+        return [PreparedDevice.of(device, ContainerEdits(env={"A": "1"})) for device in claim.devices]
+
+    @hookimpl
+    def unprepare(self, claim, prepared):
+        pass
+
+    @hookimpl
+    def health(self):
+        return [Health(DeviceRef(self.context.driver, self.context.pool, "two"), "Unhealthy", "worn out")]
+"""
+
+
+class Watched:
+    """A node with an agent that may be asked how it is."""
+
+    def __init__(self, node, until) -> None:
+        self.node = node
+        self._until = until
+        with socket.create_server(("", 0)) as free:
+            self.port = free.getsockname()[1]
+        node.root.mkdir()
+        self.install("watched", WATCHED)
+
+    def install(self, name: str, source: str) -> None:
+        (self.node.directory / f"{name}.py").write_text(source)
+        info = self.node.directory / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[drakit.plugins]\n{name} = {name}:Plugin\n")
+
+    def start(self, backends: str = BACKENDS, **settings) -> None:
+        self.node.start(backends, **{"healthcheckPort": self.port, "metricsPort": self.port, **settings})
+
+    def get(self, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
+        """Ask, from the moment on at which the port is bound."""
+        limit = time.monotonic() + 30
+        while True:
+            connection = http.client.HTTPConnection(host, self.port, timeout=30)
+            try:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                return response.status, response.read().decode()
+            except ConnectionRefusedError:
+                assert time.monotonic() < limit
+                time.sleep(0.01)
+            finally:
+                connection.close()
+
+    def until_ready(self) -> None:
+        self._until(lambda: self.get("/readyz")[0] == 200, "the agent to be ready")
+
+    def until_unready(self, why: str) -> None:
+        def unready() -> bool:
+            status, body = self.get("/readyz")
+            assert status == (503 if "not ready" in body else 200)
+            return re.search(why, body) is not None
+
+        self._until(unready, f"readiness to say {why!r}")
+
+    def metrics(self) -> dict[str, list]:
+        """Every sample, by the name of its family."""
+        return {family.name: family.samples for family in text_string_to_metric_families(self.get("/metrics")[1])}
+
+    def value(self, family: str, /, **labels: str) -> float:
+        (value,) = [
+            sample.value
+            for sample in self.metrics()[family.removesuffix("_total")]
+            if labels.items() <= sample.labels.items() and sample.name == family
+        ]
+        return value
+
+
+@pytest.fixture
+def watched(node, until):
+    return Watched(node, until)
+
+
+def test_a_first_scrape_has_every_metric_of_the_catalogue_with_its_labels(watched, kubelet):
+    watched.start()
+    watched.until_ready()
+    families = list(text_string_to_metric_families(watched.get("/metrics")[1]))
+    exposed = {family.name: family for family in families if family.name.startswith("drakit_")}
+    assert sorted(exposed) == sorted(family.name.removesuffix("_total") for family in CATALOGUE.families)
+    for family in CATALOGUE.families:
+        found = exposed[family.name.removesuffix("_total")]
+        assert (found.type, found.documentation) == (family.kind.value, family.help)
+        assert {frozenset(sample.labels) - {"le"} for sample in found.samples} == {frozenset(family.labels)}
+        if family.kind is Kind.HISTOGRAM:
+            bounds = [float(sample.labels["le"]) for sample in found.samples if "le" in sample.labels]
+            assert bounds[: len(BOUNDS) + 1] == [*BOUNDS, float("inf")]
+    for driver in (DRIVER, BESIDE):
+        for result in ("success", "refused", "failed", "abandoned"):
+            assert watched.value("drakit_claim_calls_total", driver=driver, call="unprepare", result=result) == 0
+    assert "process_resident_memory_bytes" in {family.name for family in families}
+
+
+def test_the_metrics_of_a_device_name_it_as_the_kubelet_does(watched, kubelet, new_claim, until):
+    watched.start()
+    watched.until_ready()
+    device = {"driver": DRIVER, "pool": POOL, "device": "one"}
+    assert watched.value("drakit_device_allocated", **device) == 0
+    claim = new_claim("one", {DRIVER: ("x", ["one"])})
+    (handle,) = kubelet.prepare([claim], DRIVER)[claim.uid].devices
+    assert device == {"driver": handle.device.driver, "pool": handle.device.pool, "device": handle.device.name}
+    assert watched.value("drakit_device_allocated", **device) == 1
+    assert watched.value("drakit_device_allocated", **(device | {"device": "two"})) == 0
+    assert watched.value("drakit_claims", driver=DRIVER, phase="committed") == 1
+    assert watched.value("drakit_claim_calls_total", driver=DRIVER, call="prepare", result="success") == 1
+    assert watched.value("drakit_hook_calls_total", driver=DRIVER, hook="prepare", result="returned") == 1
+    assert watched.value("drakit_journal_syncs_total", driver=DRIVER) >= 1
+    assert watched.value("drakit_journal_written_bytes_total", driver=DRIVER) > 100
+    assert watched.value("drakit_api_requests_total", method="GET", code="2xx") >= 1
+    refused = new_claim("refused", {DRIVER: ("x", ["two"])})
+    assert kubelet.prepare([refused], DRIVER)[refused.uid].error
+    assert watched.value("drakit_claim_calls_total", driver=DRIVER, call="prepare", result="refused") == 1
+    assert watched.value("drakit_hook_calls_total", driver=DRIVER, hook="prepare", result="refused") == 1
+    assert kubelet.unprepare([claim], DRIVER) == {claim.uid: ""}
+    assert watched.value("drakit_device_allocated", **device) == 0
+    assert watched.value("drakit_claims", driver=DRIVER, phase="committed") == 0
+
+
+def test_the_health_of_each_device_is_one_status_of_three(watched, kubelet, until):
+    watched.start(healthSeconds=0.05)
+    watched.until_ready()
+
+    def status_of(device: str) -> str:
+        samples = [
+            sample
+            for sample in watched.metrics()["drakit_device_health"]
+            if {"driver": DRIVER, "device": device}.items() <= sample.labels.items()
+        ]
+        assert sorted(sample.labels["status"] for sample in samples) == ["Healthy", "Unhealthy", "Unknown"]
+        (status,) = [sample.labels["status"] for sample in samples if sample.value]
+        return status
+
+    until(lambda: status_of("two") == "Unhealthy", "the report to arrive")
+    assert status_of("one") == "Unknown"
+
+
+@pytest.mark.reliability(
+    fault="Somebody asks how the agent is while a hook hangs",
+    injected="a plugin of a real agent that does not return until it is told to",
+    promise="it is live, since a restart would not help, and unready, with what has run for how long",
+)
+def test_a_stuck_driver_is_unready_with_the_reason_and_the_agent_lives(watched, kubelet, new_claim):
+    watched.start(hookBoundSeconds=0.2)
+    watched.until_ready()
+    claim = new_claim("hangs", {DRIVER: ("x", ["one"])})
+    with contextlib.suppress(CallFailed):
+        assert "has been running" in kubelet.prepare([claim], DRIVER)[claim.uid].error
+    watched.until_unready(rf"{DRIVER}: not ready: .*prepare of .*hangs.* has been running for \d+ s")
+    assert f"{BESIDE}: ready\n" in watched.get("/readyz")[1]
+    assert watched.get("/livez") == (200, "ok\n")
+    assert watched.value("drakit_plugin_stuck", name=DRIVER, thread="driver") == 1
+    assert watched.value("drakit_plugin_stuck", name=BESIDE, thread="driver") == 0
+    assert watched.value("drakit_ready", name=DRIVER) == 0
+    (watched.node.directory / "gate").touch()
+    watched.until_ready()
+
+
+def test_an_agent_that_is_told_to_stop_says_so_while_it_drains(watched, kubelet, new_claim):
+    watched.start(drainSeconds=30)
+    watched.until_ready()
+    claim = new_claim("hangs", {DRIVER: ("x", ["one"])})
+    with contextlib.suppress(CallFailed), kubelet_call(kubelet, claim):
+        modules = watched.node.directory / "modules"
+        watched._until(modules.exists, "the hook to run")
+        watched.node.agent.send_signal(signal.SIGTERM)
+        watched.until_unready("agent: not ready: it is stopping")
+        assert watched.get("/livez")[0] == 200
+        (watched.node.directory / "gate").touch()
+    assert watched.node.agent.wait(30) == 0
+
+
+@contextlib.contextmanager
+def kubelet_call(kubelet, claim):
+    """While a call to prepare a claim is under way."""
+
+    def call() -> None:
+        with contextlib.suppress(CallFailed):
+            kubelet.prepare([claim], DRIVER)
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    try:
+        yield
+    finally:
+        calling.join(30)
+
+
+def test_a_plugin_that_cannot_be_loaded_makes_the_agent_unready(watched, kubelet):
+    watched.install("broken", "raise ImportError('no such library')")
+    watched.start("[{plugin: watched}, {plugin: broken, driver: broken.example.com}]")
+    watched.until_unready(rf"^{DRIVER}: ready\nbroken.example.com: not ready: .*no such library")
+    assert watched.value("drakit_plugin_loaded", name="broken.example.com") == 0
+    assert watched.value("drakit_plugin_loaded", name=DRIVER) == 1
+
+
+def test_a_foreign_driver_of_the_name_makes_its_driver_unready_until_it_is_gone(watched, kubelet):
+    directory = watched.node.plugins / DRIVER
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind(str(directory / "dra.sock"))
+        foreign.listen()
+        watched.start()
+        watched.until_unready(rf"{DRIVER}: not ready: another driver named {DRIVER} serves .*\n{BESIDE}: ready")
+        assert watched.value("drakit_driver_registered", driver=DRIVER) == 0
+        assert watched.value("drakit_driver_registered", driver=BESIDE) == 1
+    watched.until_ready()
+    assert watched.value("drakit_driver_registered", driver=DRIVER) == 1
+
+
+def test_a_driver_that_the_kubelet_does_not_know_is_unready(watched):
+    watched.start()
+    watched.until_unready(f"{DRIVER}: not ready: the kubelet has not registered it yet")
+    assert watched.get("/livez")[0] == 200
+
+
+@pytest.mark.reliability(
+    fault="The API server is away when the agent starts, and goes away again later",
+    injected="the in-memory API server refuses connections before the start of a real agent, and once it is ready",
+    promise="unready, with the reason, until slices are published once; after that an outage changes nothing",
+)
+def test_an_outage_makes_an_agent_unready_only_before_it_has_published(watched, kubelet, api):
+    api.pause()
+    watched.start()
+    watched.until_unready(f"{DRIVER}: not ready: .*cannot be (published|reached)")
+    assert watched.get("/livez")[0] == 200
+    assert watched.value("drakit_api_outage_seconds") > 0
+    api.resume()
+    watched.until_ready()
+    assert watched.value("drakit_slices_current", driver=DRIVER) == 1
+    assert watched.value("drakit_slice_writes_total", driver=DRIVER, operation="create") == 1
+    assert watched.value("drakit_pool_devices", driver=DRIVER, pool=POOL) == 2
+    api.pause()
+    watched._until(lambda: watched.value("drakit_api_outage_seconds") > 0, "the outage to be noticed")
+    assert watched.get("/readyz")[0] == 200
+
+
+def test_a_port_in_use_ends_the_agent_with_code_2(watched):
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        watched.start(metricsPort=port)
+        assert watched.node.agent.wait(30) == 2
+    assert f"metricsPort (METRICS_PORT): port {port} cannot be served" in watched.node.log.read_text()
+    assert "Traceback" not in watched.node.log.read_text()
+
+
+def test_each_port_tells_its_own_and_without_ports_nothing_is_imported(watched, kubelet, new_claim):
+    watched.start(healthcheckPort=0)
+    assert watched.get("/readyz")[0] == 404
+    assert watched.get("/metrics")[0] == 200
+    watched.node.end()
+    watched.start(metricsPort=0)
+    assert watched.get("/metrics")[0] == 404
+    watched.until_ready()
+    claim = new_claim("one", {DRIVER: ("x", ["one"])})
+    kubelet.prepare([claim], DRIVER)
+    assert modules(watched) & {"http.server", "prometheus_client"} == {"http.server"}
+    watched.node.end()
+    watched.start(healthcheckPort=0, metricsPort=-1)
+    kubelet.wait_until_gone(DRIVER)
+    kubelet.wait_for(DRIVER)
+    other = new_claim("two", {DRIVER: ("x", ["two"])})
+    kubelet.prepare([other], DRIVER)
+    assert modules(watched) & {"http.server", "socketserver", "prometheus_client"} == set()
+
+
+def modules(watched: Watched) -> set[str]:
+    """What the agent had imported when it last prepared a claim."""
+    return set((watched.node.directory / "modules").read_text().split())
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_both_families_of_addresses_are_served(watched, kubelet):
+    watched.start()
+    assert watched.get("/livez", "::1") == watched.get("/livez", "127.0.0.1") == (200, "ok\n")
+
+
+def test_whoever_asks_and_never_ends_does_not_hold_up_the_exit(watched, kubelet):
+    watched.start(drainSeconds=0.5)
+    watched.until_ready()
+    gone = threading.Event()
+
+    def ask_for_ever(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not gone.wait(0.05):  # so that no time-out for reads ends it
+                connection.sendall(b"x")
+
+    with socket.create_connection(("127.0.0.1", watched.port)) as connection:
+        connection.sendall(b"GET /")
+        asking = threading.Thread(target=ask_for_ever, args=(connection,))
+        asking.start()
+        try:
+            assert watched.get("/livez")[0] == 200
+            assert watched.node.end(signal.SIGTERM) == 0
+        finally:
+            gone.set()
+            asking.join()
+
+
+def test_the_daemon_set_asks_where_the_agent_answers():
+    config, daemons = yaml.safe_load_all((MANIFESTS / "daemonset.yaml").read_text())
+    settings = yaml.safe_load(config["data"]["config.yaml"])
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"health": settings["healthcheckPort"], "metrics": settings["metricsPort"]}
+    for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        assert container[probe]["httpGet"] == {"path": path, "port": "health"}
