@@ -247,14 +247,15 @@ class Driver:
         entry = self._engine.entry(claim.uid)
         if (entry is None or entry.phase is Phase.ADOPTED) and self.refusal:
             raise ClaimError(self.refusal)
+        committed = entry is not None and entry.phase is Phase.COMMITTED
         try:
-            document = await self._reader.read(claim)
+            document = await self._reader.read(claim, patient=not committed)
         except ClaimUnreadable as error:
-            if entry is None or entry.phase is not Phase.COMMITTED:
+            if not committed:
                 raise
             self.log.warning("claim %s: answered from the journal: %s", claim, describe(error))
             return Repeat(claim)
-        if entry is None or entry.phase is not Phase.COMMITTED:
+        if not committed:
             await self._keeper.holders_known.wait()
             if not self._surveyed.is_set():
                 with contextlib.suppress(TimeoutError):

@@ -35,9 +35,9 @@ class ClaimReader:
         self._timeout_seconds = timeout_seconds
         self._slots = asyncio.Semaphore(MAX_READS)
 
-    async def read(self, claim: ClaimRef) -> Document:
+    async def read(self, claim: ClaimRef, *, patient: bool = True) -> Document:
         """The claim's document, with exactly this uid. Otherwise as `find`."""
-        document = await self.find(claim)
+        document = await self.find(claim, patient=patient)
         uid = document["metadata"]["uid"]
         if uid != claim.uid:
             raise ClaimGone(
@@ -46,17 +46,16 @@ class ClaimReader:
             )
         return document
 
-    async def find(self, claim: ClaimRef) -> Document:
+    async def find(self, claim: ClaimRef, *, patient: bool = True) -> Document:
         """The document of the claim of this name, whatever its uid, within the bound that includes waiting for others.
 
-        A server that says when to come again is asked again then, if that is within the bound: the kubelet would take
-        longer to.
-        Duplicate keys stay visible in it (see `decoding.load_json`). Raises ClaimGone, and ClaimUnreadable where the
-        caller may go by what it knows.
+        A server that says when to come again is asked again then, if that is within the bound and the caller is
+        `patient`: the kubelet would take longer to. Duplicate keys stay visible in the document (see
+        `decoding.load_json`). Raises ClaimGone, and ClaimUnreadable where the caller may go by what it knows.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds) as bound, self._slots:
-                return await self._get(claim, bound.when() or 0.0)
+                return await self._get(claim, (bound.when() or 0.0) if patient else 0.0)
         except TimeoutError:
             raise ClaimUnreadable(
                 f"claim {claim} could not be read: {self._client.server} did not answer within "
