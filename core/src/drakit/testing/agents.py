@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from drakit.agent import Agent
+from drakit.kube.credentials import Credentials
 from drakit.settings import Settings
 
 
@@ -13,10 +14,11 @@ class AgentThread:
     """The real agent, with its own event loop in its own thread.
 
     Raises ConfigError, as the agent does, for settings that cannot be run with. Started and stopped once.
+    `credentials` are for the API server, where they cannot be had by the settings.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.agent = Agent(settings)
+    def __init__(self, settings: Settings, credentials: Credentials | None = None) -> None:
+        self.agent = Agent(settings, credentials)
         self._bound = settings.drain_seconds + 10.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begun = threading.Event()

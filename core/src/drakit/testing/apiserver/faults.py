@@ -60,6 +60,11 @@ class Faults:
         with self._lock:
             self._due.append(fault)
 
+    def clear(self) -> None:
+        """From now on nothing goes wrong."""
+        with self._lock:
+            self._due.clear()
+
     def end_hanging(self) -> None:
         """From now on every request is answered again."""
         with self._lock:

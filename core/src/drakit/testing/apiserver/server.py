@@ -193,6 +193,11 @@ class InMemoryApiServer:
         """Answer the next requests that match with 200 and half of a document, without doing what they ask."""
         self._faults.add(Fault(next, GARBAGE, method, path_contains))
 
+    def recover(self) -> None:
+        """Let no fault be due any more, end an outage, and answer what hangs."""
+        self._faults.clear()
+        self.resume()
+
     def release(self) -> None:
         """Carry out and answer every request that hangs."""
         self._faults.end_hanging()
