@@ -103,13 +103,14 @@ class Machine:
             self._agent.wait()
             self._agent = None
 
-    def stop(self) -> int:
-        """SIGTERM, and wait for the drain; the exit code."""
+    def stop(self) -> None:
+        """SIGTERM, and wait for the drain. Raises Broken where it does not end well."""
         assert self._agent is not None
         self._agent.send_signal(signal.SIGTERM)
         code = self._agent.wait(_BOUND_SECONDS)
+        if code != 0:
+            raise Broken(f"the agent ended with code {code}; {self._told()}", "see the agent's log")
         self._agent = None
-        return code
 
     def reboot(self) -> None:
         """What a reboot does to a node whose agent is not running: another boot id, and an empty CDI directory."""
@@ -228,8 +229,9 @@ def a_full_round_over_v1beta1(subject: Subject) -> None:
 def _round(subject: Subject, service: str) -> None:
     expected = {str(ref) for ref in subject.found}
     claims = _claims(subject)
-    with _step(service, "at the start"), Machine(subject, service) as machine:
-        machine.start()
+    with Machine(subject, service) as machine:
+        with _step(service, "when the agent starts"):
+            machine.start()
         with _step(service, "when it publishes"):
             _check_published(machine, expected)
         refs = [machine.create(claim) for claim in claims]
@@ -237,7 +239,7 @@ def _round(subject: Subject, service: str) -> None:
             answers = _check_answers(claims, refs, machine.prepare(refs))
         with _step(service, "when they are prepared again"):
             _check_same(answers, machine.prepare(refs))
-        with _step(service, "when the agent was killed"):
+        with _step(service, "when the agent was killed and started again"):
             machine.kill()
             machine.start()
             _check_same(answers, machine.prepare(refs))
@@ -251,8 +253,7 @@ def _round(subject: Subject, service: str) -> None:
             machine.unprepare(refs)
             machine.unprepare(refs)
         with _step(service, "when the agent is stopped"):
-            if (code := machine.stop()) != 0:
-                raise Broken(f"the agent ended with code {code}", "see the agent's log")
+            machine.stop()
         if left := machine.leftovers():
             raise Broken(f"over {service}, in the end there is left: {', '.join(left)}", "see the agent's log")
 
