@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from drakit import PciFunction, PluginContext, hookimpl
 from drakit.context import read_boot_id
 from drakit.errors import ConfigError, DuplicateDevice
 from drakit.loading import inspect
-from drakit.testing import lay_out
+from drakit.testing import is_laid_out, lay_out, read_layout
 from drakit.testing.nodes import MARKER
 from drakit_mock.hardware import NODE_TYPES, NODES
 from drakit_mock.plugin import MockPlugin
@@ -260,3 +261,25 @@ def test_no_address_leads_out_of_the_tree(tmp_path_factory, address):
 def test_the_marker_says_which_type_a_directory_holds(tmp_path):
     lay_out("generic-gpu-nic", tmp_path, [MOCK])
     assert (tmp_path / MARKER).read_text() == "generic-gpu-nic\n"
+
+
+def test_what_was_laid_out_can_be_read_back(tmp_path):
+    laid = lay_out("generic-gpu-nic", tmp_path / "node", [MOCK])
+    assert read_layout(tmp_path / "node") == laid
+    assert is_laid_out(tmp_path / "node")
+
+
+@pytest.mark.parametrize("root", [Path("/"), Path("other")])
+def test_no_other_directory_is_taken_for_a_faked_node(tmp_path, root):
+    (tmp_path / "other").mkdir()
+    assert not is_laid_out(tmp_path / root)
+    with pytest.raises(ConfigError, match="give the directory of a faked node"):
+        read_layout(tmp_path / root)
+
+
+@pytest.mark.parametrize("wrong", ["/etc", "dev/card0", "sys/../dev/card0", "sys/card0"])
+def test_what_goes_with_a_function_is_in_the_trees_sysfs(tmp_path, wrong):
+    for fields in ({"companions": [wrong]}, {"when_unhealthy": {wrong: "1"}}):
+        function = evolve(CARD, **fields)
+        laid = lay_out("box", tmp_path / next(iter(fields)), [plugin("cards", lambda *_, it=function: [it])])
+        assert next(iter(fields)) in str(laid.problems[0])

@@ -86,6 +86,18 @@ def test_hardware_vanishes_for_its_plugin_and_comes_back_as_it_was(trn2, name, d
     assert devices(host, driver) == all_devices[driver]
 
 
+@pytest.mark.parametrize("node_type", ["trn1.32xlarge", "inf2.48xlarge", "trn2u.48xlarge", "p5.48xlarge"])
+def test_all_hardware_that_is_published_can_be_named_so(tmp_path, monkeypatch, node_type):
+    monkeypatch.delenv("DRAKIT_CONFIG", raising=False)
+    root = lay_out(node_type, tmp_path / "node").root
+    host = hosted(root)
+    published = {name for driver in REAL for name in devices(host, driver)}
+    assert published
+    for name in published:
+        Rehearsal(root=root).do(name, "vanish")
+    assert [name for driver in REAL for name in devices(host, driver)] == []
+
+
 def test_nothing_left_in_the_tree_leads_to_what_has_vanished(trn2):
     Rehearsal(root=trn2).do(ADAPTER, "vanish")
     Rehearsal(root=trn2).do("neuron-device-0", "vanish")

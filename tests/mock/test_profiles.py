@@ -212,6 +212,12 @@ def test_a_device_that_is_not_in_the_inventory_is_in_no_group_and_moves_no_other
             "{value}",
         ),
         ({"devices": [{"name": "a"}], "counters": [{"name": "c", "counters": {}}]}, r"counters\[0\]"),
+        ({"devices": [{"name": "a", "nodes": []}, {"name": "b"}]}, "'b': nodes is for pools with nodes=PER_DEVICE"),
+        ({"devices": [{"name": "a", "nodes": [{"key": "zone", "operator": "Is"}]}]}, "must be one of In, NotIn"),
+        ({"devices": [{"name": "a", "binding": {"conditions": ["x"]}}]}, "missing key 'failureConditions'"),
+        ({"devices": [{"name": "a", "admin": {"env": {"A-B": "x"}}}]}, "'A-B'"),
+        ({"devices": [{"name": "a", "status": {"network": {"ips": ["192.0.2.1"]}}}]}, r"devices\[0\]: .*192.0.2.1/32"),
+        ({"devices": [{"name": "a", "status": {"data": {"x": "{y}"}}}]}, r"devices\[0\]: .*\{y\}"),
     ],
 )
 def test_a_profile_that_is_wrong_is_refused_with_the_place(inline, profile, said):

@@ -10,7 +10,6 @@ import enum
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -168,13 +167,9 @@ def _replace(path: Path, faults: Sequence[Fault]) -> None:
         "faults": [attrs.asdict(fault, filter=lambda _, value: value not in (None, "")) for fault in faults],
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".faults-", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    beside = path.with_name(f".{path.name}.new")  # one name is enough: the directory is locked
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
