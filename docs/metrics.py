@@ -50,7 +50,8 @@ devices that are unhealthy, and the devices that are held and used by no contain
 
 ```promql
 device_power_watts
-  * on (driver, pool, device) group_left () max by (driver, pool, device) (drakit_device_health{status="Unhealthy"} == 1)
+  * on (driver, pool, device) group_left ()
+  max by (driver, pool, device) (drakit_device_health{status="Unhealthy"} == 1)
 
 max by (driver, pool, device) (drakit_device_allocated) == 1
   unless on (driver, pool, device) device_power_watts
