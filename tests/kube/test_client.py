@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 
 import pytest
 from drakit.decoding import duplicate_key, load_json
@@ -274,6 +275,43 @@ def test_nobody_listening_is_an_error_that_names_the_server(serve):
         await nobody.close()
 
     serve(answer_all, test)
+
+
+@pytest.mark.reliability(
+    fault="One of several addresses of the API server is silent",
+    injected="the server's name stands for an address that swallows connections and for one that serves",
+    promise="the other is tried after half a second; the request does not use up its bound",
+)
+def test_of_several_addresses_one_that_is_silent_does_not_cost_the_bound(serve):
+    async def handler(peer):
+        await peer.request()
+        await peer.answer(NODE)
+
+    async def test(_client, server):
+        port = int(server.url.rpartition(":")[2])
+        loop = asyncio.get_running_loop()
+
+        async def two_addresses(*_args, **_options):
+            kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+            return [(*kind, (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+        with contextlib.ExitStack() as stack:
+            silent = stack.enter_context(socket.socket())
+            silent.bind(("127.0.0.2", port))
+            silent.listen(0)
+            for _ in range(2):  # its queue is full: further ones get no answer
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(("127.0.0.2", port))
+            loop.getaddrinfo = two_addresses
+            client = KubeClient(Credentials(server=f"http://api.example.com:{port}"), timeout_seconds=20)
+            try:
+                async with asyncio.timeout(10):
+                    assert await client.get(NODES, "node-1") == NODE
+            finally:
+                await client.close()
+
+    serve(handler, test)
 
 
 def test_a_delete_names_the_one_object_in_the_one_version(serve):

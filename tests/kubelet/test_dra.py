@@ -224,6 +224,11 @@ def test_a_server_that_stops_lets_calls_end_within_the_grace(node: Any, slow: Sl
         stopping.result(10)
 
 
+@pytest.mark.reliability(
+    fault="A stop while a Prepare hangs",
+    injected="a call that never returns, and a short grace",
+    promise="the stop takes no longer than the grace; the work is not lost",
+)
 def test_a_server_that_stops_is_not_held_up_by_a_call_past_the_grace(node: Any, slow: Slow) -> None:
     server = node.serve(slow)
     with _channel(server.endpoint) as channel:

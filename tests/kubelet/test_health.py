@@ -60,6 +60,11 @@ def test_an_equal_report_is_no_change(node: Any) -> None:
     assert kubelet.health_messages(DEVICE.driver) == 2
 
 
+@pytest.mark.reliability(
+    fault="A backend hangs and says nothing of its devices' health",
+    injected="the board's backend counts as stuck; the kubelet's clock is put forward",
+    promise="the stream falls silent, the health ages to Unknown, and is back when the backend is",
+)
 def test_a_stuck_backend_is_silent_so_that_its_health_ages_to_unknown(node: Any) -> None:
     alive, asked, now = True, 0, 0.0
 
@@ -84,6 +89,11 @@ def test_a_stuck_backend_is_silent_so_that_its_health_ages_to_unknown(node: Any)
     _wait_for_health(kubelet, HEALTHY)
 
 
+@pytest.mark.reliability(
+    fault="A backend is slow to say how its devices are",
+    injected="a heartbeat is passed over, then the same report comes again",
+    promise="it is sent at once: the health of a slow backend does not age to Unknown",
+)
 def test_a_backend_that_is_slow_and_not_stuck_is_heard_as_soon_as_it_answers(node: Any) -> None:
     alive, asked = True, threading.Event()
 
@@ -183,6 +193,11 @@ def test_a_kubelet_with_the_gate_off_watches_nothing(node: Any) -> None:
     assert kubelet.health_messages(DEVICE.driver) == 0
 
 
+@pytest.mark.reliability(
+    fault="A stop while the kubelet watches health",
+    injected="a server with an open stream is stopped",
+    promise="streams end at once and hold up nothing",
+)
 def test_a_server_stops_at_once_though_health_is_watched(node: Any) -> None:
     board = HealthBoard(heartbeat_seconds=NEVER)
     node.loop.call(board.update, [HEALTHY])

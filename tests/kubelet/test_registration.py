@@ -95,6 +95,11 @@ def test_an_older_kubelet_that_has_refused_is_asked_again_with_a_new_socket(node
     kubelet.wait_for(node.driver)
 
 
+@pytest.mark.reliability(
+    fault="The kubelet restarts",
+    injected="a FakeKubelet that forgets everything and looks into its directory again",
+    promise="the driver is registered again with the sockets it has, and looks at its slices",
+)
 def test_a_restarted_kubelet_registers_again_and_the_driver_hears_of_it(node: Any) -> None:
     heard: list[tuple[bool, str]] = []
     server = node.serve(on_registered=lambda *news: heard.append(news))
@@ -127,6 +132,11 @@ def test_a_stopped_server_is_deregistered_and_leaves_no_socket(node: Any) -> Non
         kubelet.prepare([], node.driver)
 
 
+@pytest.mark.reliability(
+    fault="Somebody removes the registration socket",
+    injected="it is unlinked under a running server",
+    promise="it is made anew within seconds, and the kubelet registers the driver again",
+)
 def test_a_removed_registration_socket_is_made_anew(node: Any) -> None:
     server = node.serve(check_seconds=0.02)
     kubelet = node.kubelet()
@@ -147,6 +157,11 @@ def test_a_removed_dra_socket_is_made_anew(node: Any) -> None:
     assert kubelet.prepare([node.claim("one")], node.driver)["one"].devices
 
 
+@pytest.mark.reliability(
+    fault="The kubelet's registry directory is removed and made again",
+    injected="it is renamed under a running server, and made anew",
+    promise="the registration socket is made in the new one",
+)
 def test_a_registry_that_vanishes_for_a_while_is_served_again(node: Any) -> None:
     server = node.serve(check_seconds=0.02)
     kubelet = node.kubelet()
@@ -159,6 +174,11 @@ def test_a_registry_that_vanishes_for_a_while_is_served_again(node: Any) -> None
     kubelet.wait_for(node.driver)
 
 
+@pytest.mark.reliability(
+    fault="An agent died and left its sockets; its container starts again",
+    injected="sockets at both paths that nobody listens on",
+    promise="they are replaced by sockets that serve already when the kubelet sees them",
+)
 def test_sockets_left_by_a_dead_process_are_replaced(node: Any) -> None:
     server = node.server()
     server.endpoint.parent.mkdir()
@@ -205,6 +225,11 @@ def test_a_driver_with_a_name_too_long_for_a_socket_is_served(node: Any) -> None
     assert kubelet.prepare([], driver) == {}
 
 
+@pytest.mark.reliability(
+    fault="Two instances of a driver serve at once",
+    injected="two servers with uids of their own, of which the newer ends",
+    promise="each has sockets of its own; the kubelet calls the newest that is there",
+)
 def test_two_instances_serve_side_by_side_and_the_newest_is_called(node: Any) -> None:
     def instance(uid: str) -> Any:
         claims = node.claims()
