@@ -20,6 +20,8 @@ from types import MappingProxyType
 from drakit import cdi
 from drakit.assembly import Assembly, assemble
 from drakit.backend import HostedBackend
+from drakit.context import read_boot_id
+from drakit.deaths import Deaths, PluginHeldOut
 from drakit.driver import Driver, check_directories, holds_claims
 from drakit.errors import ConfigError, DRAError, PluginStuck, describe
 from drakit.inventory import Survey
@@ -60,11 +62,15 @@ class Agent:
         self._wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hooks = HookTally()
+        self._deaths = Deaths(
+            settings.kubelet_plugins_directory_path, read_boot_id(settings.root), warn=partial(log.error, "%s")
+        )
         self.assembly: Assembly = assemble(
             settings,
             node_labels=MappingProxyType(self._labels),
             changed=self.changed,
             traces=[self._hooks] if settings.metrics_port > 0 else [],
+            deaths=self._deaths,
         )
         cdi.check_directory(settings.cdi_root)
         check_directories(settings)
@@ -95,6 +101,7 @@ class Agent:
         if handle_signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self.stop)
+            self._deaths.running.report_crashes()
         ports = Ports(self.settings)
         client = KubeClient(self._credentials)
         try:
@@ -102,6 +109,7 @@ class Agent:
         finally:
             ports.close()
             await client.close()
+            self._deaths.end()
 
     async def _serve(self, client: KubeClient, ports: Ports) -> None:
         self._make_drivers(client)
@@ -137,11 +145,7 @@ class Agent:
         for name, failure in self.assembly.failures.items():
             log.error("%s is not served: %s", name, failure, extra=self._fields(name))
         for name in self._without_backend():
-            log.warning(
-                "driver %s has no backend, but claims are prepared: it is served to unprepare them",
-                name,
-                extra=self._fields(name),
-            )
+            log.warning("driver %s has no backend: it is served to unprepare claims", name, extra=self._fields(name))
             refusal = f"driver {name} cannot prepare claims on this node: {self._why_no_backend(name)}"
             self.drivers[name] = Driver(name, self.settings, client, None, refusal=refusal)
         if not self.drivers:
@@ -149,11 +153,16 @@ class Agent:
             raise ConfigError(f"there is no driver to serve: {reasons}")
 
     def _without_backend(self) -> Iterator[str]:
-        """The drivers that have left claims on this node, and have no backend any more."""
+        """The drivers that have left claims on this node, and have no backend any more; and those held out.
+
+        Of the latter, the slices are still there: pods that come to this node all the same are to be told why.
+        """
+        held_out = {one.driver for one in self.assembly.failures.values() if isinstance(one, PluginHeldOut)}
+        yield from sorted(held_out - {""})
         for path in sorted(self.settings.kubelet_plugins_directory_path.glob(f"*/{FILE_NAME}")):
             name = path.parent.name
             try:
-                if name not in self.drivers and holds_claims(path):
+                if name not in self.drivers and name not in held_out and holds_claims(path):
                     yield name
             except DRAError as error:
                 log.error(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from attrs import evolve, field, frozen
 
 from drakit.context import PluginContext, check_root, read_boot_id
+from drakit.deaths import Deaths
 from drakit.errors import ConfigError, PluginError, PluginLoadError
 from drakit.host import HookTrace, PluginHost
 from drakit.loading import LoadedPlugin, LoadReport, load
 from drakit.model.converters import frozen_mapping
+from drakit.running import CONSTRUCTOR, IMPORT, RunningHooks
 from drakit.settings import BackendSettings, ExtensionSettings, Settings, decode_options
 
 
@@ -33,23 +34,29 @@ def assemble(
     node_labels: Mapping[str, str] = MappingProxyType({}),
     changed: Callable[[], None] = lambda: None,
     traces: Sequence[HookTrace] = (),
+    deaths: Deaths | None = None,
 ) -> Assembly:
     """Load and construct every plugin that is enabled. A plugin that cannot be had is a failure of its own driver.
+
+    With `deaths`, of an agent, what its plugins do is recorded there, and those it holds out are not started.
 
     Raises ConfigError where the settings themselves are wrong: options a plugin does not take, two backends of one
     driver, a plugin enabled as what it is not.
     """
     check_root(settings.root)
     enabled: list[BackendSettings | ExtensionSettings] = [*settings.backends, *settings.extensions]
-    report = load(item.plugin for item in enabled)
-    host = PluginHost(traces)
+    allowed = [item.plugin for item in enabled if deaths is None or deaths.held_out(item.plugin) is None]
+    running = deaths.running if deaths is not None else RunningHooks()
+    report = load(allowed, lambda plugin: running.during(plugin, IMPORT))
+    host = PluginHost(traces if deaths is None else [running, *traces])
     failures: dict[str, PluginError] = {}
     boot_id = read_boot_id(settings.root)
     seen: dict[str, str] = {}
     for item in enabled:
         loaded = report.loaded.get(item.plugin)
         if loaded is None:
-            failures[_known_name(item)] = _problem(report, item.plugin)
+            held = deaths.held_out(item.plugin, driver=_known_driver(item)) if deaths is not None else None
+            failures[_known_name(item)] = held or _problem(report, item.plugin)
             continue
         name = _instance_name(item, loaded)
         if name in seen:
@@ -57,8 +64,11 @@ def assemble(
                 f"driver {name!r} is served by plugin {seen[name]!r} and by {item.plugin!r}; give one another `driver`"
             )
         seen[name] = item.plugin
+        if deaths is not None and (held := deaths.held_out(name, item.plugin, _driver(name, item))) is not None:
+            failures[name] = held
+            continue
         context = PluginContext(
-            driver=name if isinstance(item, BackendSettings) else "",
+            driver=_driver(name, item),
             node=settings.node_name or "this-node",
             pool=settings.node_name or "this-node",
             root=settings.root,
@@ -71,7 +81,8 @@ def assemble(
             changed=changed,
         )
         try:
-            host.add(name, _as_set(loaded, item), context)
+            with running.during(name, CONSTRUCTOR):
+                host.add(name, _as_set(loaded, item), context)
         except PluginError as error:
             failures[name] = error
     return Assembly(host, report, failures)
@@ -96,9 +107,17 @@ def _instance_name(item: BackendSettings | ExtensionSettings, loaded: LoadedPlug
     return item.driver or default
 
 
+def _driver(name: str, item: BackendSettings | ExtensionSettings) -> str:
+    return name if isinstance(item, BackendSettings) else ""
+
+
 def _known_name(item: BackendSettings | ExtensionSettings) -> str:
-    driver: Any = getattr(item, "driver", None)
-    return driver or item.plugin
+    return _known_driver(item) or item.plugin
+
+
+def _known_driver(item: BackendSettings | ExtensionSettings) -> str:
+    """The driver, where that is known without the plugin."""
+    return (item.driver or "") if isinstance(item, BackendSettings) else ""
 
 
 def _problem(report: LoadReport, name: str) -> PluginError:

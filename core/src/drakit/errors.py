@@ -6,7 +6,8 @@
     │   ├── PluginLoadError       it could not be imported or constructed
     │   ├── PluginContractError   it answered, but not as the hook's contract says
     │   ├── HookFailed            it raised; the cause is chained
-    │   └── PluginStuck           it has not returned within its bound
+    │   ├── PluginStuck           it has not returned within its bound
+    │   └── PluginHeldOut         the agent died in its hooks, again and again (deaths.py)
     ├── InventoryError            what backends publish does not fit together
     │   ├── DuplicateDevice
     │   ├── AttributeConflict

@@ -7,8 +7,10 @@ its own driver and no other.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -88,8 +90,10 @@ def installed_names() -> list[str]:
     return sorted({entry.name for entry in _entry_points()})
 
 
-def load(names: Iterable[str]) -> LoadReport:
-    """Import the plugins of these names, and no other."""
+def load(
+    names: Iterable[str], around: Callable[[str], AbstractContextManager[object]] = contextlib.nullcontext
+) -> LoadReport:
+    """Import the plugins of these names, and no other. Each import happens inside of what `around` gives for its name."""
     loaded: dict[str, LoadedPlugin] = {}
     failed: dict[str, PluginError] = {}
     duplicates: dict[str, tuple[str, ...]] = {}
@@ -106,7 +110,8 @@ def load(names: Iterable[str]) -> LoadReport:
         else:
             (entry,) = offered.values()
             try:
-                loaded[name] = _load_one(name, entry)
+                with around(name):
+                    loaded[name] = _load_one(name, entry)
             except PluginError as error:
                 failed[name] = error
     return LoadReport(loaded, failed, tuple(missing), duplicates)
