@@ -14,7 +14,9 @@ import pytest
 from attrs import frozen
 
 ROOT = Path(__file__).parents[2]
-_LEFT_BEHIND = shutil.ignore_patterns(".git", ".*venv*", ".*cache*", "__pycache__", ".hypothesis", "dist", "uv.lock")
+_LEFT_BEHIND = shutil.ignore_patterns(
+    ".git", ".*venv*", ".*cache*", "__pycache__", ".hypothesis", "artifacts", "dist", "uv.lock"
+)
 _BOUND_SECONDS = 600
 
 
