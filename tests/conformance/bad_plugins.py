@@ -74,6 +74,10 @@ class Good:
     def health(self) -> Sequence[Health]:
         return [self.report(name) for name in self.names()]
 
+    @hookimpl
+    def in_use(self, device: DeviceRef) -> bool | None:
+        return None
+
     def names(self) -> list[str]:
         return sorted(path.name for path in self.context.path("/dev").glob("port*"))
 
@@ -323,6 +327,12 @@ class admin_access_is_honoured(Good):
         if any(device.admin_access for device in claim.devices):
             raise ClaimError("the device is in use")
         return super().prepare(claim)
+
+
+class use_is_told_of_every_device(Good):
+    @hookimpl
+    def in_use(self, device):
+        return self.known[device.name]
 
 
 class hooks_answer_in_time(Good):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from drakit.context import PluginContext
-from drakit.decoding import structure_lenient, unstructure
+from drakit.decoding import structure_lenient
 from drakit.documents import counter_set_to_api, device_to_api, nodes_to_api
 from drakit.errors import describe
 from drakit.host import PluginHost
@@ -27,7 +27,7 @@ from drakit.loading import inspect
 from drakit.model import ClaimAllocation, ClaimRef, Pool, PreparedDevice
 from drakit.settings import decode_options
 from drakit.testing.conformance.location import locate
-from drakit.testing.conformance.subject import NODE, decoded, host_of, in_order
+from drakit.testing.conformance.subject import NODE, decoded, host_of, in_order, plain_answer
 from drakit.testing.conformance.trespass import Trespasses
 
 _THREAD_SECONDS = 2.0
@@ -76,6 +76,7 @@ class Performer:
         for ref, device in begun.inventory:
             self._host.attributes(self._name, ref, device)
             self._host.share(self._name, device)
+            self._host.in_use(self._name, ref)
         self._host.devicegroups(self._name, begun.inventory)
         self._host.health(self._name)
 
@@ -83,7 +84,7 @@ class Performer:
         """Prepare a claim; the answer as the journal would have it."""
         allocation = structure_lenient(ClaimAllocation, claim)
         answer = self._host.prepare(self._name, decoded(allocation, self._loaded.declarations))
-        self._prepared = [unstructure(device) for device in in_order(allocation, answer)]
+        self._prepared = plain_answer(in_order(allocation, answer))
         return self._prepared
 
     def unprepare(self, claim: Any, prepared: Any = None) -> None:

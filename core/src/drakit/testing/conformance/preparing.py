@@ -10,14 +10,13 @@ from typing import Any
 from attrs import evolve
 
 from drakit.cdi import edits_to_cdi
-from drakit.decoding import unstructure
 from drakit.errors import ClaimError, InvalidDeviceConfig
 from drakit.model import ClaimAllocation, ConfigSource, ContainerEdits, PreparedDevice
 from drakit.testing.conformance import allocating
 from drakit.testing.conformance.declaring import default_configurations, require_config_types
 from drakit.testing.conformance.rules import Broken, NotTried, rules
 from drakit.testing.conformance.snapshot import Snapshot, changes, snapshot
-from drakit.testing.conformance.subject import Prepared, Session, Subject
+from drakit.testing.conformance.subject import Prepared, Session, Subject, plain_answer
 
 _OCI_HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
@@ -219,6 +218,17 @@ def admin_access_is_honoured(subject: Subject) -> None:
         session.release(holder.claim, held)
 
 
+def use_is_told_of_every_device(subject: Subject) -> None:
+    """`in_use` answers True, False or None for each device, in an instance that was asked nothing before.
+
+    It is asked about claims that an earlier agent has prepared; where it raises, their devices stay held.
+    """
+    subject.require("in_use")
+    with subject.session() as session:
+        for ref in subject.found:
+            session.in_use(ref)
+
+
 def configuration_of_class_and_claim_combine(subject: Subject) -> None:
     """Configuration of a class and of the claim together comes to what the claim's alone does, where both are equal.
 
@@ -256,13 +266,13 @@ def _prepared_at_all(subject: Subject, claim: ClaimAllocation) -> None:
 def _steady(session: Session, claim: ClaimAllocation) -> Prepared:
     """Prepare a claim. Raises NotTried where a mere repeat answers differently: that is a rule of its own."""
     prepared = session.prepare_or_skip(claim)
-    if session.prepare_or_skip(claim) != prepared:
+    if plain_answer(session.prepare_or_skip(claim)) != plain_answer(prepared):
         raise NotTried("a repeated prepare answers differently, see prepare_is_idempotent")
     return prepared
 
 
 def _compare(expected: Prepared, found: Prepared, what: str) -> None:
-    compare_answers([unstructure(device) for device in expected], [unstructure(device) for device in found], what)
+    compare_answers(plain_answer(expected), plain_answer(found), what)
 
 
 def compare_answers(expected: Sequence[Any], found: Sequence[Any], what: str) -> None:
@@ -302,5 +312,6 @@ RULES = rules(
     claims_do_not_leak,
     shares_do_not_leak,
     admin_access_is_honoured,
+    use_is_told_of_every_device,
     configuration_of_class_and_claim_combine,
 )

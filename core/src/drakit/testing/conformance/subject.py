@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from attrs import define, evolve, field
 
 from drakit.context import PluginContext, read_boot_id
-from drakit.decoding import decode_config
+from drakit.decoding import decode_config, unstructure
 from drakit.errors import ClaimError, DRAError, PluginError
 from drakit.host import PluginHost
 from drakit.inventory import Round, begin, with_attributes
@@ -209,6 +209,10 @@ class Session:
         with contextlib.suppress(DRAError, NotTried):
             self.unprepare(claim, prepared)
 
+    def in_use(self, device: DeviceRef) -> bool | None:
+        """Ask whether a device is open."""
+        return self._ask("in_use", self._host.in_use, device)
+
     def close(self) -> list[PluginError]:
         """Have the plugin release what it holds; returns what went wrong."""
         try:
@@ -271,3 +275,8 @@ def in_order(claim: ClaimAllocation, prepared: Sequence[PreparedDevice]) -> Prep
     """A preparation in the order of the allocation: that of the answer means nothing."""
     order = {device.key: index for index, device in enumerate(claim.devices)}
     return tuple(sorted(prepared, key=lambda device: order[device.key]))
+
+
+def plain_answer(prepared: Sequence[PreparedDevice]) -> list[Any]:
+    """What must not change of a preparation, as plain data: its status may tell the time."""
+    return [unstructure(evolve(device, status=None)) for device in prepared]
