@@ -121,7 +121,9 @@ def test_a_device_goes_to_a_claim_that_tolerates_all_its_taints_those_of_its_hea
     pods, faults = example("features"), faults_file(state_directory(stage.root))
 
     def until_taints(number):
-        tainted = lambda _: len(published(stage, FEATURES)["experimental"]["taints"]) == number  # noqa: E731
+        def tainted(_):
+            return len(published(stage, FEATURES)["experimental"]["taints"]) == number
+
         stage.server.wait_for(tainted, BOUND_SECONDS)
 
     inject(faults, Fault(device="experimental", kind=FaultKind.UNHEALTHY, taint="NoExecute"))
