@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from drakit import hookimpl
 from drakit.testing.conformance import RULES, Subject, Verdict
+from drakit.testing.conformance.processes import performance
 
 NAMES = [rule.name for rule in RULES]
 IN_PROCESS = [rule for rule in RULES if rule.topic not in ("Across processes", "Over sockets")]
@@ -15,14 +17,15 @@ ACROSS_PROCESSES = [rule for rule in RULES if rule.topic == "Across processes"]
 OVER_SOCKETS = [rule for rule in RULES if rule.topic == "Over sockets"]
 
 
-def _load():
-    spec = importlib.util.spec_from_file_location("bad_plugins", Path(__file__).with_name("bad_plugins.py"))
-    module = sys.modules["bad_plugins"] = importlib.util.module_from_spec(spec)
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-bad = _load()
+bad = _load("bad_plugins")
+roaming = _load("roaming_plugin")
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def subject(tmp_path):
         (tmp_path / "dev" / f"port{number}").touch()
 
     def make(name, **changes):
-        return Subject(plugin=getattr(bad, name), root=tmp_path, **changes)
+        return Subject(plugin=getattr(bad, name, None) or roaming.Roaming, root=tmp_path, **changes)
 
     return make
 
@@ -66,10 +69,16 @@ def test_what_breaks_a_rule_is_caught_by_it_alone(subject, name):
     assert found[name].remedy in text
 
 
-@pytest.mark.parametrize("name", [rule.name for rule in ACROSS_PROCESSES])
+@pytest.mark.parametrize("name", [rule.name for rule in ACROSS_PROCESSES if rule.name != "hooks_answer_in_time"])
 def test_what_breaks_a_rule_across_processes_is_caught_by_it_alone(subject, name):
-    changes = {"hook_seconds": 1.5} if name == "hooks_answer_in_time" else {}
-    assert set(broken(subject(name, **changes), [*IN_PROCESS, *ACROSS_PROCESSES])) == {name}
+    assert set(broken(subject(name), [*IN_PROCESS, *ACROSS_PROCESSES])) == {name}
+
+
+def test_a_hook_that_hangs_is_caught_by_its_rule_alone_with_the_line_it_hangs_at(subject):
+    found = broken(subject("hooks_answer_in_time", hook_seconds=1.0), [*IN_PROCESS, *ACROSS_PROCESSES])
+    assert set(found) == {"hooks_answer_in_time"}
+    assert "at describe" in found["hooks_answer_in_time"].found
+    assert "bad_plugins.py" in found["hooks_answer_in_time"].found
 
 
 def test_an_agent_that_does_not_come_up_breaks_the_rounds_with_its_log(subject):
@@ -89,10 +98,38 @@ def test_a_plugin_without_devices_is_told_that_its_root_has_no_hardware(subject)
     assert "--dra-root" in found["hardware_is_found"].remedy
 
 
-def test_a_hook_that_hangs_is_named_with_the_line_it_hangs_at(subject):
-    found = broken(subject("hooks_answer_in_time", hook_seconds=1.5), ACROSS_PROCESSES)["hooks_answer_in_time"]
-    assert "at describe" in found.found
-    assert "bad_plugins.py" in found.found
+def test_an_extension_is_tried_as_far_as_it_can_be(subject, tmp_path):
+    class Racks:
+        def __init__(self, context):
+            self.context = context
+
+        @hookimpl
+        def attributes(self, ref, device):
+            return {"example.com/rack": "r7"}
+
+    extension = Subject(plugin=Racks, root=tmp_path)
+    verdicts = {rule.name: rule.examine(extension).verdict for rule in RULES}
+    assert Verdict.BROKEN not in verdicts.values()
+    assert verdicts["attributes_are_legal"] is Verdict.HOLDS
+    assert verdicts["prepare_is_idempotent"] is Verdict.NOT_TRIED
+
+
+def test_whatever_reaches_outside_the_root_is_told_and_nothing_else(subject, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    for name in ("named", "secret"):
+        (outside / name).write_text("text")
+    options = {"named": str(outside / "named"), "outside": f"{outside}/"}
+    evidence = performance(subject("Roaming", options=options)).watched()
+    assert evidence.answer("describe") is None
+    assert list(evidence.trespasses) == [
+        f"writes to {outside}/made",
+        f"changes (os.rename) {outside}/made",
+        f"changes (os.rename) {outside}/moved",
+        "opens /etc/passwd",
+        "lists /etc",
+        f"connects to {outside}/absent.sock",
+        "starts the program '/bin/true'",
+    ]
 
 
 def test_what_the_plugin_raised_is_shown_with_its_traceback(subject):
