@@ -93,7 +93,7 @@ def installed_names() -> list[str]:
 def load(
     names: Iterable[str], around: Callable[[str], AbstractContextManager[object]] = contextlib.nullcontext
 ) -> LoadReport:
-    """Import the plugins of these names, and no other. Each import happens inside of what `around` gives for its name."""
+    """Import the plugins of these names, and no other; each inside of what `around` gives for its name."""
     loaded: dict[str, LoadedPlugin] = {}
     failed: dict[str, PluginError] = {}
     duplicates: dict[str, tuple[str, ...]] = {}
