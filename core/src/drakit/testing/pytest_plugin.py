@@ -5,7 +5,10 @@ Nothing of drakit is imported here, and nothing else is done: the kit itself is 
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # installed distributions are looked through where there is no pytest, too
+    import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
