@@ -247,8 +247,13 @@ def test_a_status_is_given_up_in_the_end_said_once_and_tried_again_with_the_next
     injected="the in-memory API server answers 403 to every patch",
     promise="pods start as before; the log says once which rights are missing",
 )
-def test_missing_rights_are_said_once_with_the_remedy(api, claim, caplog):
-    api.fail(status=403, method="PATCH", next=2)
+@pytest.mark.parametrize(
+    "refusal",
+    [{"status": 403}, {"status": 422, "message": "status.devices: changing it requires resourceclaims/driver"}],
+    ids=["of the status", "of the driver's devices"],
+)
+def test_missing_rights_are_said_once_with_the_remedy(api, claim, caplog, refusal):
+    api.fail(**refusal, method="PATCH", next=2)
 
     async def main():
         async with writing(api) as writer:

@@ -113,9 +113,10 @@ class StatusWriter:
 
 
 def _in_words(driver: str, error: ApiError) -> str:
-    if error.status != 403:
+    # What is bounded by driver is refused as invalid, with these words.
+    if error.status != 403 and "resourceclaims/driver" not in error.message:
         return f"{error.message} ({error.status or error.reason})"
     return (
-        f"{error.message} (403); allow the driver's service account to patch resourceclaims/status and, for Kubernetes "
-        f"1.36 and later, associated-node:patch on resourceclaims/driver named {driver}"
+        f"{error.message} ({error.status}); allow the driver's service account to patch resourceclaims/status and, for "
+        f"Kubernetes 1.36 and later, associated-node:patch on resourceclaims/driver named {driver}"
     )

@@ -88,14 +88,14 @@ GARBAGE = Response(200, b'{"kind": "List", "items": [\x00')
 """What a broken proxy may make of an answer: a success that nobody can read."""
 
 
-def failure(status: int, retry_after: int | None) -> Response:
+def failure(status: int, retry_after: int | None, message: str) -> Response:
     """An error answer as a server in trouble gives it."""
     document = {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": "a fault that the test asked for",
+        "message": message,
         "reason": REASONS.get(status, "Unknown"),
         "code": status,
     }

@@ -162,9 +162,11 @@ class InMemoryApiServer:
         retry_after: int | None = None,
         method: str | None = None,
         path_contains: str | None = None,
+        *,
+        message: str = "a fault that the test asked for",
     ) -> None:
         """Answer the next requests that match with an HTTP status, without doing what they ask."""
-        self._faults.add(Fault(next, failure(status, retry_after), method, path_contains))
+        self._faults.add(Fault(next, failure(status, retry_after, message), method, path_contains))
 
     def hang(
         self,
