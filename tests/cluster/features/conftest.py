@@ -10,17 +10,26 @@ from typing import Any
 import pytest
 import yaml
 from realkube import artifacts
+from realkube.api import Api
 from realkube.cluster import Cluster
 from realkube.debian import Debian
 from realkube.kubernetes import Kubernetes, minors
-from realkube.node import Node
+from realkube.node import ACCOUNT, NAMESPACE, Node
 from realkube.waiting import until
 from realkube.workspace import Workspace
 
 GPU = "gpu.example.com"
 PARTITION = "part.example.com"
 SHARED = "nic.example.com"
-DRIVERS = (GPU, PARTITION, SHARED)
+FEATURES = "features.example.com"
+ZONED = "zoned.example.com"
+DRIVERS = (GPU, PARTITION, SHARED, FEATURES, ZONED)
+UNNAMED = (PARTITION,)
+"""Drivers that the agent's permissions do not name: it may not write of their devices in a claim's status."""
+PROBES = 8080
+"""Where the agent serves probes and metrics."""
+LISTS_SINCE = (1, 36)
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 EXTENDED = "example.com/mock-gpu"
 """The extended resource that the class of GPUs stands for."""
 HERE = Path(__file__).parent
@@ -38,8 +47,8 @@ def _releases() -> Iterator[Any]:
 def featured(request: pytest.FixtureRequest, obtain: Callable[[str], tuple[Kubernetes, Debian]]) -> Iterator[Cluster]:
     """The cluster."""
     with Cluster(*obtain(request.param)) as cluster, artifacts.kept_on_failure(cluster, request.session):
-        cluster.deploy()
-        for document in yaml.safe_load_all((HERE / "classes.yaml").read_text()):
+        cluster.deploy([driver for driver in DRIVERS if driver not in UNNAMED])
+        for document in [*yaml.safe_load_all((HERE / "classes.yaml").read_text()), *examples("DeviceClass")]:
             cluster.api.apply(document)
         (node,) = cluster.nodes
         node.lay_out("generic-gpu-nic")
@@ -51,8 +60,14 @@ def featured(request: pytest.FixtureRequest, obtain: Callable[[str], tuple[Kuber
                 {"plugin": "mock", "driver": GPU, "options": {"profile": str(profile)}},
                 {"plugin": "mock", "driver": PARTITION, "options": {"profile": "partitionable-gpu"}},
                 {"plugin": "mock", "driver": SHARED, "options": {"profile": "shared-nic"}},
+                {"plugin": "mock", "driver": FEATURES, "options": {"profile": "features"}, "deviceMetadata": True},
+                {"plugin": "mock", "driver": ZONED, "options": {"profile": "zoned"}},
             ],
             healthSeconds=0.5,
+            hookBoundSeconds=3,
+            listAttributes=cluster.kubernetes.minor >= LISTS_SINCE,
+            healthcheckPort=PROBES,
+            metricsPort=PROBES,
         )
         until(
             "the slices of every driver",
@@ -60,6 +75,13 @@ def featured(request: pytest.FixtureRequest, obtain: Callable[[str], tuple[Kuber
             seen=node.running.processes["drakit"].tail,
         )
         yield cluster
+
+
+def examples(kind: str) -> list[dict[str, Any]]:
+    """What docs/examples has of a kind for the profiles `features` and `zoned`."""
+    files = [EXAMPLES / "mock-features.yaml", EXAMPLES / "mock-zoned.yaml"]
+    found = [document for file in files for document in yaml.safe_load_all(file.read_text())]
+    return [document for document in found if document["kind"] == kind]
 
 
 def profile_of(node: Node) -> Path:
@@ -85,6 +107,32 @@ def gpus(node: Node) -> Iterator[Callable[..., None]]:
 
     yield change
     change()
+
+
+@pytest.fixture
+def fault(node: Node) -> Iterator[Callable[..., None]]:
+    """Inject a fault: `(device, kind, ...)`, as `drakit mock fault` takes it. None is left after the test."""
+    yield node.fault
+    node.fault("clear")
+
+
+@pytest.fixture
+def example(workspace: Workspace) -> Callable[[str], dict[str, Any]]:
+    """Submit the published template of a feature; returns a pod for it that is not submitted yet."""
+
+    def example(name: str) -> dict[str, Any]:
+        workspace.submit(*(it for it in examples("ResourceClaimTemplate") if it["metadata"]["name"] == name))
+        (its_pod,) = (it for it in examples("Pod") if it["metadata"]["name"] == name)
+        return its_pod
+
+    return example
+
+
+@pytest.fixture
+def agent(featured: Cluster, node: Node) -> Api:
+    """The API server as the agent of the node sees it."""
+    token = featured.api.token_for(ACCOUNT, NAMESPACE, featured.api.get("Node", node.name))
+    return featured.control_plane.api_as(token)
 
 
 @pytest.fixture

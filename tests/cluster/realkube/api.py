@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,20 @@ class Api:
         path = self._path(document["kind"], "", document["metadata"].get("namespace", namespace))
         return self._document("POST", path + ("?dryRun=All" if dry_run else ""), document)
 
-    def apply(self, document: Mapping[str, Any], namespace: str = "default", *, dry_run: bool = False) -> Document:
+    def apply(
+        self,
+        document: Mapping[str, Any],
+        namespace: str = "default",
+        *,
+        dry_run: bool = False,
+        subresource: str = "",
+        manager: str = "test",
+    ) -> Document:
         """Create an object or make it as the document says, as `kubectl apply --server-side` does."""
         metadata = document["metadata"]
         path = self._path(document["kind"], metadata["name"], metadata.get("namespace", namespace))
-        query = {"fieldManager": "test", "force": "true", "fieldValidation": "Strict"}
+        path += f"/{subresource}" if subresource else ""
+        query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
         query |= {"dryRun": "All"} if dry_run else {}
         return self._document("PATCH", f"{path}?{urlencode(query)}", document, APPLY)
 
@@ -92,6 +101,16 @@ class Api:
         """All objects of a kind, of one namespace unless that is empty."""
         query = f"?{urlencode(selectors)}" if selectors else ""
         return list(self.call("GET", self._path(kind, "", namespace) + query)["items"])
+
+    def version(self, kind: str) -> str:
+        """The version that the objects of a kind have now, to ask later what became of them: see `history`."""
+        return str(self.call("GET", self._path(kind, "", ""))["metadata"]["resourceVersion"])
+
+    def history(self, kind: str, since: str) -> Sequence[tuple[str, Document]]:
+        """What happened to the objects of a kind since that version, in order: ADDED, MODIFIED or DELETED, and what."""
+        query = urlencode({"watch": "true", "resourceVersion": since, "timeoutSeconds": 1})
+        lines = self._send("GET", f"{self._path(kind, '', '')}?{query}", None, "")[1].splitlines()
+        return [(event["type"], event["object"]) for event in map(json.loads, lines)]
 
     def delete(self, kind: str, name: str, namespace: str = "default", **options: Any) -> None:
         """Delete an object; it may be gone already."""

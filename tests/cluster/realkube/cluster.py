@@ -81,9 +81,15 @@ class Cluster:
                 seen=node.running.processes["kubelet"].tail,
             )
 
-    def deploy(self) -> None:
-        """Apply deploy/manifests, but for the DaemonSet: the agents run as processes, from this checkout."""
+    def deploy(self, drivers: Sequence[str] = ()) -> None:
+        """Apply deploy/manifests, but for the DaemonSet: the agents run as processes, from this checkout.
+
+        `drivers` are added to those whose devices' status the agent may write, as whoever serves them has to.
+        """
         for document in manifests("rbac.yaml"):
+            for rule in document.get("rules", ()):
+                if rule["resources"] == ["resourceclaims/driver"]:
+                    rule["resourceNames"] += drivers
             self.api.apply(document)
 
     def stop(self) -> None:

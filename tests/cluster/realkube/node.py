@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import signal
@@ -22,7 +23,7 @@ from realkube.gates import gates_of
 from realkube.image import PAUSE, write_images
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
-from realkube.network import CONTROL_PLANE, connect
+from realkube.network import CONTROL_PLANE, connect, inside
 from realkube.waiting import until
 
 NAMESPACE = ACCOUNT = "drakit"
@@ -140,6 +141,30 @@ class Node:
     def kill(self, process: str) -> None:
         """End a process of the node with SIGKILL."""
         self.running.processes[process].end(signal.SIGKILL)
+
+    def get(self, port: int, path: str) -> tuple[int, str]:
+        """Ask a process of the node over HTTP; returns status and text. Raises OSError where there is no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            with inside(self.running.network):
+                connection.connect()
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"GET {path}: {error!r}") from error
+        finally:
+            connection.close()
+
+    def fault(self, *words: str) -> None:
+        """Break or mend something of the node's mock devices: `drakit mock fault`."""
+        drakit = str(Path(sys.executable).with_name("drakit"))
+        self.running.run(drakit, "mock", "fault", f"--config={_RUN}/drakit.yaml", *words)
+
+    def kill_container(self, status: Document) -> None:
+        """End a container, given by its status in the pod, with SIGKILL."""
+        identifier = status["containerID"].removeprefix("containerd://")
+        self._ctr("--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", identifier)
 
     def cdi_files(self) -> dict[str, str]:
         """Every CDI file on the node, by name."""

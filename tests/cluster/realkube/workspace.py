@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,10 @@ from realkube.api import Api, Document
 from realkube.image import BUSYBOX
 from realkube.waiting import until
 
+DESCRIPTIONS = "/var/run/kubernetes.io/dra-device-attributes"
+"""Where containers find what describes their devices."""
 _MARK = "--- devices"
+_FILES = "--- files"
 _END = "--- that is all"
 REPORT = f"""\
 env
@@ -21,6 +25,8 @@ for device in /dev/neuron* /dev/infiniband/uverbs*; do
     test -c "$device" && echo "$device: $(head -c 1 "$device" 2>&1 | head -n 1)"
 done
 mknod /tmp/other c 243 99 && echo "other: $(head -c 1 /tmp/other 2>&1)"
+echo '{_FILES}'
+for file in $(find {DESCRIPTIONS} -type f 2>/dev/null); do echo "$file"; cat "$file"; done
 echo '{_END}'
 trap 'exit 0' TERM INT
 while :; do sleep 86400 & wait $!; done
@@ -30,20 +36,34 @@ while :; do sleep 86400 & wait $!; done
 
 @frozen
 class Seen:
-    """What a container sees: its environment, its character devices, and what opening one comes to."""
+    """What a container sees: its environment, its character devices, what opening one comes to, what describes them."""
 
     environment: Mapping[str, str]
     devices: frozenset[str]
     opened: Mapping[str, str]
+    files: Mapping[str, Sequence[str]]
+    """The lines of each file below DESCRIPTIONS."""
 
     @classmethod
     def read(cls, log: str) -> Seen:
         """Read what REPORT wrote."""
         first, _, rest = log.partition(f"{_MARK}\n")
-        lines = rest.partition(f"{_END}\n")[0].splitlines()
+        told, _, described = rest.partition(f"{_END}\n")[0].partition(f"{_FILES}\n")
+        lines = told.splitlines()
         environment = dict(line.split("=", 1) for line in first.splitlines() if "=" in line)
         devices = frozenset(line for line in lines if ": " not in line)
-        return cls(environment, devices, dict(line.split(": ", 1) for line in lines if ": " in line))
+        opened = dict(line.split(": ", 1) for line in lines if ": " in line)
+        return cls(environment, devices, opened, _files(described.splitlines()))
+
+
+def _files(lines: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    files: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith(DESCRIPTIONS):
+            files[line] = []
+        else:
+            list(files.values())[-1].append(line)
+    return files
 
 
 class Workspace:
@@ -71,10 +91,36 @@ class Workspace:
         """All claims."""
         return self.api.list("ResourceClaim", self.namespace)
 
+    def claim(self, name: str) -> Document:
+        """A claim."""
+        return self.api.get("ResourceClaim", name, self.namespace)
+
+    def allocate(self, name: str, node: str, *devices: tuple[str, str]) -> Document:
+        """Allocate a claim by hand, as a scheduler that looks at nothing would; returns it.
+
+        Each device, of a driver and in the pool of the node's name, is for the request of its place.
+        """
+        document = self.claim(name)
+        results = [
+            {"request": request["name"], "driver": driver, "pool": node, "device": device}
+            for request, (driver, device) in zip(document["spec"]["devices"]["requests"], devices, strict=True)
+        ]
+        field = {"key": "metadata.name", "operator": "In", "values": [node]}
+        selector = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+        document["status"] = {
+            "allocation": {
+                "devices": {"results": results},
+                "nodeSelector": selector,
+                # Without one the scheduler would add it, which the API server refuses.
+                "allocationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+        }
+        return self.api.replace(document, "status")
+
     def claim_of(self, pod: str) -> Document:
         """The claim of a pod that has one."""
         (status,) = self.pod(pod)["status"]["resourceClaimStatuses"]
-        return self.api.get("ResourceClaim", status["resourceClaimName"], self.namespace)
+        return self.claim(status["resourceClaimName"])
 
     def running(self, name: str) -> Document:
         """Wait until a pod runs; returns it."""
