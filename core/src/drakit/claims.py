@@ -178,8 +178,7 @@ class ClaimsEngine:
             raise
         before = self.entry(claim.uid)
         if before is not None and before.phase is Phase.INTENT and claim.uid not in self._fresh:
-            self._hooks.unprepare(claim)
-            self.journal.release(claim.uid)  # it may have been of another allocation
+            self._unprepare(claim)  # it may have been of another allocation, and have left a CDI file
         if self._stage_intent(allocation):
             self._commit_intents()
         try:

@@ -39,13 +39,14 @@ def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], Non
 
 
 def remove_strays(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
-    """Remove what no entry explains: of a crash before commit, since what damage explains was adopted before."""
+    """Remove what no entry explains, or an intent alone: of a crash before commit. What damage explains was adopted."""
     with only_warned(warn, "unfinished CDI files cannot be removed"):
         cdi.remove_unfinished()
     with only_warned(warn, "the CDI directory cannot be looked through for what a crash left"):
         for file in list(cdi.files()):
             uid = file.claim.uid
-            if uid not in journal.entries:
+            entry = journal.entries.get(uid)
+            if entry is None or entry.phase is Phase.INTENT:
                 with about(claim=file.claim), only_warned(warn, f"claim {uid}: its CDI file cannot be removed"):
                     cdi.remove(uid)
 

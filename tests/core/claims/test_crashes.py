@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 from drakit import ClaimRef
-from drakit.errors import DeviceBusy
+from drakit.errors import DeviceBusy, HookFailed
 from drakit.jobs import Unprepare
 
 
@@ -109,6 +109,17 @@ def test_wherever_prepare_crashes_a_claim_that_is_gone_is_rolled_back_or_held(cr
         else:
             bench.assert_empty()
             assert bench.prepare("b", "gpu-0")
+
+
+def test_wherever_prepare_crashes_a_repeat_that_fails_leaves_nothing(crashed):
+    for bench in crashed(nothing, lambda bench: bench.prepare("a", "gpu-0")):
+        if bench.entries() and bench.phases()["a"] == "committed":
+            continue
+        assert bench.files() == {}, bench.crashed_at
+        bench.backend.failures["prepare"] = HookFailed("acme", "prepare", OSError())
+        with pytest.raises(HookFailed):
+            bench.prepare("a", "gpu-0")
+        bench.assert_empty()
 
 
 def test_wherever_unprepare_crashes_its_repeat_leaves_nothing(crashed):
