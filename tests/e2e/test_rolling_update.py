@@ -204,6 +204,30 @@ def test_the_sockets_of_a_killed_agent_go_when_its_successor_comes(agents, node,
     assert not list(new.parent.glob("*.sock*"))
 
 
+ANOTHER = "[{plugin: mock, driver: b.example.com, options: {inline: {devices: [{name: dev-0}]}}}]"
+
+
+@pytest.mark.reliability(
+    fault="A plugin is taken out of the configuration, or fails to load, while claims of its driver are prepared",
+    injected="a real agent without the backend, beside an agent that has it, and then alone",
+    promise="its slices go, so that no more pods are sent, but not under an agent that still has the backend",
+)
+def test_a_driver_that_has_lost_its_backend_withdraws_its_slices(agents, kubelet, api, new_claim):
+    def published(server: Any) -> set[str]:
+        return {document["spec"]["driver"] for document in server.list("ResourceSlice")}
+
+    claim = new_claim("worker", {DRIVER: ("x", ["dev-0"])})
+    agents.start(OLD)
+    assert not kubelet.prepare([claim], DRIVER)[claim.uid].error
+    api.wait_for(lambda server: published(server) == {DRIVER}, 30)
+    agents.start(NEW, backends=ANOTHER)
+    kubelet.wait_until(lambda: len(kubelet.registered(DRIVER)) == 2, "both agents to serve the driver", 30)
+    api.wait_for(lambda server: published(server) == {DRIVER, "b.example.com"}, 30)
+    assert agents.end(OLD) == 0
+    api.wait_for(lambda server: published(server) == {"b.example.com"}, 30)
+    assert kubelet.unprepare([claim], DRIVER) == {claim.uid: ""}
+
+
 @pytest.mark.reliability(
     fault="The kubelet is updated or set back to another release while claims are prepared",
     injected="kubelets of 1.34 to 1.37, speaking v1 and v1beta1, prepare one claim at a real agent in turn",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from drakit.kubelet import KubeletPaths
-from drakit.kubelet.leftovers import lock_path, remove_leftovers, sign
+from drakit.kubelet.leftovers import lock_path, remove_leftovers, served_beside, sign
 
 DRIVER = "gpu.example.com"
 
@@ -137,6 +137,14 @@ def test_foreign_sockets_without_a_lock_stay(paths: KubeletPaths) -> None:
         _listen(path).close()
     assert remove_leftovers(paths) == []
     assert all(path.exists() for path in foreign)
+
+
+def test_another_agent_counts_as_long_as_it_lives(agent: Callable[..., Agent]) -> None:
+    own, other, elsewhere = agent("pod-1"), agent("pod-2"), agent("pod-3", "nic.example.com")
+    assert served_beside(own.sockets[1])
+    other.die()
+    assert not served_beside(own.sockets[1])
+    assert not served_beside(elsewhere.sockets[1])
 
 
 def test_a_directory_of_the_kubelet_that_is_gone_has_none(paths: KubeletPaths) -> None:

@@ -24,7 +24,9 @@ from drakit.kube.claims import ClaimReader, ClaimUnreadable
 from drakit.kube.client import KubeClient
 from drakit.kube.publisher import SlicePublisher
 from drakit.kube.status import StatusWriter
+from drakit.kube.withdrawal import withdraw
 from drakit.kubelet.health import HealthBoard
+from drakit.kubelet.leftovers import served_beside
 from drakit.kubelet.podresources import PodResources
 from drakit.kubelet.server import KubeletServer
 from drakit.metadata import DIRECTORY, MetadataDirectory
@@ -36,7 +38,7 @@ from drakit.model import (
     Health,
     ResolvedPool,
 )
-from drakit.occupancy import beside_device_plugin, offered_by_device_plugins, paths_of, take_sockets
+from drakit.occupancy import OCCUPIED_SECONDS, beside_device_plugin, offered_by_device_plugins, paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
 from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
@@ -66,6 +68,7 @@ class Driver:
         self.name = name
         self.log = logging.getLogger(f"drakit.drivers.{name}")
         self._settings = settings
+        self._client = client
         self._backend = backend
         self._refusal = refusal
         self._beside = ""
@@ -151,6 +154,8 @@ class Driver:
                 tasks.create_task(keeper.run(restored))
                 if self._publisher is not None:
                     tasks.create_task(self._publish(server, self._publisher))
+                else:
+                    tasks.create_task(self._withdraw(server))
                 if self._statuses is not None:
                     tasks.create_task(self._statuses.run())
         finally:
@@ -319,6 +324,14 @@ class Driver:
         await server.registered.wait()
         await self._alone.wait()
         await publisher.run()
+
+    async def _withdraw(self, server: KubeletServer) -> None:
+        """Have no more pods sent here: without a backend none can start. In a rolling update the other may have one."""
+        await server.registered.wait()
+        while served_beside(server.endpoint):  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(OCCUPIED_SECONDS)
+        await withdraw(self._client, self.name, self._settings.node_name)
+        self.log.info("driver %s: its slices are withdrawn, for no claim can be prepared", self.name)
 
     def _on_registered(self, registered: bool, reason: str) -> None:
         self.standing.heard(registered, reason)

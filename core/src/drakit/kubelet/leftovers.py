@@ -30,6 +30,26 @@ def sign(lock: int, registration_socket: Path) -> None:
     os.pwrite(lock, os.fsencode(registration_socket), 0)
 
 
+def served_beside(endpoint: Path) -> bool:
+    """Whether another drakit agent, alive, serves the driver of this endpoint too, as far as locks tell."""
+    own = lock_path(endpoint)
+    return any(_is_held(lock) for lock in endpoint.parent.glob(f"*.sock{_SUFFIX}") if lock != own)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def remove_leftovers(paths: KubeletPaths) -> list[Path]:
     """Remove the sockets of every drakit agent on the node that is proven dead; returns those that were there.
 
