@@ -179,14 +179,14 @@ def test_health_that_cannot_be_had_is_logged_once(trouble, kubelet, until):
     assert trouble.log.read_text().count("no idea how it is") == 1
 
 
-def test_a_plugin_that_always_has_news_is_asked_at_a_bounded_rate(trouble, kubelet, api):
+def test_a_plugin_that_always_has_news_is_asked_at_a_bounded_rate(trouble, kubelet, until):
     (trouble.directory / "mode").write_text("always changed")
     trouble.start(BESIDE)
     kubelet.wait_for("trouble.example.com")
     start = time.monotonic()
     rounds = trouble.directory / "rounds"
     before = len(rounds.read_text())
-    api.wait_for(lambda _: len(rounds.read_text()) >= before + 3 or None, 30)
+    until(lambda: len(rounds.read_text()) >= before + 3, "three rounds")
     asked, passed = len(rounds.read_text()) - before, time.monotonic() - start
     assert asked <= passed / 0.5 + 1
 
