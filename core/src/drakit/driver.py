@@ -38,7 +38,7 @@ from drakit.model import (
     Health,
     ResolvedPool,
 )
-from drakit.occupancy import OCCUPIED_SECONDS, beside_device_plugin, offered_by_device_plugins, paths_of, take_sockets
+from drakit.occupancy import beside_device_plugin, offered_by_device_plugins, paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
 from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
@@ -46,6 +46,8 @@ from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
 """How long a Prepare waits for the first discovery, after a start, before it is refused and tried again."""
+BESIDE_SECONDS = 1.0
+"""How often a driver that has lost its backend looks whether another agent still serves it."""
 
 
 class Driver:
@@ -329,7 +331,7 @@ class Driver:
         """Have no more pods sent here: without a backend none can start. In a rolling update the other may have one."""
         await server.registered.wait()
         while served_beside(server.endpoint):  # noqa: ASYNC110 - it is another process
-            await asyncio.sleep(OCCUPIED_SECONDS)
+            await asyncio.sleep(BESIDE_SECONDS)
         await withdraw(self._client, self.name, self._settings.node_name)
         self.log.info("driver %s: its slices are withdrawn, for no claim can be prepared", self.name)
 
