@@ -145,6 +145,8 @@ def test_the_command_reports_each_rule_with_its_evidence(place):
     assert "no file in" in report["cdi_ids_resolve"]["found"]
     assert report["a_restart_changes_no_answer"]["verdict"] == "not tried"
     assert report["claims_are_prepared"]["verdict"] == "holds"
+    assert report["claims_are_prepared"]["found"] == "claims: 2, devices: 3"
+    assert str(place.directory / "reg") in report["registration_answers"]["found"]
 
 
 def test_our_own_agent_keeps_every_rule_of_the_command(tmp_path):
@@ -167,6 +169,20 @@ def test_our_own_agent_keeps_every_rule_of_the_command(tmp_path):
     rules = json.loads(told.stdout)["rules"]
     assert told.exit_code == 0, rules
     assert {rule["rule"] for rule in rules if rule["verdict"] == "not tried"} == {"share_ids_are_returned"}
+
+
+def test_a_restart_that_fails_is_not_held_against_the_driver(place):
+    options = ["--driver", DRIVER, "--registry", place.directory / "reg", "--cdi", place.directory / "cdi"]
+    with StrangeDriver(place.directory, ALLOCATED, []) as driver:
+        told = command(*options, "--claims", place.claims, "-o", "json", "--restart-command", "false")
+        impossible = command(*options, "--claims", place.claims, "--restart-command", "/no/such/program")
+        assert driver.prepared == set()
+    (rule,) = [rule for rule in json.loads(told.stdout)["rules"] if rule["rule"] == "a_restart_changes_no_answer"]
+    assert rule["verdict"] == "not tried"
+    assert "code 1" in rule["found"]
+    assert told.exit_code == 0
+    assert impossible.exit_code == 2
+    assert "/no/such/program" in impossible.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from drakit.kubelet import is_alive
 from drakit.model import ClaimRef
@@ -12,29 +12,32 @@ from drakit.testing.conformance.rules import Broken, NotTried, Outcome, Rule, Ve
 from drakit.testing.kubelet.rules import CDI_ID, CallFailed, check_health, check_info
 
 
-def registration_answers(driver: ForeignDriver) -> None:
+def registration_answers(driver: ForeignDriver) -> str:
     """A socket in the kubelet's registry answers GetInfo for the driver within a second.
 
     A kubelet finds drivers there and nowhere else, and waits no longer.
     """
-    driver.find()
+    socket, _ = driver.find()
+    return f"at {socket}"
 
 
-def info_is_legal(driver: ForeignDriver) -> None:
+def info_is_legal(driver: ForeignDriver) -> str:
     """The registration is of type DRAPlugin, under a legal name, with an endpoint that is an absolute path or empty.
 
     A kubelet refuses any other, and dials the endpoint as it stands.
     """
     check_info(driver.registration[1])
+    return f"its endpoint is {driver.endpoint}"
 
 
-def versions_are_known(driver: ForeignDriver) -> None:
+def versions_are_known(driver: ForeignDriver) -> str:
     """Among the supported versions is v1.DRAPlugin or v1beta1.DRAPlugin, by just this name.
 
     A kubelet takes the first it knows; without one it refuses the registration.
     """
     if not set(driver.versions) & set(DRA_SERVICES):
         raise Broken(f"{list(driver.versions)} are supported", f"advertise one of {', '.join(DRA_SERVICES)}")
+    return ", ".join(driver.versions)
 
 
 def registration_is_acknowledged(driver: ForeignDriver) -> None:
@@ -58,16 +61,17 @@ def endpoint_accepts_connections(driver: ForeignDriver) -> None:
         raise Broken(f"nobody accepts connections at {driver.endpoint}", "serve the endpoint before registering it")
 
 
-def every_advertised_service_is_served(driver: ForeignDriver) -> None:
+def every_advertised_service_is_served(driver: ForeignDriver) -> str:
     """Each DRA service that is advertised takes calls without claims, and answers without claims.
 
     Probes ask so, and a kubelet may use any service that is advertised.
     """
     _require_service(driver)
-    for service in driver.versions:
-        if service in DRA_SERVICES:
-            for method in ("NodePrepareResources", "NodeUnprepareResources"):
-                driver.call(method, [], service)
+    served = [service for service in driver.versions if service in DRA_SERVICES]
+    for service in served:
+        for method in ("NodePrepareResources", "NodeUnprepareResources"):
+            driver.call(method, [], service)
+    return ", ".join(served)
 
 
 def an_unknown_claim_is_unprepared(driver: ForeignDriver) -> None:
@@ -79,7 +83,7 @@ def an_unknown_claim_is_unprepared(driver: ForeignDriver) -> None:
     driver.unprepare([ClaimRef(str(uuid.uuid4()), "default", "never-prepared")])
 
 
-def health_is_reported(driver: ForeignDriver) -> None:
+def health_is_reported(driver: ForeignDriver) -> str:
     """Where health is advertised, its stream opens and brings a message, whose devices are named.
 
     A kubelet shows `Unknown` for devices it hears nothing of.
@@ -88,17 +92,22 @@ def health_is_reported(driver: ForeignDriver) -> None:
     if not services:
         raise NotTried("the driver advertises no health service")
     driver.needs("endpoint_accepts_connections")
+    found = []
     for service in services:
-        check_health(driver.name, driver.first_health_message(service))
+        message = driver.first_health_message(service)
+        check_health(driver.name, message)
+        found.append(f"{service}, devices: {len(message.devices)}")
+    return "; ".join(found)
 
 
-def claims_are_prepared(driver: ForeignDriver) -> None:
+def claims_are_prepared(driver: ForeignDriver) -> str:
     """Prepare of the given claims, in one call, succeeds with one entry for each uid.
 
     A claim without an entry, or with an error, keeps its pod from starting.
     """
     _require_service(driver)
     driver.prepared = driver.prepare()
+    return f"claims: {len(driver.prepared)}, devices: {sum(map(len, driver.prepared.values()))}"
 
 
 def every_allocated_device_is_answered(driver: ForeignDriver) -> None:
@@ -142,7 +151,7 @@ def cdi_ids_are_legal(driver: ForeignDriver) -> None:
             )
 
 
-def cdi_ids_resolve(driver: ForeignDriver) -> None:
+def cdi_ids_resolve(driver: ForeignDriver) -> str:
     """Every CDI id is in a CDI file when Prepare has answered.
 
     The runtime looks it up when the container starts, and again at each restart.
@@ -150,13 +159,14 @@ def cdi_ids_resolve(driver: ForeignDriver) -> None:
     if not driver.cdi:
         raise NotTried("no CDI directory was given (--cdi)")
     driver.needs("cdi_ids_are_legal")
-    known = driver.cdi_devices()
-    for uid, answer, cdi_id in _cdi_ids(driver):
+    known, wanted = driver.cdi_devices(), list(_cdi_ids(driver))
+    for uid, answer, cdi_id in wanted:
         if cdi_id not in known:
             raise Broken(
                 f"claim {uid}, device {answer.device}: no file in {', '.join(map(str, driver.cdi))} has {cdi_id!r}",
                 "write the file before the answer",
             )
+    return f"ids: {len(wanted)}, in {', '.join(map(str, driver.cdi))}"
 
 
 def the_first_cdi_id_is_the_devices_own(driver: ForeignDriver) -> None:
@@ -249,13 +259,27 @@ def _compare(driver: ForeignDriver, service: str) -> None:
     expected, found = driver.answers(), driver.prepare(service)
     shared = (service or driver.service) == "v1.DRAPlugin" == driver.service
     for uid, answers in expected.items():
-        if _identity(answers, shared) != _identity(found[uid], shared):
-            raise Broken(f"claim {uid} was answered {list(answers)}, and now {list(found[uid])}", "remember the answer")
+        before, now = _identity(answers, shared), _identity(found[uid], shared)
+        for number in range(max(len(before), len(now))):
+            was, became = before[number : number + 1], now[number : number + 1]
+            if was != became:
+                raise Broken(
+                    f"claim {uid} was answered with {_first(was)}, and then with {_first(became)}",
+                    "remember what was answered for as long as the claim is prepared",
+                )
 
 
-def _identity(answers: tuple[Answer, ...], shared: bool) -> list[tuple[object, ...]]:
+def _first(answers: Sequence[str]) -> str:
+    return answers[0] if answers else "nothing"
+
+
+def _identity(answers: tuple[Answer, ...], shared: bool) -> list[str]:
     """What must not change; the share id only where both services have one."""
-    return [(one.requests, one.pool, one.device, one.cdi_ids, one.share_id if shared else "") for one in answers]
+    return [
+        f"{one.pool}/{one.device} for {list(one.requests)} as {list(one.cdi_ids)}"
+        + (f" share {one.share_id}" if shared and one.share_id else "")
+        for one in answers
+    ]
 
 
 def _cdi_ids(driver: ForeignDriver) -> Iterator[tuple[str, Answer, str]]:

@@ -38,7 +38,7 @@ class Verdict(enum.StrEnum):
 
 @frozen
 class Outcome:
-    """The verdict on one rule. `found` is the evidence against it, or why it was not tried."""
+    """The verdict on one rule. `found` is the evidence for or against it, or why it was not tried."""
 
     verdict: Verdict
     found: str = ""
@@ -49,10 +49,13 @@ class Outcome:
 
 @frozen
 class Rule(Generic[S]):
-    """One rule. The first paragraph of the check's docstring is the law, the rest says why it is one."""
+    """One rule. The first paragraph of the check's docstring is the law, the rest says why it is one.
+
+    A check raises Broken or NotTried; where the rule holds it may return the evidence.
+    """
 
     topic: str
-    check: Callable[[S], None]
+    check: Callable[[S], str | None]
 
     @property
     def name(self) -> str:
@@ -72,7 +75,7 @@ class Rule(Generic[S]):
     def examine(self, subject: S) -> Outcome:
         """Try the rule. Raises nothing the plugin has raised: that breaks the rule which was being tried."""
         try:
-            self.check(subject)
+            evidence = self.check(subject)
         except NotTried as reason:
             return Outcome(Verdict.NOT_TRIED, str(reason))
         except Broken as broken:
@@ -80,7 +83,7 @@ class Rule(Generic[S]):
         except (DRAError, AssertionError) as error:
             remedy = "the contract of each hook is in docs/hooks.md"
             return Outcome(Verdict.BROKEN, str(error), remedy, _trace(error))
-        return Outcome(Verdict.HOLDS)
+        return Outcome(Verdict.HOLDS, evidence or "")
 
     def text(self, outcome: Outcome) -> str:
         """An outcome that is not good, for people."""
@@ -91,7 +94,7 @@ class Rule(Generic[S]):
         return [" ".join(paragraph.split()) for paragraph in (self.check.__doc__ or self.name).split("\n\n")]
 
 
-def rules(topic: str, *checks: Callable[[S], None]) -> tuple[Rule[S], ...]:
+def rules(topic: str, *checks: Callable[[S], str | None]) -> tuple[Rule[S], ...]:
     """The rules of one topic, in the order in which they are tried."""
     return tuple(Rule(topic, check) for check in checks)
 
