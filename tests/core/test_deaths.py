@@ -121,6 +121,7 @@ def test_deaths_of_the_future_hold_nobody_out(node, now):
 def test_a_reboot_forgives(node):
     for _ in range(LIMIT):
         node.die((A, "prepare"))
+    assert node.held_out()
     node.boot = "boot-2"
     assert not node.held_out()
 
@@ -136,10 +137,13 @@ def test_an_agent_that_went_down_with_its_machine_is_charged_to_nobody(node):
 
 def test_removing_the_named_file_lifts_it(node):
     for _ in range(LIMIT):
-        node.die((A, "prepare"), (B, "discover"))
+        node.die((A, "prepare"))
+    for _ in range(LIMIT):
+        node.die((B, "discover"))
     assert node.held_out(A)
     (node.plugins / ".drakit" / "deaths-a.example.com.json").unlink()
     assert not node.held_out(A)
+    assert node.held_out(B)
 
 
 def test_an_agent_that_lives_is_not_taken_for_dead(node):

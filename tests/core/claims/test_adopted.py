@@ -126,9 +126,11 @@ def test_a_foreign_cdi_file_that_is_named_as_ours_would_be_is_left_alone(bench, 
     foreign = bench.cdi / ours.name.replace("_mine.json", "_a.json")
     document = {"cdiVersion": "0.5.0", "kind": "k8s.gpu.example.com/gpu", "devices": [{"name": "a"}]}
     foreign.write_text(json.dumps(document))
+    unheard_of = bench.cdi / ours.name.replace("_mine.json", "_unheard-of.json")
+    unheard_of.write_text(json.dumps(document))
     adopt(bench, "a", "gpu-0")
     bench.restart()
-    assert json.loads(foreign.read_text()) == document
+    assert json.loads(foreign.read_text()) == json.loads(unheard_of.read_text()) == document
     assert bench.phases() == {"mine": "committed", "a": "adopted"}
 
 

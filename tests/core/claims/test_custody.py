@@ -224,13 +224,16 @@ def test_the_kubelet_is_asked_at_a_bounded_pace_and_anew_after_it_registered_aga
     asked = node.kubelet.pods.asked
     node.keep_for_rounds(50)
     assert node.kubelet.pods.asked <= asked + 2  # once to adopt, once to reclaim
-    node.kubelet.pods.remove(abandoned.uid)
-    clock = iter([LONG_SECONDS, 1.0])  # asked at ten minutes; then the kubelet starts again
+    seconds = iter([LONG_SECONDS, 1.0])
 
-    def restarted() -> float:
-        return next(clock, LONG_SECONDS + 2)
+    def restarts() -> float:
+        """Asked at ten minutes, when the pod is there; then the kubelet starts again, and the pod has gone."""
+        registered = next(seconds, LONG_SECONDS + 2)
+        if registered == 1.0:
+            node.kubelet.pods.remove(abandoned.uid)
+        return registered
 
-    node._registered = restarted
+    node._registered = restarts
     node.keep(lambda: not node.bench.phases())
 
 
