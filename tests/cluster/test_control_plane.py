@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from realkube.api import Api, Refused
+from realkube.api import APPLY, Api, Refused
 from realkube.cluster import Cluster, manifests
 from realkube.node import ACCOUNT, NAMESPACE
 from realkube.waiting import until
@@ -96,6 +96,24 @@ def test_the_agent_may_not_write_the_slices_of_another_node(agent: Api, cluster:
         agent.delete("ResourceSlice", published["metadata"]["name"])
 
 
+def test_the_agent_may_write_events_about_its_node(agent: Api, cluster: Cluster):
+    node = cluster.nodes[0].name
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": f"{node}.1", "namespace": "default"},
+        "eventTime": "2026-01-31T12:00:00.000000Z",
+        "reportingController": "drakit",
+        "reportingInstance": node,
+        "action": "ServeDriver",
+        "reason": "DriverNotServed",
+        "regarding": {"apiVersion": "v1", "kind": "Node", "name": node},
+        "type": "Warning",
+    }
+    path = f"/apis/events.k8s.io/v1/namespaces/default/events/{node}.1?fieldManager=drakit&dryRun=All"
+    assert agent.call("PATCH", path, event, content_type=APPLY)["reason"] == "DriverNotServed"
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -106,6 +124,12 @@ def test_the_agent_may_not_write_the_slices_of_another_node(agent: Api, cluster:
         ("DELETE", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/any"),
         ("DELETE", "/apis/resource.k8s.io/v1/deviceclasses/neuron.aws.com"),
         ("DELETE", "/api/v1/nodes/node-1"),
+        ("PATCH", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/any"),
+        ("PUT", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/any/status"),
+        ("PATCH", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/any/binding"),
+        ("GET", "/apis/events.k8s.io/v1/events"),
+        ("DELETE", "/apis/events.k8s.io/v1/namespaces/default/events/any"),
+        ("POST", "/api/v1/namespaces/default/events"),
     ],
 )
 def test_the_agent_may_do_no_more_than_it_needs(agent: Api, method: str, path: str):

@@ -57,6 +57,11 @@ def wait_for_failed_unprepare(node: Node) -> None:
     until("the kubelet to fail to unprepare", lambda: kubelet.said("unprepare dynamic resources"), seen=kubelet.tail)
 
 
+@pytest.mark.reliability(
+    fault="the agent dies while pods start",
+    injected="SIGKILL once the first of four pods is prepared, then another agent",
+    promise="all four start, and no device is given out twice",
+)
 def test_pods_start_although_the_agent_is_killed_meanwhile(node: Node, workspace: Workspace, submit):
     names = ["first", "second", "third", "fourth"]
     submit(*names)
@@ -81,6 +86,11 @@ def test_pods_that_were_submitted_without_an_agent_start_when_it_is_back(node: N
     workspace.running("early")
 
 
+@pytest.mark.reliability(
+    fault="the agent is away when pods end",
+    injected="SIGKILL, pods deleted, the kubelet fails to unprepare, then another agent",
+    promise="the pods end, and nothing is left on the node",
+)
 def test_pods_end_when_an_agent_is_back_that_was_killed_while_they_ended(node: Node, workspace: Workspace, submit):
     submit("first", "second")
     for name in ("first", "second"):
@@ -95,6 +105,11 @@ def test_pods_end_when_an_agent_is_back_that_was_killed_while_they_ended(node: N
     assert node.cdi_files() == {}
 
 
+@pytest.mark.reliability(
+    fault="the kubelet restarts, and wipes the node's slices",
+    injected="SIGKILL of the kubelet under a running pod, then another kubelet",
+    promise="the driver registers and publishes again; the pod runs on, and new ones start",
+)
 def test_a_restarted_kubelet_finds_the_driver_and_its_slices_again(
     cluster: Cluster, node: Node, workspace: Workspace, submit
 ):
@@ -118,6 +133,11 @@ def test_a_restarted_kubelet_finds_the_driver_and_its_slices_again(
     assert node.cdi_files() == {}
 
 
+@pytest.mark.reliability(
+    fault="the container runtime restarts",
+    injected="SIGKILL of containerd under a running pod, then another one",
+    promise="the pod runs on, and new ones get their devices",
+)
 def test_a_restarted_containerd_keeps_containers_and_takes_new_ones(node: Node, workspace: Workspace, submit):
     submit("before")
     workspace.running("before")
@@ -130,6 +150,11 @@ def test_a_restarted_containerd_keeps_containers_and_takes_new_ones(node: Node, 
     workspace.delete("before", "after")
 
 
+@pytest.mark.reliability(
+    fault="somebody deletes the slices",
+    injected="all slices of the node deleted by the administrator",
+    promise="they are back within seconds, and pods start",
+)
 def test_slices_that_anybody_deletes_are_back_at_once(cluster: Cluster, workspace: Workspace, submit):
     published = slices(cluster)
     for it in cluster.api.list("ResourceSlice"):
@@ -139,6 +164,11 @@ def test_slices_that_anybody_deletes_are_back_at_once(cluster: Cluster, workspac
     workspace.running("worker")
 
 
+@pytest.mark.reliability(
+    fault="the API server is away while the agent starts",
+    injected="SIGKILL of kube-apiserver and of the agent; the API server comes back last",
+    promise="the driver is served, pods run on, and new ones start when it is back",
+)
 def test_an_outage_of_the_api_server_costs_no_running_pod(cluster: Cluster, node: Node, workspace: Workspace, submit):
     submit("before")
     workspace.running("before")
@@ -156,6 +186,11 @@ def test_an_outage_of_the_api_server_costs_no_running_pod(cluster: Cluster, node
     workspace.delete("before", "after")
 
 
+@pytest.mark.reliability(
+    fault="a node reboots",
+    injected="all its processes ended, /run emptied, another boot id",
+    promise="pods get the same devices again, and end without a trace",
+)
 def test_after_a_reboot_a_pod_gets_the_same_devices_again(cluster: Cluster, node: Node, workspace: Workspace, submit):
     document = pod("worker", {"resourceClaimTemplateName": "neurons"})
     document["spec"]["restartPolicy"] = "Always"
@@ -177,6 +212,11 @@ def _restarts(workspace: Workspace, name: str) -> bool:
     return "running" in container["state"] and container["restartCount"] > 0
 
 
+@pytest.mark.reliability(
+    fault="drakit is taken off a node",
+    injected="SIGTERM to the agent when no claim is prepared",
+    promise="no socket, CDI file or slice is left",
+)
 def test_taken_off_a_node_without_prepared_claims_nothing_is_left(
     cluster: Cluster, node: Node, workspace: Workspace, submit
 ):
@@ -189,6 +229,11 @@ def test_taken_off_a_node_without_prepared_claims_nothing_is_left(
     until("the slices to be gone", lambda: not slices(cluster), seconds=REMOVED_SECONDS)
 
 
+@pytest.mark.reliability(
+    fault="drakit is taken off a node under running pods",
+    injected="SIGTERM to the agent, the pod deleted, then the agent again",
+    promise="pods keep their devices, and end when it is back",
+)
 def test_taken_off_under_running_pods_they_keep_running_and_end_when_it_is_back(
     node: Node, workspace: Workspace, submit
 ):
@@ -204,4 +249,25 @@ def test_taken_off_under_running_pods_they_keep_running_and_end_when_it_is_back(
     assert node.cdi_files() == files, "the claim is still prepared"
     node.start_agent()
     workspace.gone("worker")
+    assert node.cdi_files() == {}
+
+
+@pytest.mark.feature("the kubelet's retries")
+@pytest.mark.reliability(
+    fault="a device cannot be prepared for a while",
+    injected="the mock's fault `fail-prepare`, ended after the kubelet has been refused twice",
+    promise="the pod's events say why, in the plugin's words; it starts by itself when the fault is gone",
+)
+def test_a_pod_whose_preparation_fails_twice_starts_without_any_help(node: Node, workspace: Workspace):
+    words, log = "the cable is not plugged in", node.running.processes["drakit"].log
+    for index in range(8):
+        node.fault(f"gpu-{index}", "fail-prepare", f"--message={words}")
+    document = pod("worker", {"resourceClaimTemplateName": "gpu"})
+    workspace.submit(template("gpu", claim_spec("gpu.example.com")), document)
+    assert "Traceback" not in workspace.event("worker", words)
+    until("a second refusal", lambda: log.read_text().count(words) >= 2, seen=lambda: workspace.story("worker"))
+    assert workspace.pod("worker")["status"]["phase"] == "Pending"
+    node.fault("clear")
+    workspace.running("worker")
+    workspace.delete("worker")
     assert node.cdi_files() == {}

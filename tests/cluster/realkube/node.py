@@ -32,6 +32,7 @@ _SERVICE_ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
 _RUN = "/run/kubernetes"
 _CONTAINERD = "/run/containerd/containerd.sock"
 DRAIN_SECONDS = 5.0
+_IN_POD = {"KUBERNETES_SERVICE_HOST": CONTROL_PLANE, "KUBERNETES_SERVICE_PORT": str(PORT)}
 
 
 class Node:
@@ -135,8 +136,11 @@ class Node:
         }
         self.path(f"{_RUN}/{name}.yaml").write_text(yaml.safe_dump(configuration))
         command = [str(Path(sys.executable).with_name("drakit")), "agent", f"--config={_RUN}/{name}.yaml"]
-        environment = {"KUBERNETES_SERVICE_HOST": CONTROL_PLANE, "KUBERNETES_SERVICE_PORT": str(PORT)}
-        return self.running.start(name, command, environment)
+        return self.running.start(name, command, _IN_POD)
+
+    def start_script(self, name: str, script: Path, *arguments: str) -> Process:
+        """Start a Python script as a process of the node, with what the agent of before finds of a cluster."""
+        return self.running.start(name, [sys.executable, str(script), *arguments], _IN_POD)
 
     def kill(self, process: str) -> None:
         """End a process of the node with SIGKILL."""
