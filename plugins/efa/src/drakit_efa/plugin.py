@@ -32,6 +32,7 @@ class EfaPlugin:
     options = EfaOptions
     config_types = ()
     side_effects = False
+    device_plugin_resources = ("vpc.amazonaws.com/efa",)
     node_types = NODE_TYPES
     data: Path = DATA
 

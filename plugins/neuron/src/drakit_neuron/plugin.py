@@ -39,6 +39,7 @@ class NeuronPlugin:
     options = None
     config_types = (NeuronConfig, UltraServerConfig)
     side_effects = False
+    device_plugin_resources = ("aws.amazon.com/neuron", "aws.amazon.com/neurondevice", "aws.amazon.com/neuroncore")
     node_types = NODE_TYPES
     data: Path = DATA
 
