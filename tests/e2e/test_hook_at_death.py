@@ -76,9 +76,9 @@ def dies(node, how: str, backends: str = BACKENDS, **settings) -> int:
 
 
 @pytest.mark.reliability(
-    fault="a plugin's native code crashes the whole agent",
-    injected="a plugin that segfaults, aborts or is killed in a hook, its import or its constructor",
-    promise="after three deaths in an hour it is held out: the other drivers come up, and its pods can end",
+    fault="A plugin's native code crashes the whole agent",
+    injected="A plugin that segfaults, aborts or is killed in a hook, its import or its constructor",
+    promise="After three deaths in an hour it is held out: the other drivers come up, and its pods can end",
 )
 @pytest.mark.parametrize(
     ("how", "code", "where"),

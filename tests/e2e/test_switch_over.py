@@ -54,9 +54,9 @@ def theirs(fleet, kubelet, new_claim):
 
 
 @pytest.mark.reliability(
-    fault="another driver of the same name is replaced by drakit while its pods run",
-    injected="the kubelet names a pod's claim that the new agent has no record of; a new claim wants its device",
-    promise="the new claim is refused, naming the holder, until the old pod has ended; its CDI file stays",
+    fault="Another driver of the same name is replaced by drakit while its pods run",
+    injected="The kubelet names a pod's claim that the new agent has no record of; a new claim wants its device",
+    promise="The new claim is refused, naming the holder, until the old pod has ended; its CDI file stays",
 )
 def test_what_another_driver_prepared_is_held_from_the_first_prepare_on(fleet, theirs, kubelet, new_claim):
     late = new_claim("late", {DRIVER: ("x", ["gpu-0"])})
@@ -98,9 +98,9 @@ def test_a_pod_of_another_driver_that_is_made_anew_is_prepared_by_us(fleet, thei
 
 
 @pytest.mark.reliability(
-    fault="what is prepared is lost with the state directory",
-    injected="the journal is deleted while no agent runs",
-    promise="devices of claims that pods have stay held",
+    fault="What is prepared is lost with the state directory",
+    injected="The journal is deleted while no agent runs",
+    promise="Devices of claims that pods have stay held",
 )
 def test_a_lost_journal_is_made_up_for_by_what_the_kubelet_knows(fleet, kubelet, new_claim):
     running = new_claim("running", {DRIVER: ("x", ["gpu-2"])})
@@ -124,9 +124,9 @@ def offer(api, **allocatable: str) -> None:
 
 
 @pytest.mark.reliability(
-    fault="a device plugin offers the hardware of a driver on the same node",
-    injected="the Node's allocatable names the plugin's extended resource",
-    promise="the driver publishes nothing and refuses new claims with the reason until the device plugin is gone",
+    fault="A device plugin offers the hardware of a driver on the same node",
+    injected="The Node's allocatable names the plugin's extended resource",
+    promise="The driver publishes nothing and refuses new claims with the reason until the device plugin is gone",
 )
 def test_beside_a_device_plugin_new_claims_are_refused_until_it_is_gone(fleet, kubelet, api, new_claim, until):
     offer(api, **{"example.com/gpu.shared": "16"})

@@ -19,11 +19,6 @@ def adopt(want):
     return adopt
 
 
-@pytest.mark.reliability(
-    fault="drakit replaces another driver of its name while pods have claims",
-    injected="PodResources names a claim that the journal does not know",
-    promise="its devices are held until its pod ends; foreign CDI files stay as they are; Unprepare succeeds",
-)
 def test_an_adopted_claim_holds_its_devices_until_it_is_unprepared(bench, adopt):
     adopt(bench, "a", "gpu-0", "gpu-1")
     assert bench.phases() == {"a": "adopted"}
@@ -134,11 +129,6 @@ def test_a_foreign_cdi_file_that_is_named_as_ours_would_be_is_left_alone(bench, 
     assert bench.phases() == {"mine": "committed", "a": "adopted"}
 
 
-@pytest.mark.reliability(
-    fault="an older drakit meets records that only a newer one understands",
-    injected="a journal line with a phase of the future",
-    promise="the devices stay held, Prepare is refused, and Unprepare succeeds",
-)
 def test_a_phase_of_a_later_release_holds_its_devices_and_lets_its_pod_end(bench):
     bench.prepare("b", "gpu-1")
     bench.kill()
