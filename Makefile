@@ -7,7 +7,7 @@ KUBE ?=
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py $(wildcard benchmarks) tests/cluster/realkube
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py docs/conformance.py $(wildcard benchmarks) tests/cluster/realkube
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
@@ -39,6 +39,7 @@ docs: $(READY)
 	$(BIN)/python docs/reliability.py
 	$(BIN)/python docs/kubernetes.py
 	$(BIN)/python docs/metrics.py
+	$(BIN)/python docs/conformance.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
