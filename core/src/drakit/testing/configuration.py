@@ -37,7 +37,7 @@ def configured(plugin: str, config: Path | None = None, root: Path | None = None
     return Configured(
         settings.root,
         {
-            backend.driver or declared.driver_name: decode_options(
+            backend.driver or declared.driver_name or plugin: decode_options(
                 declared.options, backend.options, f"options of plugin {plugin!r}"
             )
             for backend in settings.backends
