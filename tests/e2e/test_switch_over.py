@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from drakit.model import DeviceRef
@@ -86,6 +87,19 @@ def test_what_was_adopted_is_held_by_the_next_agent_too(fleet, theirs, kubelet, 
     assert "held by claim default/theirs" in kubelet.prepare([late], DRIVER)[late.uid].error
     assert kubelet.unprepare([theirs], DRIVER) == {theirs.uid: ""}
     assert not kubelet.prepare([late], DRIVER)[late.uid].error
+
+
+def test_a_new_claim_waits_for_a_kubelet_that_does_not_say_yet_who_holds_what(fleet, theirs, kubelet, new_claim, until):
+    late = new_claim("late", {DRIVER: ("x", ["gpu-0"])})
+    kubelet.pods.fail("starting")
+    fleet.start(BACKENDS, discoverySeconds=0.1)
+    kubelet.wait_for(DRIVER)
+    with ThreadPoolExecutor(1) as pod:
+        answers = pod.submit(kubelet.prepare, [late], DRIVER)
+        until(lambda: "starting (UNAVAILABLE)" in fleet.log.read_text(), "the agent to be told nothing")
+        assert not answers.done()
+        kubelet.pods.fail("")
+        assert "held by claim default/theirs" in answers.result()[late.uid].error
 
 
 def test_a_pod_of_another_driver_that_is_made_anew_is_prepared_by_us(fleet, theirs, kubelet):
