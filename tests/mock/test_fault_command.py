@@ -124,6 +124,7 @@ def test_with_a_configuration_faults_go_where_each_driver_looks_for_them(fault, 
         (["gpu-0", "vanish", "--message", "x"], "vanish takes no message"),
         (["gpu-0", "heal", "--message", "x"], "heal takes no message"),
         (["list", "--message", "x"], "list takes no message"),
+        (["clear", "gpu-0"], "to mend one device: DEVICE heal"),
         (["gpu-0", "unhealthy", "--message", "two\nlines"], "one line"),
         (["GPU_0", "vanish"], "DNS label"),
         (["gpu-0", "vanish", "--driver", "Not A Driver"], "driver"),
@@ -173,6 +174,19 @@ def test_a_file_of_faults_that_is_wrong_is_refused_with_its_place(fault, tmp_pat
     path.write_text(json.dumps(document))
     code, output = fault("list")
     assert (code, "faults[0]: unknown key 'colour'" in output) == (2, True), output
+    assert "or remove it to end all" in output
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["clear"], ["nic-0", "vanish"], ["nic-0", "heal"]])
+def test_a_place_for_faults_that_cannot_be_looked_at_is_told_in_words(fault, config, tmp_path, arguments):
+    config.write_text(config.read_text().replace(str(tmp_path / "two"), str(tmp_path / ("x" * 300))))
+    code, output = fault("--config", config, *arguments)
+    assert (code, "File name too long" in output) == (2, True), output
+
+
+def test_help_has_a_line_for_each_fault(fault):
+    lines = [line.split()[0] for line in fault("--help")[1].splitlines() if line.startswith("  ")]
+    assert {"unhealthy", "vanish", "slow,", "fail-prepare", "in-use", "heal,"} <= set(lines)
 
 
 @given(st.text(max_size=40), st.floats(0.001, 86_400))

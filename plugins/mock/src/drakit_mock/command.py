@@ -58,7 +58,7 @@ def layout(node_type: str, directory: Path) -> None:
 @click.option("--hook", metavar="HOOK", help=f"slow, hang: prepare by default; or {', '.join(HOOKS)}.")
 @click.argument("words", nargs=-1, required=True, metavar="DEVICE KIND | list | clear | renumber")
 def fault(root: Path | None, config: Path | None, words: tuple[str, ...], **options: object) -> None:
-    r"""Break a device, or mend it: one of a mock backend, or hardware of a faked node.
+    """Break a device, or mend it: one of a mock backend, or hardware of a faked node.
 
     \b
     unhealthy     health says so, with --message and perhaps a --taint
@@ -72,17 +72,21 @@ def fault(root: Path | None, config: Path | None, words: tuple[str, ...], **opti
     anew. Mock devices are named as they are published, hardware of a faked node so or by its PCI address; that can be
     unhealthy, vanish and heal. A running agent takes faults up when it next asks for health; they outlast restarts.
     Exit code 2: there is no such device or fault, or it cannot be injected here.
-    """
+    """  # noqa: D301 - \b, as the character that it is, keeps click from filling the lines after it
     with _complaining():
         for line in _act(Rehearsal(config, root), words, options):
             click.echo(line)
 
 
 def _act(rehearsal: Rehearsal, words: tuple[str, ...], options: Mapping[str, Any]) -> list[str]:
-    if len(words) == 2:
-        return rehearsal.do(*words, **options)
     given = [name for name, value in options.items() if value is not None]
     acts = {"list": rehearsal.listed, "clear": rehearsal.clear, "renumber": rehearsal.renumber}
+    if len(words) == 2 and (words[0] not in acts or words[1] in KINDS):
+        return rehearsal.do(*words, **options)
+    if words[0] in acts and len(words) > 1:
+        raise ConfigError(
+            f"{words[0]} is for the whole node, and takes no {words[1]!r}; to mend one device: DEVICE heal"
+        )
     if len(words) > 2:
         raise ConfigError(f"{' '.join(words)!r} is not DEVICE KIND; kinds are {', '.join(KINDS)}")
     check_known("command (and a device needs a KIND)", words[0], acts)

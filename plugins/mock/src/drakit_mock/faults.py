@@ -113,10 +113,17 @@ def faults_file(state: Path) -> Path:
 
 
 def read_faults(path: Path) -> tuple[Fault, ...]:
-    """What is injected; nothing where there is no file. Raises ConfigError for one that is wrong."""
-    if not path.exists():
+    """What is injected; nothing where there is no file. Raises ConfigError for one that is wrong, or cannot be read."""
+    try:
+        path.stat()
+    except FileNotFoundError:
         return ()
-    return read_document(path, MockFaults, MockFaults.api_version, MockFaults.kind).faults
+    except OSError:
+        pass  # reading says what is wrong
+    try:
+        return read_document(path, MockFaults, MockFaults.api_version, MockFaults.kind).faults
+    except ConfigError as error:
+        raise ConfigError(f"{error}; mend the file that holds the injected faults, or remove it to end all") from None
 
 
 def inject(path: Path, fault: Fault) -> None:
@@ -132,7 +139,7 @@ def end_faults(path: Path, concerned: Callable[[Fault], bool] = lambda _fault: T
         ended.extend(filter(concerned, faults))
         return [fault for fault in faults if fault not in ended]
 
-    if path.exists():
+    if read_faults(path):
         _change(path, rest)
     return ended
 
