@@ -209,7 +209,7 @@ def test_what_is_no_longer_prepared_is_not_written(api, claim):
 @pytest.mark.reliability(
     fault="The API server does not take the status of a prepared device",
     injected="the in-memory API server answers 429, 500, 503 and 409, one after another",
-    promise="it is sent again a few times, with growing pauses; the pod starts meanwhile",
+    promise="it is sent again, with growing pauses; the pod starts meanwhile",
 )
 def test_a_status_is_sent_again_where_the_server_is_in_trouble(api, claim, caplog):
     for status in (429, 500, 503, 409):
@@ -225,21 +225,48 @@ def test_a_status_is_sent_again_where_the_server_is_in_trouble(api, claim, caplo
     assert caplog.messages == []
 
 
-def test_a_status_is_given_up_in_the_end_said_once_and_tried_again_with_the_next_repeat(api, claim, caplog):
+@pytest.mark.reliability(
+    fault="The API server is away for long, just after devices were prepared",
+    injected="the in-memory API server answers 500 to every patch of two claims",
+    promise="the log says so once; both statuses are written when it is back, without another prepare",
+)
+def test_a_status_outlasts_an_outage_of_any_length_which_is_said_once(api, claim, caplog):
     second = create(api, "claim-b", [allocated(DRIVER, "gpu-0")])
-    api.fail(status=500, method="PATCH", next=2 * TRIES)
+    api.fail(status=500, method="PATCH", next=8 * TRIES)
 
     async def main():
         async with writing(api) as writer:
             for one in (claim, second):
                 writer.report(one, [prepared("gpu-0", says(a=1))])
-            await until_sent(api, 2 * TRIES)
-            writer.report(claim, [prepared("gpu-0", says(a=2))])
-            await until(api, lambda server: told(server) == {"gpu-0": {"a": 2}})
+            await until(api, lambda server: told(server) and told(server, "claim-b"))
 
     asyncio.run(main())
+    assert len(patches(api)) == 8 * TRIES + 2
     (message,) = caplog.messages
     assert "its status.devices is not written, which its pod can do without: a fault that the test asked for" in message
+    assert message.endswith("(500); this is tried again")
+
+
+def test_what_is_unprepared_in_an_outage_is_not_insisted_on(api, claim):
+    second = create(api, "claim-b", [allocated(DRIVER, "gpu-0")])
+    api.fail(status=500, method="PATCH", path_contains="claim-a", next=10_000)
+
+    def sent() -> int:
+        return sum("claim-a" in path for path in patches(api))
+
+    async def main():
+        async with writing(api) as writer:
+            writer.report(claim, [prepared("gpu-0", says(a=1))])
+            await until_sent(api, TRIES)
+            writer.forget(claim.uid)
+            counts = []
+            for value in range(10):
+                writer.report(second, [prepared("gpu-0", says(a=value))])
+                await until(api, lambda server, value=value: told(server, "claim-b") == {"gpu-0": {"a": value}})
+                counts.append(sent())
+            assert len(set(counts)) == 1
+
+    asyncio.run(main())
 
 
 @pytest.mark.reliability(
@@ -285,7 +312,7 @@ def test_of_a_claim_that_is_gone_nothing_is_said(api, claim, caplog):
     assert caplog.messages == []
 
 
-def test_a_claim_that_replaced_another_of_its_name_is_left_alone(api, claim):
+def test_a_claim_that_replaced_another_of_its_name_is_left_alone(api, claim, caplog):
     api.delete("ResourceClaim", "claim-a", "default")
     create(api, "claim-a", [allocated(DRIVER, "gpu-0")])
 
@@ -293,9 +320,14 @@ def test_a_claim_that_replaced_another_of_its_name_is_left_alone(api, claim):
         async with writing(api) as writer:
             writer.report(claim, [prepared("gpu-0", says(a=1))])
             await until_sent(api, TRIES)
+            second = create(api, "claim-b", [allocated(DRIVER, "gpu-0")])
+            writer.report(second, [prepared("gpu-0", says(a=1))])
+            await until(api, lambda server: told(server, "claim-b"))
 
     asyncio.run(main())
     assert devices(api) == []
+    assert len(patches(api)) == TRIES + 1  # it is not asked for ever
+    assert caplog.messages == []
 
 
 def test_a_device_that_is_no_longer_allocated_is_refused_and_not_insisted_on(api, claim, caplog):

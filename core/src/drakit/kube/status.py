@@ -19,11 +19,13 @@ from drakit.kube.pace import Backoff
 from drakit.model import ClaimRef, PreparedDevice
 
 TRIES = 5
-"""How often one status is sent before it is given up, until the claim is prepared again."""
+"""How often a status is sent before it is said that the server does not take it, and given up if it is in conflict."""
 FIRST_BACKOFF_SECONDS = 0.5
 MOST_BACKOFF_SECONDS = 30.0
 _FINAL = frozenset({400, 403, 404, 422})
 """What the server will say again if it is asked again."""
+_CONFLICT = 409
+"""Others are writing the claim just now, or it was replaced by another of its name: then that is final too."""
 
 
 def _backoff() -> Backoff:
@@ -95,17 +97,25 @@ class StatusWriter:
             self._told.clear()
 
     def _failed(self, report: _Report, error: ApiError) -> None:
-        if error.status not in _FINAL and report.tries < TRIES:
-            delay = report.backoff.next(error.retry_after)
-            asyncio.get_running_loop().call_later(delay, self._due.put_nowait, report)
-        else:
+        """What passes is waited for, however long: for as long as the claim is prepared."""
+        if error.status in _FINAL or (error.status == _CONFLICT and report.tries >= TRIES):
             self._give_up(report, error.status, _in_words(self._driver, error))
+            return
+        if report.tries == TRIES:
+            self._tell(report, error.status, f"{_in_words(self._driver, error)}; this is tried again")
+        delay = report.backoff.next(error.retry_after)
+        asyncio.get_running_loop().call_later(delay, self._due.put_nowait, report)
 
     def _give_up(self, report: _Report, kind: int, why: str) -> None:
-        """Say so, unless the claim is gone or this is known already; a repeat of the claim tries again."""
+        """Send it no more; a repeat of the claim tries again."""
         if self._is_current(report):
             self.forget(report.claim.uid)
-        if kind != 404 and kind not in self._told:
+        if kind not in (404, _CONFLICT):  # the claim is gone
+            self._tell(report, kind, why)
+
+    def _tell(self, report: _Report, kind: int, why: str) -> None:
+        """Say why a status is not written, unless that is known already."""
+        if kind not in self._told:
             self._told.add(kind)
             self._log.warning(
                 "claim %s: its status.devices is not written, which its pod can do without: %s", report.claim, why
