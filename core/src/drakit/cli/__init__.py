@@ -25,6 +25,7 @@ COMMANDS = {
     "inventory": "drakit.cli.inventory:inventory",
     "plugins": "drakit.cli.plugins:plugins",
     "slices": "drakit.cli.slices:slices",
+    "support": "drakit.cli.support:support",
 }
 
 FINDING = 1

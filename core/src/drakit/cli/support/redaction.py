@@ -1,0 +1,67 @@
+"""What must not leave a node: secrets, wherever they may have got to.
+
+A value goes by the name it has: a key of a document, a variable of the environment, a flag. What looks like a secret
+by itself, as tokens and keys do, goes wherever it stands. Too much is taken away rather than too little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+REDACTED = "[redacted]"
+
+_WORDS = (
+    r"passw|passphrase|secret|token|credential|bearer|cookie|authorization|certificate|client-key|"
+    r"(?:api|access|private|encryption|signing|ssh|auth)[-_.]?key"
+)
+_SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
+# Every repetition is bounded, or ends a match: a log of megabytes must not take hours.
+_GIVEN = re.compile(
+    rf"""(?P<name>(?:{_WORDS})[\w.-]{{0,64}}["']?\s{{0,8}}[=:]\s{{0,8}}"""
+    rf"""|(?<![\w-])--[\w-]{{0,64}}(?:{_WORDS})[\w-]{{0,64}}\s{{1,8}})"""
+    r"""(?P<value>"[^"\n]*"?|'[^'\n]*'?|[^\s"',;]+)""",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"(?P<name>[\w.-]+)=(?P<value>.*)", re.DOTALL)
+_BY_ITSELF = (
+    (re.compile(r"-----BEGIN [^-]{1,64}-----.*?(?:-----END [^-]+-----|\Z)", re.DOTALL), REDACTED),
+    (re.compile(r"\b(Bearer|Basic)\s{1,8}[^\s\"',;]+", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{1,2048}\.[\w-]+(?:\.[\w-]*)?"), REDACTED),
+    (re.compile(r"(?<=://)[^/@\s]{1,512}@"), f"{REDACTED}@"),
+)
+
+
+def redacted(value: Any, name: str = "") -> Any:
+    """A document, or a part of one that has this name, without its secrets. Keys stay: one sees what was set."""
+    if isinstance(value, Mapping):
+        if _is_secret(name) and value:
+            return REDACTED
+        return {str(key): redacted(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(item, name) for item in value]
+    if value is None or isinstance(value, bool) or value == "":
+        return value
+    if _is_secret(name):
+        return REDACTED
+    return _text(value) if isinstance(value, str) else value
+
+
+def scrubbed(text: str) -> str:
+    """Plain text, of many lines, without what looks like a secret or is given to a name that does."""
+    for pattern, instead in _BY_ITSELF:
+        text = pattern.sub(instead, text)
+    return _GIVEN.sub(lambda match: f"{match['name']}{REDACTED}", text)
+
+
+def _text(text: str) -> str:
+    """One string of a document: also a variable, as CDI has them, whose value may be anything."""
+    variable = _VARIABLE.fullmatch(text)
+    if variable is not None and _is_secret(variable["name"]):
+        return f"{variable['name']}={REDACTED}"
+    return scrubbed(text)
+
+
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
