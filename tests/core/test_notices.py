@@ -40,9 +40,9 @@ def driver():
 def seen(driver):
     """The notices of a node with one driver: `(failures, survey, **ailments)`."""
 
-    def look(failures=None, survey=None, **ailments):
+    def look(failures=None, survey=None, hanging=None, **ailments):
         one = driver(**ailments)
-        return list(notices_of({one.name: one}, failures or {}, survey or Survey()))
+        return list(notices_of({one.name: one}, failures or {}, survey or Survey(), hanging or {}))
 
     return look
 
@@ -102,6 +102,15 @@ def test_how_long_a_driver_is_stuck_is_no_news(seen):
     (first,) = seen(stuck=PluginStuck("gpu", "prepare has been running for 41 s"))
     (second,) = seen(stuck=PluginStuck("gpu", "prepare has been running for 46 s"))
     assert first == second
+
+
+def test_a_plugin_that_hangs_where_it_is_asked_of_the_whole_node_is_stuck_too(seen):
+    hanging = {"groups": PluginStuck("groups", "devicegroups has been running for 41 s")}
+    (notice,) = seen(hanging=hanging)
+    assert notice.reason is Reason.DRIVER_STUCK
+    assert "devicegroups" in notice.note
+    # One plugin, one matter, wherever it hangs.
+    assert len(set(seen(hanging={"gpu.example.com": PluginStuck("g", "x")}, stuck=PluginStuck("g", "y")))) == 1
 
 
 @pytest.fixture

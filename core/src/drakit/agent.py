@@ -124,7 +124,7 @@ class Agent:
             tasks.append(group.create_task(self._answer(ports, client, observer)))
             tell = EventRecorder(client, self.node)
             tasks.append(group.create_task(_forever("writing events", tell.run)))
-            look = partial(self._look, NoticeBoard(tell.warn))
+            look = partial(self._look, observer, NoticeBoard(tell.warn))
             tasks.append(group.create_task(_forever("looking for what is to be acted on", look)))
             await self._stopping.wait()
             log.info("stopping; calls under way have %g s to end", self.settings.drain_seconds)
@@ -230,9 +230,9 @@ class Agent:
             async with asyncio.timeout(self.settings.discovery_seconds):
                 await self._wanted.wait()
 
-    async def _look(self, board: NoticeBoard) -> None:
+    async def _look(self, observer: Observer, board: NoticeBoard) -> None:
         """Look for what a user must act on, and have Events tell it."""
-        board.show(notices_of(self.drivers, self.assembly.failures, self.survey))
+        board.show(notices_of(self.drivers, self.assembly.failures, self.survey, observer.stuck))
         await asyncio.sleep(LOOK_SECONDS)
 
     async def _ask_health(self, observer: Observer) -> None:

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from drakit.driver import Driver
 from drakit.entries import Phase
-from drakit.errors import DuplicateDevice, PluginError
+from drakit.errors import DuplicateDevice, PluginError, PluginStuck
 from drakit.inventory import Survey
 from drakit.kube.events import Reason
 from drakit.model import ClaimRef
@@ -60,8 +60,17 @@ class NoticeBoard:
                 self._tell(notice.regarding, notice.reason, notice.note)
 
 
-def notices_of(drivers: Mapping[str, Driver], failures: Mapping[str, PluginError], survey: Survey) -> Iterator[Notice]:
-    """Everything to act on now. `failures` are the plugins that could not be had, as an assembly names them."""
+def notices_of(
+    drivers: Mapping[str, Driver],
+    failures: Mapping[str, PluginError],
+    survey: Survey,
+    stuck: Mapping[str, PluginStuck],
+) -> Iterator[Notice]:
+    """Everything to act on now. `failures` are the plugins that could not be had, as an assembly names them.
+
+    `stuck` are those that hang where they are asked about the whole node, by instance.
+    """
+    yield from (_of_stuck(name, error) for name, error in stuck.items())
     for name, failure in failures.items():
         if name not in drivers:  # else the driver says so, for it serves what is left of its claims
             yield _of_plain_text(Reason.DRIVER_NOT_SERVED, f"{name} is not served on this node: {failure}")
@@ -78,11 +87,15 @@ def _of_plain_text(reason: Reason, note: str, lasting_seconds: float = 0.0) -> N
     return Notice(reason=reason, note=note, key=note, lasting_seconds=lasting_seconds)
 
 
+def _of_stuck(name: str, error: PluginStuck) -> Notice:
+    # For how long is no part of the key: it grows.
+    note = f"{name} is stuck: {error}; if it does not, restart the agent's pod on this node"
+    return Notice(reason=Reason.DRIVER_STUCK, note=note, key=name)
+
+
 def _of_driver(driver: Driver) -> Iterator[Notice]:
     if (stuck := driver.worker.stuck) is not None:
-        # For how long is no part of the key: it grows.
-        note = f"driver {driver.name} is stuck: {stuck}; if it does not, restart the agent's pod on this node"
-        yield Notice(reason=Reason.DRIVER_STUCK, note=note, key=driver.name)
+        yield _of_stuck(driver.name, stuck)
     standing = driver.standing
     if why := standing.unserved or standing.unregistered or driver.refusal:
         note = f"driver {driver.name} takes no new claims on this node: {why}"
