@@ -22,6 +22,7 @@ from drakit.cdi import CdiDirectory
 from drakit.cli.support.answers import collect_api, collect_commands, collect_ports
 from drakit.cli.support.bundle import Bundle
 from drakit.cli.support.node import collect_node, read_journal
+from drakit.deaths import DIRECTORY
 from drakit.entries import Entry, Phase
 from drakit.journal import Journal
 from drakit.model import (
@@ -223,6 +224,14 @@ def test_a_broken_configuration_costs_only_itself(support, place, tmp_path, sett
     assert bundle.part("drakit check")["state"] == "failed"
     assert bundle.part("system")["state"] == "collected"
     assert [path for path, data in bundle.files.items() if HIDDEN.encode() in data] == []
+
+
+def test_in_which_hooks_agents_have_died_is_in_it(collect, place):
+    (place / "plugins" / DIRECTORY).mkdir()
+    (place / "plugins" / DIRECTORY / "deaths-gpu.json").write_text('{"hook": "discover"}')
+    bundle = collect()
+    assert bundle.json("deaths/deaths-gpu.json") == {"hook": "discover"}
+    assert [entry["path"] for entry in bundle.json("deaths/files.json")] == ["deaths-gpu.json"]
 
 
 def test_missing_directories_are_said_and_cost_no_more(collect, place):

@@ -1,4 +1,4 @@
-"""What the node itself says: versions, settings, journals, CDI files, the kubelet's directories and the sockets."""
+"""What the node itself says: versions, settings, journals, CDI files, deaths, the kubelet's directories, sockets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from drakit import deaths
 from drakit.cdi import ANNOTATION_CLAIM
 from drakit.cli.output import to_yaml
 from drakit.cli.support import files
@@ -125,6 +126,17 @@ def _is_ours(document: Any) -> bool:
     return isinstance(annotations, dict) and ANNOTATION_CLAIM in annotations
 
 
+def collect_deaths(bundle: Bundle, settings: Settings) -> None:
+    """In which hooks agents have died, and what runs now: for plugins that are held out."""
+    with bundle.part("deaths") as part:
+        directory = settings.kubelet_plugins_directory_path / deaths.DIRECTORY
+        if not directory.is_dir():
+            raise Absent(f"there is no directory {directory}: no agent has run")
+        bundle.add(part, "deaths/files.json", files.listing(directory))
+        for path in sorted(directory.glob("deaths-*.json")):
+            bundle.add(part, f"deaths/{path.name}", files.read(path).decode(errors="replace"))
+
+
 def collect_directories(bundle: Bundle, settings: Settings) -> None:
     """What is in the kubelet's two directories, and in those of drakit's drivers."""
     registry, plugins = settings.kubelet_registrar_directory_path, settings.kubelet_plugins_directory_path
@@ -169,5 +181,6 @@ def collect_node(bundle: Bundle, settings: Settings, problem: Exception | None) 
     collect_settings(bundle, settings, problem)
     collect_journals(bundle, settings)
     collect_cdi(bundle, settings)
+    collect_deaths(bundle, settings)
     collect_directories(bundle, settings)
     collect_sockets(bundle, settings)
