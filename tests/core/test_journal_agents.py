@@ -143,6 +143,11 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.reliability(
+    fault="Somebody removes the journal, or cuts it short, while the agent runs",
+    injected="The file removed, or truncated, under an open journal",
+    promise="It is written anew from memory, with a warning; nothing is forgotten",
+)
 @pytest.mark.parametrize("how", SPOILT)
 def test_a_file_that_is_spoilt_while_in_use_is_written_anew_from_memory(path, how):
     """What is in memory is what hands out devices: forgotten, they would be given to a second claim."""

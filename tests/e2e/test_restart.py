@@ -6,6 +6,8 @@ import json
 import shutil
 import signal
 
+import pytest
+
 NEURONS = ["neuron-device-0", "neuron-device-1", "neuron-device-2", "neuron-device-3"]
 EFAS = ["pci-0000-c9-00-0", "pci-0000-b4-00-0", "pci-0000-b3-00-0", "pci-0000-ca-00-0"]
 RESULTS = {"neuron.aws.com": ("4-neurons", NEURONS), "dra.net": ("4-efas", EFAS)}
@@ -48,6 +50,11 @@ def test_a_killed_agents_successor_keeps_the_cdi_files_and_unprepares(trn2, kube
     assert trn2.end() == 0
 
 
+@pytest.mark.reliability(
+    fault="CDI files are lost while no agent runs",
+    injected="SIGKILL of the agent, and its CDI directory removed",
+    promise="The next start writes them anew, the same, before any pod asks",
+)
 def test_files_lost_while_no_agent_ran_are_whole_again_before_anyone_asks(trn2, kubelet, new_claim, until):
     claim = new_claim("worker", RESULTS)
     trn2.start()
@@ -112,6 +119,11 @@ def test_slices_are_published_once_and_not_touched_by_a_restart(trn2, kubelet, a
     assert {s["spec"]["nodeName"] for s in slices} == {"node-1"}
 
 
+@pytest.mark.reliability(
+    fault="Two claims want one device",
+    injected="Both allocated to it, and prepared one after the other",
+    promise="The second is refused and told who holds it; the first keeps it",
+)
 def test_a_device_held_by_another_claim_is_refused_naming_the_holder(trn2, kubelet, api, new_claim):
     holder = new_claim("holder", {"neuron.aws.com": ("n", ["neuron-device-5"])})
     late = new_claim("late", {"neuron.aws.com": ("n", ["neuron-device-5"])})
@@ -121,6 +133,11 @@ def test_a_device_held_by_another_claim_is_refused_naming_the_holder(trn2, kubel
     assert "held by claim default/holder" in kubelet.prepare([late], "neuron.aws.com")[late.uid].error
 
 
+@pytest.mark.reliability(
+    fault="One claim of a pod is at fault",
+    injected="A good, an unknown, an ill-configured and a replaced claim in one call",
+    promise="Each is answered for itself; the good one is prepared",
+)
 def test_claims_of_one_call_fail_alone(trn2, kubelet, api, new_claim):
     good = new_claim("good", {"neuron.aws.com": ("n", ["neuron-device-0"])})
     unknown = new_claim("unknown", {"neuron.aws.com": ("n", ["neuron-device-99"])})

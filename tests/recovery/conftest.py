@@ -22,7 +22,7 @@ import yaml
 from drakit.documents import claim_ref
 from drakit.journal import Journal
 from drakit.model import ClaimRef
-from drakit.testing import FakeKubelet, InMemoryApiServer
+from drakit.testing import CallFailed, FakeKubelet, InMemoryApiServer
 from drakit.testing.runtime import read_devices
 
 HERE = Path(__file__).parent
@@ -32,6 +32,7 @@ UNKNOWN = ClaimRef("00000000-dead", "default", "never-heard-of")
 PLUGINS = """[drakit.plugins]
 plain = recorder:Plain
 effects = recorder:Effects
+described = recorder:Described
 unruly = recorder:Unruly
 """
 
@@ -125,22 +126,29 @@ class Site:
     def start(self, *, victim: int = 0, fault: str = "killed", armed: bool = False, **settings: Any) -> None:
         """Start an agent with a fault at its step number `victim`, counted from the start or from `arm` on.
 
-        Returns when the kubelet has registered it and it has looked at all it found. Raises Died or CallFailed where
-        it is killed before that.
+        Returns when the kubelet has registered it and it has looked at all it found. Raises Died where it is killed
+        before that.
         """
+        for left in self.registry.glob("*.sock"):  # that these are replaced is proven elsewhere
+            left.unlink()
+        self.kubelet.wait_until_gone(self.driver)
         self._armed.unlink(missing_ok=True)
         if armed:
             self.arm()
-        before = len(self.kubelet.history)
         self.fork(victim=victim, fault=fault, **settings)
-        self.kubelet.wait_until(
-            lambda: len(self.kubelet.history) > before or self._look() is not None,
-            "the agent to register",
-            BOUND_SECONDS,
-        )
-        if len(self.kubelet.history) == before:
+        until(lambda: self._look() is not None or self._serves(), "the agent to serve")
+        if self._code is not None:
             raise Died(self.log.read_text())
-        self.unprepare(UNKNOWN)  # queues behind the restore
+
+    def _serves(self) -> bool:
+        """Whether the agent answers: a call queues behind the restore of what it found."""
+        if not self.kubelet.registered(self.driver):
+            return False
+        try:
+            self.unprepare(UNKNOWN)
+        except CallFailed:  # it was killed
+            return False
+        return True
 
     def fork(self, *, victim: int = 0, fault: str = "killed", **settings: Any) -> None:
         """Start an agent, and wait for nothing."""
@@ -252,8 +260,15 @@ class Site:
         return path.read_text().split() if path.exists() else []
 
     def files(self) -> dict[str, bytes]:
-        """Every CDI file, whole or not."""
-        return {path.name: path.read_bytes() for path in self.cdi.iterdir()} if self.cdi.exists() else {}
+        """Every CDI file, whole or not, with this node's own directory left out of paths."""
+        own = str(self.directory).encode()
+        found = self.cdi.iterdir() if self.cdi.exists() else ()
+        return {path.name: path.read_bytes().replace(own, b"") for path in found}
+
+    def metadata(self) -> dict[str, bytes]:
+        """Every file that describes devices to containers."""
+        paths = [path for path in self.state.glob("metadata/**/*") if path.is_file()]
+        return {str(path.relative_to(self.state)): path.read_bytes() for path in paths}
 
     def effects(self) -> dict[str, list[str]]:
         """What the plugin's side effects hold: devices by claim uid."""
@@ -280,7 +295,7 @@ class Site:
     def assert_empty(self) -> None:
         """Nothing is prepared, and nothing is left of what was."""
         self.assert_whole()
-        assert (self.entries(), self.files(), self.effects()) == ({}, {}, {})
+        assert (self.entries(), self.files(), self.effects(), self.metadata()) == ({}, {}, {}, {})
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ Commands and answers are lines of JSON. Ends with its standard input, and takes 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -64,6 +65,7 @@ def _become_agent(command: dict[str, Any]) -> None:
 agents: set[int] = set()
 if __name__ == "__main__":
     installed_names()  # what is read once is read before the fork
+    gc.freeze()  # what is shared by all agents is looked at by none
     for line in sys.stdin:
         command = json.loads(line)
         sys.stdout.write(json.dumps({"start": start, "look": look}[command["do"]](command)) + "\n")

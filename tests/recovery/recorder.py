@@ -11,7 +11,7 @@ from drakit import ContainerEdits, Device, Pool, PreparedDevice, hookimpl
 
 
 class Plain:
-    """Devices, and nothing but CDI. Nodes are numbered as the file `numbers` below the root says.
+    """Eight devices, or as many as the file `devices` says, numbered as the file `numbers` says; nothing but CDI.
 
     `prepare` notes each call in the file `calls`, and waits while there is a file `hold`.
     """
@@ -23,7 +23,8 @@ class Plain:
 
     @hookimpl
     def discover(self):
-        return [Pool([Device(name=f"gpu-{index}") for index in range(400)])]
+        count = int(self._said("devices", "8"))
+        return [Pool([Device(name=f"gpu-{index}") for index in range(count)])]
 
     @hookimpl
     def prepare(self, claim):
@@ -31,15 +32,18 @@ class Plain:
             calls.write(f"{claim.claim.uid}\n")
         while self.context.path("/hold").exists():
             time.sleep(0.002)
-        try:
-            numbers = json.loads(self.context.path("/numbers").read_text())
-        except FileNotFoundError:
-            numbers = {}
+        numbers = json.loads(self._said("numbers", "{}"))
         return [self._prepared(device, numbers) for device in claim.devices]
 
     @hookimpl
     def unprepare(self, claim, prepared):
         """Nothing to undo."""
+
+    def _said(self, name, default):
+        try:
+            return self.context.path(f"/{name}").read_text()
+        except FileNotFoundError:
+            return default
 
     def _prepared(self, device, numbers):
         name = device.device.name
@@ -65,6 +69,13 @@ class Effects(Plain):
     def unprepare(self, claim, prepared):
         for path in self.context.path("/effects").glob(f"{claim.uid}.*"):
             path.unlink()
+
+
+class Described(Effects):
+    """The same, with metadata files for containers."""
+
+    driver_name = "described.example.com"
+    device_metadata = True
 
 
 class Unruly(Plain):

@@ -23,6 +23,12 @@ LEAST_STEPS = 4
 """A CDI file, a record torn or whole, its sync, and the end of the batch: with fewer, steps are not seen any more."""
 
 
+EVERY_KIND = pytest.mark.parametrize(
+    "site", ["plain.example.com", "effects.example.com", "described.example.com"], indirect=True
+)
+"""Also a backend whose devices are described to containers by files, which are more steps."""
+
+
 @pytest.fixture
 def crashes(site) -> Callable[[Callable[[Any], Any]], Iterator[Any]]:
     """Give the site as it is now, dead in the middle of an act, once for every step of that act."""
@@ -39,13 +45,13 @@ def crashes(site) -> Callable[[Callable[[Any], Any]], Iterator[Any]]:
 
 
 @pytest.fixture
-def undisturbed(site) -> Callable[[Callable[[Any], Any]], tuple[Any, dict[str, bytes]]]:
-    """What an act answers where nothing goes wrong, and the CDI files after it."""
+def undisturbed(site) -> Callable[[Callable[[Any], Any]], Any]:
+    """What an act answers where nothing goes wrong, and the files for containers after it."""
 
-    def run(act: Callable[[Any], Any]) -> tuple[Any, dict[str, bytes]]:
+    def run(act: Callable[[Any], Any]) -> Any:
         with contextlib.closing(site.copy("reference")) as reference:
             reference.start()
-            return act(reference), reference.files()
+            return act(reference), reference.files(), reference.metadata()
 
     return run
 
@@ -70,9 +76,10 @@ def _where(site: Any, evidence: Any) -> str:
 
 def expected_effects(site: Any, claim: ClaimRef, *devices: str) -> dict[str, list[str]]:
     """The side effects of a claim, where the backend has any."""
-    return {claim.uid: [*devices]} if site.driver.startswith("effects") else {}
+    return {} if site.driver.startswith("plain") else {claim.uid: [*devices]}
 
 
+@EVERY_KIND
 @pytest.mark.reliability(
     fault="The agent dies in the middle of a preparation",
     injected="SIGKILL before each step that changes a file, and in the middle of each write",
@@ -83,7 +90,7 @@ def test_wherever_prepare_crashes_its_repeat_comes_to_the_same_end(crashes, undi
     expected = undisturbed(lambda site: site.prepared(wanted))
     for crashed in crashes(lambda site: site.prepared(wanted)):
         crashed.start()
-        assert (crashed.prepared(wanted), crashed.files()) == expected, crashed.where
+        assert (crashed.prepared(wanted), crashed.files(), crashed.metadata()) == expected, crashed.where
         assert crashed.effects() == expected_effects(crashed, wanted, "gpu-0", "gpu-1"), crashed.where
         assert "held by claim default/wanted" in crashed.refusal(other)
         crashed.unprepare(wanted)
@@ -118,11 +125,12 @@ def test_wherever_a_batch_crashes_each_claim_comes_to_its_end(crashes, undisturb
     expected = undisturbed(lambda site: site.prepared(*claims))
     for crashed in crashes(lambda site: site.at_once(claims)):
         crashed.start()
-        assert (crashed.prepared(*claims), crashed.files()) == expected, crashed.where
+        assert (crashed.prepared(*claims), crashed.files(), crashed.metadata()) == expected, crashed.where
         crashed.unprepare(*claims)
         crashed.assert_empty()
 
 
+@EVERY_KIND
 @pytest.mark.reliability(
     fault="The agent dies in the middle of an Unprepare",
     injected="SIGKILL before each step that changes a file, and in the middle of each write",
@@ -163,7 +171,7 @@ def test_wherever_a_new_allocation_crashes_the_old_device_is_free_and_the_new_on
     expected = undisturbed(lambda site: site.prepared(moved))
     for crashed in crashes(lambda site: site.prepared(moved)):
         crashed.start()
-        assert (crashed.prepared(moved), crashed.files()) == expected, crashed.where
+        assert (crashed.prepared(moved), crashed.files(), crashed.metadata()) == expected, crashed.where
         assert crashed.effects() == expected_effects(crashed, moved, "gpu-1"), crashed.where
         assert "held by claim default/moved" in crashed.refusal(new)
         assert crashed.prepared(old), crashed.where
@@ -205,7 +213,7 @@ def test_wherever_a_start_after_a_reboot_crashes_the_next_one_makes_the_files_wh
         with contextlib.closing(site.copy(str(victim))) as crashed:
             try:
                 crashed.start(victim=victim, armed=True)
-            except (CallFailed, crashed.Died) as death:
+            except crashed.Died as death:
                 crashed.where = _where(crashed, death)
             else:
                 assert victim > LEAST_STEPS
@@ -234,7 +242,7 @@ def test_wherever_the_journal_is_being_written_anew_nothing_in_it_is_lost(site, 
     for crashed in crashes(lambda site: site.prepared(wanted)):
         where.append(crashed.where)
         crashed.start()
-        assert (crashed.prepared(wanted), crashed.files()) == expected, crashed.where
+        assert (crashed.prepared(wanted), crashed.files(), crashed.metadata()) == expected, crashed.where
         assert crashed.prepared(held) == kept, crashed.where
         crashed.unprepare(wanted, held)
         crashed.assert_empty()

@@ -82,6 +82,7 @@ def test_hundreds_of_claims_at_once_are_each_answered(site, new_claim):
         {new_claim(f"claim-{index}", f"gpu-{index}"): f"gpu-{index}" for index in range(first, first + 10)}
         for first in range(0, 300, 10)
     ]
+    (site.root / "devices").write_text("300")
     site.start()
     with ThreadPoolExecutor(len(pods)) as threads:
         for pod, answers in zip(pods, threads.map(lambda pod: site.prepared(*pod), pods), strict=True):

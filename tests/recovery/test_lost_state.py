@@ -111,6 +111,7 @@ def test_a_journal_that_was_cut_short_loses_what_was_cut_off_and_no_more(site, s
     site.assert_empty()
 
 
+@pytest.mark.parametrize("site", ["plain.example.com"], indirect=True)
 @pytest.mark.reliability(
     fault="The journal cannot be read",
     injected="A directory in its place, then the file back",
@@ -182,11 +183,6 @@ def test_after_a_reboot_what_is_wanted_is_whole_and_what_is_gone_is_free(site, n
     assert site.prepared(new_claim("next", "gpu-1"))
 
 
-@pytest.mark.reliability(
-    fault="A plugin cannot be loaded any more, or is taken out of the configuration, while claims are prepared",
-    injected="A restart with another plugin in its place",
-    promise="Containers keep their files and pods end; new claims are refused with the reason",
-)
 def test_pods_end_though_their_plugin_is_gone(site, new_claim):
     one, two = new_claim("one", "gpu-1"), new_claim("two", "gpu-2")
     site.start()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import evolve, frozen
 from drakit import ClaimError
 from drakit.entries import Phase
@@ -301,6 +302,11 @@ def _mode(device: Any) -> str:
     return "admin" if device.admin_access else "share" if device.share_id else ""
 
 
+@pytest.mark.reliability(
+    fault="Any of these, one after another",
+    injected="Random work, crashes, reboots, damage, lost files and changes of agent, against a model",
+    promise="No device is lost or held twice, no file orphaned, every id keeps its meaning",
+)
 def test_any_interleaving_agrees_with_the_model(make_bench, want):
     for side_effects in (False, True):
         machine = type(
