@@ -20,6 +20,7 @@ from drakit.plan.cel import compile_selector
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "hooks.md").read_text()
+PUBLIC = {name: getattr(drakit, name) for name in drakit.__all__}
 
 
 def blocks(language):
@@ -70,7 +71,7 @@ def test_the_printed_class_selects_the_drivers_devices():
 
 def test_the_printed_status_is_one_that_the_api_takes():
     allocated = drakit.AllocatedDevice("gpu", drakit.DeviceRef("gpu.example.com", "node-1", "gpu-0"))
-    status = run("status = DeviceStatus", **vars(drakit), device=allocated)["status"]
+    status = run("status = DeviceStatus", **PUBLIC, device=allocated)["status"]
     prepared = drakit.PreparedDevice.of(allocated, drakit.ContainerEdits(), status=status)
     (entry,) = status_to_api(drakit.ClaimRef("u", "default", "claim"), [prepared])["status"]["devices"]
     assert entry["networkData"] == {"interfaceName": "net1", "ips": ["192.0.2.5/24"]}
@@ -78,5 +79,5 @@ def test_the_printed_status_is_one_that_the_api_takes():
 
 def test_the_printed_pci_device_has_standard_attributes(tmp_path):
     context = PluginContext(driver="gpu.example.com", node="node-1", pool="node-1", root=tmp_path)
-    device = run("**pci_attributes", **(vars(drakit) | {"context": context}))["device"]
+    device = run("**pci_attributes", **(PUBLIC | {"context": context}))["device"]
     assert device.attributes["resource.kubernetes.io/pciBusID"] == "0000:c9:00.0"

@@ -1,54 +1,61 @@
 """drakit: a framework for Kubernetes Dynamic Resource Allocation drivers. This is its public API.
 
-A hardware backend needs nothing but what is named here, and `drakit.errors` for the less usual exceptions.
+A hardware backend needs nothing but what is named here, and `drakit.errors` for the less usual exceptions. What is
+named here is imported when it is first used: `drakit` is the parent of modules that need none of it.
 """
 
-from drakit.context import PluginContext
-from drakit.decoding import read_document
-from drakit.errors import ClaimError, DRAError, InvalidDeviceConfig
-from drakit.hookspecs import hookimpl
-from drakit.model import (
-    ALL_NODES,
-    PER_DEVICE,
-    THIS_NODE,
-    AllocatedDevice,
-    AttributeValue,
-    BindingConditions,
-    ClaimAllocation,
-    ClaimRef,
-    Condition,
-    ConditionStatus,
-    ConfigSource,
-    ContainerEdits,
-    ContainerHook,
-    CounterConsumption,
-    CounterSet,
-    Device,
-    DeviceGroup,
-    DeviceNode,
-    DeviceRef,
-    DeviceStatus,
-    Health,
-    HealthStatus,
-    Inventory,
-    Mount,
-    NetworkData,
-    NodeSelection,
-    NodeSelector,
-    NodeSelectorRequirement,
-    OpaqueConfig,
-    PciFunction,
-    Pool,
-    PreparedDevice,
-    Quantity,
-    RequestPolicy,
-    SharePolicy,
-    Taint,
-    TaintEffect,
-    ValidRange,
-    Version,
-)
-from drakit.pci import pci_attributes
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drakit.context import PluginContext
+    from drakit.decoding import read_document
+    from drakit.errors import ClaimError, DRAError, InvalidDeviceConfig
+    from drakit.hookspecs import hookimpl
+    from drakit.model import (
+        ALL_NODES,
+        PER_DEVICE,
+        THIS_NODE,
+        AllocatedDevice,
+        AttributeValue,
+        BindingConditions,
+        ClaimAllocation,
+        ClaimRef,
+        Condition,
+        ConditionStatus,
+        ConfigSource,
+        ContainerEdits,
+        ContainerHook,
+        CounterConsumption,
+        CounterSet,
+        Device,
+        DeviceGroup,
+        DeviceNode,
+        DeviceRef,
+        DeviceStatus,
+        Health,
+        HealthStatus,
+        Inventory,
+        Mount,
+        NetworkData,
+        NodeSelection,
+        NodeSelector,
+        NodeSelectorRequirement,
+        OpaqueConfig,
+        PciFunction,
+        Pool,
+        PreparedDevice,
+        Quantity,
+        RequestPolicy,
+        SharePolicy,
+        Taint,
+        TaintEffect,
+        ValidRange,
+        Version,
+    )
+    from drakit.pci import pci_attributes
 
 __all__ = [
     "ALL_NODES",
@@ -98,3 +105,25 @@ __all__ = [
     "pci_attributes",
     "read_document",
 ]
+
+_HOMES = {
+    "PluginContext": "drakit.context",
+    "read_document": "drakit.decoding",
+    "ClaimError": "drakit.errors",
+    "DRAError": "drakit.errors",
+    "InvalidDeviceConfig": "drakit.errors",
+    "hookimpl": "drakit.hookspecs",
+    "pci_attributes": "drakit.pci",
+}
+"""The modules of names that are not in `drakit.model`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES.get(name, "drakit.model")), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

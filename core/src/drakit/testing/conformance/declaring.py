@@ -24,7 +24,8 @@ from drakit.testing.conformance.rules import Broken, NotTried, rules
 from drakit.testing.conformance.subject import Subject, host_of, within
 
 _UNKNOWN = "aKeyThatNoConfigurationHas"
-_NAMES = {**vars(typing), **vars(collections.abc), **vars(pathlib), **vars(drakit)}
+_PUBLIC = {name: getattr(drakit, name) for name in drakit.__all__}
+_NAMES = {**vars(typing), **vars(collections.abc), **vars(pathlib), **_PUBLIC}
 """What an annotation may refer to though its module imports it for type checkers only."""
 
 
