@@ -121,15 +121,19 @@ def test_lists_are_published_where_the_agent_is_told_to_and_left_out_with_a_word
 
 
 @pytest.mark.feature("list attributes", since="1.36")
-def test_a_claim_matches_on_one_value_of_a_list(workspace: Workspace, example: Callable[[str], dict[str, Any]]):
-    both = example("listed")
+def test_a_selector_looks_into_a_list(workspace: Workspace):
     its = f'device.attributes["{FEATURES}"]'
     only = f'{its}.feature == "listed" && {its}.fabrics.includes("b")'
-    workspace.submit(both)
-    workspace.running("listed")
-    assert set(allocated(workspace.claim_of("listed"), FEATURES)) == {"socketed-0", "socketed-1"}
-    workspace.delete("listed")
-    until("the claim to be gone", lambda: not workspace.claims())
     workspace.submit(claim("b", claim_spec(FEATURES, selector=only)), pod("one", {"resourceClaimName": "b"}))
     workspace.running("one")
     assert allocated(workspace.claim("b"), FEATURES) == ["socketed-1"]
+
+
+# The scheduler of 1.36.3 does not tell its allocator of the feature: there no constraint holds on a list.
+@pytest.mark.feature("constraints on list attributes", since="1.37")
+def test_devices_match_by_one_value_that_both_have_in_a_list(
+    workspace: Workspace, example: Callable[[str], dict[str, Any]]
+):
+    workspace.submit(example("listed"))
+    workspace.running("listed")
+    assert set(allocated(workspace.claim_of("listed"), FEATURES)) == {"socketed-0", "socketed-1"}
