@@ -91,6 +91,13 @@ class Hooks:
         order = {device.key: index for index, device in enumerate(decoded.devices)}
         return tuple(sorted(self.required().prepare(decoded), key=lambda device: order[device.key]))
 
+    def prepare_again(self, decoded: ClaimAllocation, before: Sequence[PreparedDevice]) -> tuple[PreparedDevice, ...]:
+        """Ask about what is prepared already; conditions that hold as they did `before` do so since then."""
+        return tuple(
+            evolve(now, status=now.status.since(then.status)) if now.status and then.status else now
+            for now, then in zip(self.prepare(decoded), before, strict=True)
+        )
+
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice] = ()) -> None:
         """Ask for it to be undone; `prepared` is empty where `prepare` was interrupted."""
         self.began(f"unprepare of {claim}")

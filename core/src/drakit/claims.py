@@ -184,13 +184,9 @@ class ClaimsEngine:
         try:
             prepared = self._hooks.prepare(decoded)
             entry = Entry(
-                claim=claim,
-                digest=digest,
-                boot_id=self.boot_id,
-                devices=allocation.devices,
-                prepared=prepared,
-                metadata=self.metadata.described(allocation, prepared),
+                claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
             )
+            entry = self.metadata.described(allocation, entry)
             self._ensure_file(entry, anew=True)
         except BaseException:
             self._abandon(claim)
@@ -261,7 +257,7 @@ class ClaimsEngine:
 
     def _undo(self, entry: Entry) -> None:
         try:
-            self._hooks.unprepare(entry.claim, entry.prepared)
+            self._hooks.unprepare(entry.claim, self.metadata.unmounted(entry.prepared))
         except Exception as error:
             if entry.phase not in _NOT_OURS:
                 raise
@@ -322,13 +318,16 @@ class ClaimsEngine:
             return entry
         try:
             allocation = self._hooks.decoded(ClaimAllocation(entry.claim, entry.devices), strict=False)
-            prepared = self._hooks.prepare(allocation)
-            return evolve(entry, prepared=prepared, metadata=self.metadata.renewed(entry, prepared))
+            current = self.metadata.renewed(entry, self._hooks.prepare_again(allocation, entry.prepared))
         except Exception as error:
             if refuse and isinstance(error, ClaimError):
                 raise
             self.warn(f"claim {entry.claim}: kept as it was prepared, for now: {describe(error)}")
             return entry
+        if self._handles(current) == self._handles(entry):
+            return current
+        self.warn(f"claim {entry.claim}: kept as it was prepared: the plugin now edits other devices of it, or fewer")
+        return entry
 
     def _check_devices(self, allocation: ClaimAllocation) -> None:
         known = self.known()
@@ -359,7 +358,7 @@ class ClaimsEngine:
         self.metadata.ensure(entry)  # first: a container with a mount of nothing does not start
         write = self.cdi.write if anew else self.cdi.ensure
         with in_words(f"the CDI file of claim {entry.claim} cannot be written on this node"):
-            write(entry.claim, entry.digest, self.metadata.mounted(entry))
+            write(entry.claim, entry.digest, entry.prepared)
 
     def _remove_metadata(self, claim: ClaimRef) -> None:
         with only_warned(self.warn, f"claim {claim}: its metadata files cannot be removed yet"):
@@ -377,7 +376,7 @@ class ClaimsEngine:
                     self._ensure_file(entry)
 
     def _handles(self, entry: Entry) -> Answer:
-        ids = self.cdi.device_ids(entry.claim.uid, entry.digest, self.metadata.mounted(entry))
+        ids = self.cdi.device_ids(entry.claim.uid, entry.digest, entry.prepared)
         return tuple(
             DeviceHandle(device.base_request, device.device, cdi_ids, device.share_id)
             for device, cdi_ids in zip(entry.devices, ids, strict=True)

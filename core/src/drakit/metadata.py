@@ -48,31 +48,41 @@ class MetadataDirectory:
         self._enabled = enabled
         self._published = published
 
-    def described(self, allocation: ClaimAllocation, prepared: Sequence[PreparedDevice]) -> Mapping[str, Document]:
-        """What to journal of a claim that is being prepared: by request, what its file says. Empty where it gets none.
+    def described(self, allocation: ClaimAllocation, entry: Entry) -> Entry:
+        """The entry of a claim that is being prepared, with what is told of its devices and the mounts of the files.
 
-        Raises ClaimError where the claim's annotation could not stand in a path.
+        It is the same entry where none are wanted. Raises ClaimError where the claim's annotation could not stand in a
+        path.
         """
         if not self._enabled:
-            return {}
+            return entry
         if allocation.pod_claim_name:
             _check_pod_claim_name(allocation)
         published = self._published() or {}
         documents: dict[str, Document] = {}
-        for device, given in zip(allocation.devices, prepared, strict=True):
+        for device, given in zip(allocation.devices, entry.prepared, strict=True):
             request = device.base_request
             if request not in documents:
                 documents[request] = _document(allocation, device)
             attributes = published[device.device].attributes if device.device in published else {}
             documents[request]["requests"][0]["devices"].append(_described(given, attributes))
-        return documents
+        return self._mounted(evolve(entry, metadata=documents))
 
-    def renewed(self, entry: Entry, prepared: Sequence[PreparedDevice]) -> Mapping[str, Document]:
-        """What is journalled of a claim, in a new generation where networks are not as `prepared` has them now."""
-        return {
+    def renewed(self, entry: Entry, prepared: Sequence[PreparedDevice]) -> Entry:
+        """The entry of a claim that was prepared anew: files of a new generation where networks are other ones now."""
+        metadata = {
             request: _with_networks(document, _of_request(request, prepared))
             for request, document in entry.metadata.items()
         }
+        return self._mounted(evolve(entry, prepared=prepared, metadata=metadata))
+
+    def unmounted(self, prepared: Sequence[PreparedDevice]) -> Sequence[PreparedDevice]:
+        """What the backend made of the devices of an entry: without the mounts of files from here."""
+        below = f"{self._root}/"
+        return [
+            _with_mounts(device, [mount for mount in device.edits.mounts if not mount.host_path.startswith(below)])
+            for device in prepared
+        ]
 
     def ensure(self, entry: Entry) -> None:
         """Make the claim's files be there, with what the journal has. Raises ClaimError."""
@@ -88,19 +98,6 @@ class MetadataDirectory:
                     f"{error.strerror}; free space there, or set deviceMetadata: false for driver {self._driver}"
                 ) from error
 
-    def mounted(self, entry: Entry) -> Sequence[PreparedDevice]:
-        """The prepared devices of a claim, the first of each request with the mount of its file."""
-        if not entry.metadata:
-            return entry.prepared
-        devices = list(entry.prepared)
-        requests = [_base(device) for device in devices]
-        for request, document in entry.metadata.items():
-            first = requests.index(request)
-            mount = Mount(str(self._path(entry.claim.uid, request)), self._container_path(request, document))
-            edits = devices[first].edits
-            devices[first] = evolve(devices[first], edits=evolve(edits, mounts=(*edits.mounts, mount)))
-        return devices
-
     def remove(self, uid: str, entry: Entry | None) -> None:
         """Remove a claim's files; they need not be there. Raises OSError."""
         if self._enabled or (entry is not None and entry.metadata):
@@ -110,9 +107,23 @@ class MetadataDirectory:
     def remove_strays(self, known: Container[str]) -> None:
         """Remove the files of every claim that is not known by its uid, as a crash leaves them. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._root):
-                if name not in known:
-                    shutil.rmtree(self._root / name)
+            strays = [entry for entry in os.scandir(self._root) if entry.name not in known]
+            for entry in strays:
+                if entry.is_dir(follow_symlinks=False):  # all else is not from here
+                    shutil.rmtree(entry.path)
+
+    def _mounted(self, entry: Entry) -> Entry:
+        """Give the first device of each request the mount of its file.
+
+        It is journalled: an earlier drakit, which knows of no metadata, then gives the device the same CDI id.
+        """
+        devices = list(entry.prepared)
+        requests = [_base(device) for device in devices]
+        for request, document in entry.metadata.items():
+            first = requests.index(request)
+            mount = Mount(str(self._path(entry.claim.uid, request)), self._container_path(request, document))
+            devices[first] = _with_mounts(devices[first], (*devices[first].edits.mounts, mount))
+        return evolve(entry, prepared=devices)
 
     def _directory(self, uid: str) -> Path:
         check_uid(uid)
@@ -174,6 +185,10 @@ def _with_networks(document: Document, prepared: Sequence[PreparedDevice]) -> Do
 
 def _of_request(request: str, prepared: Sequence[PreparedDevice]) -> list[PreparedDevice]:
     return [device for device in prepared if _base(device) == request]
+
+
+def _with_mounts(device: PreparedDevice, mounts: Sequence[Mount]) -> PreparedDevice:
+    return evolve(device, edits=evolve(device.edits, mounts=tuple(mounts)))
 
 
 def _base(device: PreparedDevice) -> str:

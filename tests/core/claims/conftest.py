@@ -49,6 +49,8 @@ class Hardware:
     """Numbers of device nodes change with it, as with a reboot or a module that is loaded anew."""
     status: DeviceStatus | None = None
     """What every prepared device is to say in its claim."""
+    edits: bool = True
+    """Whether a container gets anything with a device."""
 
 
 class FakeBackend:
@@ -62,6 +64,7 @@ class FakeBackend:
         self.configs: dict[str, tuple[Any, ...]] = {}
         self.failures: dict[str, BaseException] = {}
         self.in_use_answers: dict[str, bool | None] = {}
+        self.undone: dict[str, Sequence[PreparedDevice]] = {}
 
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
         self._begin("prepare", claim.claim)
@@ -74,6 +77,7 @@ class FakeBackend:
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         self._begin("unprepare", claim)
+        self.undone[claim.uid] = prepared
         self.hardware.prepared.pop(claim.uid, None)
         self.moment("after unprepare")
 
@@ -90,7 +94,8 @@ class FakeBackend:
 
     def _prepared(self, device: AllocatedDevice) -> PreparedDevice:
         node = f"/dev/{device.device.name}-{self.hardware.generation}"
-        return PreparedDevice.of(device, ContainerEdits(device_nodes=[node]), {"node": node}, self.hardware.status)
+        edits = ContainerEdits(device_nodes=[node] if self.hardware.edits else [])
+        return PreparedDevice.of(device, edits, {"node": node}, self.hardware.status)
 
 
 class Bench:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from drakit import AllocatedDevice, ClaimAllocation, ClaimError, Device, DeviceStatus, NetworkData
+from drakit.entries import entry_line
 from drakit.jobs import Prepare
 
 CONTAINER = "/var/run/kubernetes.io/dra-device-attributes"
@@ -292,3 +293,43 @@ def test_a_share_of_a_device_and_a_second_one_are_both_described(described, want
     described.run(Prepare(ClaimAllocation(claim, shares)))
     assert len(mounts(described, "a")) == 1
     assert [d["name"] for d in stream(host_file(described, "a"))[0]["requests"][0]["devices"]] == ["gpu-0", "gpu-0"]
+
+
+@pytest.mark.parametrize("edits", [True, False])
+@pytest.mark.reliability(
+    fault="drakit is rolled back to a release that knows no metadata files, and forward again",
+    injected="what is told of the devices is dropped from the journal, as by an agent that does not know it",
+    promise="the answer stays the same, CDI ids included, and containers still find the file",
+)
+def test_an_earlier_drakit_gives_the_same_ids_and_keeps_the_mount(described, edits):
+    described.hardware.edits = edits
+    answer = described.prepare("a", "gpu-0", "gpu-1")
+    before = mounts(described, "a"), host_file(described, "a").read_bytes()
+    forgetful = evolve(described.entries()["a"], metadata={})
+    described.kill()
+    described.path.write_bytes(entry_line(forgetful))
+    shutil.rmtree(described.cdi)
+    described.start()  # without what the backend says at the start: that agent would ask it for edits alone
+    assert described.prepare("a", "gpu-0", "gpu-1") == answer
+    assert (mounts(described, "a"), host_file(described, "a").read_bytes()) == before
+    described.unprepare("a")
+    assert files(described) == []
+
+
+def test_unprepare_is_given_what_prepare_returned_and_no_mount_of_ours(described, want):
+    described.run(of_requests(want, "a", gpu="gpu-0", nic="gpu-1"))
+    assert len(mounts(described, "a")) == 2
+    described.unprepare("a")
+    assert [device.edits.mounts for device in described.backend.undone["a"]] == [(), ()]
+    assert [device.state for device in described.backend.undone["a"]] == [
+        {"node": "/dev/gpu-0-1"},
+        {"node": "/dev/gpu-1-1"},
+    ]
+
+
+def test_a_claim_may_have_as_many_requests_as_the_api_allows(described, want):
+    names = {f"{'r' * 60}-{index:02}": f"gpu-{index}" for index in range(32)}
+    described.known = {device.device for device in want("a", *names.values()).allocation.devices}
+    answer = described.run(of_requests(want, "a", **names))
+    assert [handle.request for handle in answer] == list(names)
+    assert len(files(described)) == len(mounts(described, "a")) == len(names)

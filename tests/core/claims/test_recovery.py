@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from drakit import ClaimError
+from drakit import ClaimError, Condition, DeviceStatus
 from drakit.errors import DeviceBusy, HookFailed, JournalError
 from drakit.jobs import Restore, RollBack
 
@@ -81,6 +81,44 @@ def test_after_a_reboot_claims_are_prepared_anew_with_the_same_ids(bench):
     assert bench.prepare("a", "gpu-0") == answer
     assert bench.backend.calls == [("prepare", "a")] * 2  # as found at start, and when a pod of this boot wants it
     assert bench.held() == {"gpu-0": {"a"}}
+
+
+@pytest.mark.parametrize("edits", [True, False])
+@pytest.mark.reliability(
+    fault="A new release of a plugin edits containers for a device that it left alone, or no longer does",
+    injected="the backend answers with edits after a reboot where it had none, and the other way round",
+    promise="claims prepared before keep their edits and CDI ids; the log says so",
+)
+def test_the_ids_of_a_claim_stay_whatever_its_backend_edits_by_now(bench, edits):
+    bench.hardware.edits = edits
+    answer = bench.prepare("a", "gpu-0")
+    assert [len(handle.cdi_ids) for handle in answer] == [int(edits)]
+    files = bench.files()
+    bench.hardware.edits = not edits
+    bench.reboot()
+    assert bench.prepare("a", "gpu-0") == answer
+    assert bench.files() == files
+    assert {"edits other devices of it" in warning for warning in bench.warnings} == {True}
+
+
+def test_a_condition_tells_since_when_it_holds_and_not_when_it_was_last_asked_for(bench):
+    def says(status: str, since: str) -> DeviceStatus:
+        return DeviceStatus(conditions=[Condition("example.com/LinkUp", status, "Carrier", since=since)])
+
+    def told() -> Condition:
+        (device,) = bench.entries()["a"].prepared
+        return device.status.conditions[0]
+
+    first, later, last = (f"2026-01-31T1{hour}:00:00Z" for hour in range(3))
+    bench.hardware.status = says("True", first)
+    bench.prepare("a", "gpu-0")
+    bench.hardware.status = says("True", later)
+    bench.reboot()
+    bench.prepare("a", "gpu-0")
+    assert (told().status, told().since) == ("True", first)
+    bench.hardware.status = says("False", last)
+    bench.reboot()
+    assert (told().status, told().since) == ("False", last)
 
 
 def test_a_backend_that_fails_after_a_reboot_is_asked_again_by_the_repeat(bench):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 from attrs.validators import deep_iterable, instance_of, optional
 
 from drakit.errors import LimitExceeded
@@ -137,3 +137,12 @@ class DeviceStatus:
         types = [condition.type for condition in value]
         if len(set(types)) != len(types):
             raise LimitExceeded("DeviceStatus.conditions", "must have each type once", types)
+
+    def since(self, before: DeviceStatus) -> DeviceStatus:
+        """The same, each condition whose status is as `before` with the time since when it is so."""
+        times = {(condition.type, condition.status): condition.since for condition in before.conditions}
+        known = [
+            evolve(condition, since=times.get((condition.type, condition.status), condition.since))
+            for condition in self.conditions
+        ]
+        return evolve(self, conditions=known)
