@@ -104,6 +104,13 @@ def test_how_long_a_driver_is_stuck_is_no_news(seen):
     assert first == second
 
 
+def test_a_refusal_whose_words_change_in_every_round_is_one_matter_and_another_refusal_another(seen):
+    (first,) = seen(refusal="discover failed: OSError: attempt 1")
+    (second,) = seen(refusal="discover failed: OSError: attempt 2")
+    (other,) = seen(unregistered="the kubelet refused to register it")
+    assert first == second != other
+
+
 def test_a_plugin_that_hangs_where_it_is_asked_of_the_whole_node_is_stuck_too(seen):
     hanging = {"groups": PluginStuck("groups", "devicegroups has been running for 41 s")}
     (notice,) = seen(hanging=hanging)

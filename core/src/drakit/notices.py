@@ -97,9 +97,12 @@ def _of_driver(driver: Driver) -> Iterator[Notice]:
     if (stuck := driver.worker.stuck) is not None:
         yield _of_stuck(driver.name, stuck)
     standing = driver.standing
-    if why := standing.unserved or standing.unregistered or driver.refusal:
+    reasons = (standing.unserved, standing.unregistered, driver.refusal)
+    if why := next(filter(None, reasons), ""):
+        # Which of them it is tells matters apart, not the words: a hook may raise others in every round.
+        key = f"{driver.name} {reasons.index(why)}"
         note = f"driver {driver.name} takes no new claims on this node: {why}"
-        yield _of_plain_text(Reason.DRIVER_NOT_SERVED, note, PASSING_SECONDS)
+        yield Notice(reason=Reason.DRIVER_NOT_SERVED, note=note, key=key, lasting_seconds=PASSING_SECONDS)
 
 
 def _of_slices(driver: Driver) -> Iterator[Notice]:
