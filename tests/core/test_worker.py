@@ -345,8 +345,9 @@ def test_a_call_that_hangs_is_named(gate):
         hung = worker.ask(Call("discover", gate.pass_through))
         await gate.entered()
         clock.now += 60
-        with pytest.raises(PluginStuck, match="discover has been running for 60 s"):
+        with pytest.raises(PluginStuck, match="discover has been running for 60 s") as caught:
             await worker.ask(Call("health", lambda: 1))
+        assert caught.value.hook == "discover"
         gate.open.set()
         await hung
         assert await worker.ask(Call("health", lambda: 1)) == 1

@@ -73,7 +73,11 @@ class HookFailed(PluginError):
 
 
 class PluginStuck(PluginError):
-    """A hook has run past its bound; no other call to this plugin starts until it returns."""
+    """A hook has run past its bound; no other call to this plugin starts until it returns. `hook` where it is known."""
+
+    def __init__(self, plugin: str, message: str, *, hook: str = "") -> None:
+        super().__init__(plugin, message)
+        self.hook = hook
 
 
 class InventoryError(DRAError):

@@ -133,9 +133,9 @@ class Observer:
             return future.result()
         self._late[key] = future
         future.add_done_callback(lambda _: self._changed())
-        raise PluginStuck(
-            instance.name, f"{hook} has not answered within {self._patience:g} s; its last answer is used until it does"
-        )
+        # Of health nothing is used again: it would be told as if it were true now.
+        meanwhile = "; its last answer is used until it does" if key in self._good and hook != "health" else ""
+        raise PluginStuck(instance.name, f"{hook} has not answered within {self._patience:g} s{meanwhile}", hook=hook)
 
     def _driver(self, name: str) -> str:
         return self._host.instances[name].driver or name

@@ -46,15 +46,15 @@ class Worker(Generic[Job, Answer]):
         self._told_stuck = False
         self._queue: SimpleQueue[tuple[Job, asyncio.Future[Answer]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._step: tuple[str, float] | None = None
+        self._step: tuple[str, float, str] | None = None
         self._waiting: set[asyncio.Future[Answer]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._unfinished = 0
         self._idle = asyncio.Event()
 
-    def began(self, step: str) -> None:
-        """Note, on the worker's thread, what starts now: it has the whole bound to itself."""
-        self._step = (step, self._clock())
+    def began(self, step: str, hook: str = "") -> None:
+        """Note, on the worker's thread, what starts now: it has the whole bound to itself. `hook`: if it is one."""
+        self._step = (step, self._clock(), hook)
 
     @property
     def busy(self) -> bool:
@@ -68,7 +68,9 @@ class Worker(Generic[Job, Answer]):
         if step is None or (running := self._clock() - step[1]) < self._bound:
             return None
         return PluginStuck(
-            self.name, f"{step[0]} has been running for {running:.0f} s; nothing else is started until it returns"
+            self.name,
+            f"{step[0]} has been running for {running:.0f} s; nothing else is started until it returns",
+            hook=step[2],
         )
 
     def ask(self, job: Job) -> asyncio.Future[Answer]:
@@ -179,7 +181,7 @@ def calls_worker(
     def work(calls: Sequence[Call]) -> list[Any]:
         answers: list[Any] = []
         for label, call in calls:
-            worker.began(label)
+            worker.began(label, hook=label)
             try:
                 answers.append(call())
             except BaseException as error:  # carried to whoever asked
