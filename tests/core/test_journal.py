@@ -241,8 +241,10 @@ def test_a_damaged_line_costs_its_own_claim_alone_and_is_set_aside(path, kind):
     first, second, third = path.read_bytes().splitlines(keepends=True)
     damaged = DAMAGE[kind](second)
     path.write_bytes(first + damaged + third)
-    with opened(path) as journal:
+    warnings: list[str] = []
+    with opened(path, warn=warnings.append) as journal:
         assert list(journal.entries) == ["a", "c"]
+        assert f"journal {path}: 1 damaged lines are set aside" in warnings[0]
         assert journal.damaged
         assert damaged.strip(b"\n") in Path(f"{path}.damaged").read_bytes()
         journal.damage_is_settled()

@@ -358,6 +358,10 @@ class Journal:
         return tail[:end]
 
     def _set_aside(self, damaged: Sequence[bytes]) -> None:
+        self._warn(
+            f"journal {self.path}: {len(damaged)} damaged lines are set aside beside it; claims that they were of "
+            f"keep their devices until their pods end, as far as CDI files still name them"
+        )
         descriptor = os.open(self._aside, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with open(descriptor, "ab") as file:
             file.write(b"\n".join(damaged) + b"\n")
