@@ -67,14 +67,7 @@ class Watched:
         with socket.create_server(("", 0)) as free:
             self.port = free.getsockname()[1]
         node.root.mkdir()
-        self.install("watched", WATCHED)
-
-    def install(self, name: str, source: str) -> None:
-        (self.node.directory / f"{name}.py").write_text(source)
-        info = self.node.directory / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[drakit.plugins]\n{name} = {name}:Plugin\n")
+        node.install("watched", WATCHED)
 
     def start(self, backends: str = BACKENDS, **settings) -> None:
         self.node.start(backends, **{"healthcheckPort": self.port, "metricsPort": self.port, **settings})
@@ -237,7 +230,7 @@ def kubelet_call(kubelet, claim):
 
 
 def test_a_plugin_that_cannot_be_loaded_makes_the_agent_unready(watched, kubelet):
-    watched.install("broken", "raise ImportError('no such library')")
+    watched.node.install("broken", "raise ImportError('no such library')")
     watched.start("[{plugin: watched}, {plugin: broken, driver: broken.example.com}]")
     watched.until_unready(rf"^{DRIVER}: ready\nbroken.example.com: not ready: .*no such library")
     assert watched.value("drakit_plugin_loaded", name="broken.example.com") == 0
@@ -283,6 +276,26 @@ def test_an_outage_makes_an_agent_unready_only_before_it_has_published(watched, 
     api.pause()
     watched._until(lambda: watched.value("drakit_api_outage_seconds") > 0, "the outage to be noticed")
     assert watched.get("/readyz")[0] == 200
+
+
+@pytest.mark.reliability(
+    fault="The agent may not read its own Node, which would say whether a device plugin offers the same hardware",
+    injected="the in-memory API server answers each GET of the Node with 403, under a real agent",
+    promise="nothing is published, readiness says what is waited for, and the log what to allow",
+)
+def test_a_driver_that_waits_for_the_node_says_so(watched, kubelet, api):
+    line = "    driver_name ="
+    source = WATCHED.replace(line, f'    device_plugin_resources = ("example.com/gpu",)\n{line}')
+    assert source != WATCHED
+    watched.node.install("careful", source)
+    api.fail(next=1000, status=403, method="GET", path_contains="/nodes/")
+    watched.start("[{plugin: careful}]")
+    watched.until_unready(f"{DRIVER}: not ready: .*once the Node has been read")
+    log = watched.node.log.read_text
+    watched._until(lambda: "the Node cannot be read" in log(), "the log to say why")
+    assert "allow the driver's service account to get nodes" in log()
+    api.recover()
+    watched.until_ready()
 
 
 def test_a_port_in_use_ends_the_agent_with_code_2(watched):

@@ -37,11 +37,7 @@ DRIVER = "talk.example.com"
 @pytest.fixture
 def talkative(node):
     node.root.mkdir()
-    info = node.directory / "talk-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: talk\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[drakit.plugins]\ntalk = talk:Plugin\n")
-    (node.directory / "talk.py").write_text(TALKATIVE)
+    node.install("talk", TALKATIVE)
     return node
 
 
@@ -66,7 +62,7 @@ def test_a_line_of_the_log_has_its_claim_driver_plugin_and_hook_as_fields(talkat
     assert datetime.fromisoformat(line["time"]).tzinfo is not None
 
     (refusal,) = [line for line in lines(talkative) if "cannot prepare" in line["message"]]
-    assert (refusal["driver"], refusal["hook"]) == (DRIVER, "prepare")
+    assert (refusal["driver"], refusal["plugin"], refusal["hook"]) == (DRIVER, "talk", "prepare")
     assert (refusal["claim"], refusal["claimUid"]) == ("default/odd", odd.uid)
 
 

@@ -29,6 +29,7 @@ from drakit.journal import FILE_NAME
 from drakit.kube.client import NODES, ApiError, KubeClient
 from drakit.kube.credentials import Credentials, find_credentials
 from drakit.kube.events import EventRecorder
+from drakit.kube.observed import PERMISSIONS
 from drakit.model import DeviceRef, Taint
 from drakit.notices import LOOK_SECONDS, NoticeBoard, notices_of
 from drakit.settings import Settings
@@ -264,7 +265,8 @@ class Agent:
         try:
             node = await client.get(NODES, self.node)
         except ApiError as error:
-            self._tell("labels", [("", error)])
+            advice = f"; {PERMISSIONS}" if error.denied else ""
+            self._tell("labels", [("", DRAError(f"the Node cannot be read: {describe(error)}{advice}"))])
             await asyncio.sleep(RETRY_SECONDS)
             return
         self._tell("labels", [])

@@ -42,6 +42,7 @@ from drakit.occupancy import beside_device_plugin, offered_by_device_plugins, pa
 from drakit.settings import VARIABLES, Settings
 from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
+from drakit.subject import about
 from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
@@ -75,6 +76,7 @@ class Driver:
         self._refusal = refusal
         self._beside = ""
         self._alone = asyncio.Event()
+        self._plugin = backend.instance.plugin if backend is not None else ""
         self._claimed = backend.declarations.device_plugin_resources if backend is not None else ()
         if not self._claimed:
             self._alone.set()
@@ -132,6 +134,11 @@ class Driver:
     def _unpublished(self) -> str:
         if self._publisher is None or self._publisher.status.published_at:
             return ""
+        if not self._alone.is_set():
+            return (
+                "its ResourceSlices are published once the Node has been read, which says whether a device plugin "
+                "offers the same hardware; if it cannot be read, the log says why"
+            )
         return "; ".join(self._publisher.status.errors) or "its ResourceSlices have not been published yet"
 
     async def run(self) -> None:
@@ -139,6 +146,10 @@ class Driver:
 
         Raises ConfigError or JournalError where it cannot be served, and may then be run again.
         """
+        with about(driver=self.name, plugin=self._plugin):  # for all tasks begun within, those of RPCs too
+            await self._run()
+
+    async def _run(self) -> None:
         server = KubeletServer(
             self._paths, self.name, self, self.health, on_registered=self._on_registered, log=self.log
         )
@@ -287,7 +298,8 @@ class Driver:
 
     def _work(self, jobs: Sequence[Job]) -> Sequence[tuple[DeviceHandle, ...] | BaseException]:
         assert self._engine is not None
-        return self._engine.run(jobs)
+        with about(driver=self.name, plugin=self._plugin):
+            return self._engine.run(jobs)
 
     def _custody(self, engine: ClaimsEngine) -> Custody:
         return Custody(
