@@ -68,11 +68,9 @@ def patches(api) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def writing(api, driver: str = DRIVER, *, most_seconds: float = 0.01):
+async def writing(api, driver: str = DRIVER):
     client = KubeClient(Credentials(server=api.url), timeout_seconds=5.0)
-    writer = StatusWriter(
-        client, driver, logging.getLogger("drakit.test.status"), backoff=lambda: Backoff(0.001, most_seconds)
-    )
+    writer = StatusWriter(client, driver, logging.getLogger("drakit.test.status"), backoff=Backoff(0.001, 0.01))
     task = asyncio.create_task(writer.run())
     try:
         yield writer
@@ -245,6 +243,25 @@ def test_a_status_outlasts_an_outage_of_any_length_which_is_said_once(api, claim
     (message,) = caplog.messages
     assert "its status.devices is not written, which its pod can do without: a fault that the test asked for" in message
     assert message.endswith("(500); this is tried again")
+
+
+def test_a_path_that_is_not_served_says_nothing_of_the_claim(serve):
+    again = asyncio.Event()
+
+    async def handler(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 18\r\n\r\n404 page not found")
+        await peer.request()
+        again.set()
+
+    async def test(client, _server):
+        writer = StatusWriter(client, DRIVER, logging.getLogger("drakit.test.status"), backoff=Backoff(0.001, 0.01))
+        writer.report(ClaimRef("u-1", "default", "claim-a"), [prepared("gpu-0", says(a=1))])
+        task = asyncio.create_task(writer.run())
+        await again.wait()
+        task.cancel()
+
+    serve(handler, test)
 
 
 def test_what_is_unprepared_in_an_outage_is_not_insisted_on(api, claim):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from attrs import define
 
@@ -19,24 +19,19 @@ from drakit.kube.pace import Backoff
 from drakit.model import ClaimRef, PreparedDevice
 
 TRIES = 5
-"""How often a status is sent before it is said that the server does not take it, and given up if it is in conflict."""
+"""How often in a row it is tried before it is said that the server takes no status, or one in conflict is given up."""
 FIRST_BACKOFF_SECONDS = 0.5
 MOST_BACKOFF_SECONDS = 30.0
-_FINAL = frozenset({400, 403, 404, 422})
+_FINAL = frozenset({400, 403, 422})
 """What the server will say again if it is asked again."""
 _CONFLICT = 409
 """Others are writing the claim just now, or it was replaced by another of its name: then that is final too."""
-
-
-def _backoff() -> Backoff:
-    return Backoff(FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS)
 
 
 @define(eq=False)
 class _Report:
     claim: ClaimRef
     document: Document
-    backoff: Backoff
     tries: int = 0
 
 
@@ -49,17 +44,18 @@ class StatusWriter:
         driver: str,
         log: logging.Logger,
         *,
-        backoff: Callable[[], Backoff] = _backoff,
+        backoff: Backoff | None = None,
     ) -> None:
-        """`backoff` makes what spaces the tries of one status."""
+        """`backoff` spaces requests while the server is in trouble: all of them, however many claims there are."""
         self._client = client
         self._driver = driver
         self._log = log
-        self._backoff = backoff
+        self._backoff = backoff or Backoff(FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS)
         self._reports: dict[str, _Report] = {}
         """By claim, the newest: what it says by now, or is to say."""
         self._due: asyncio.Queue[_Report] = asyncio.Queue()
         self._told: set[int] = set()
+        self._failures = 0
 
     def report(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Have the status of a prepared claim written soon. Does nothing if no device has one, or the claim has it."""
@@ -68,7 +64,7 @@ class StatusWriter:
         document = status_to_api(claim, prepared)
         known = self._reports.get(claim.uid)
         if known is None or known.document != document:
-            report = self._reports[claim.uid] = _Report(claim, document, self._backoff())
+            report = self._reports[claim.uid] = _Report(claim, document)
             self._due.put_nowait(report)
 
     def forget(self, uid: str) -> None:
@@ -90,21 +86,24 @@ class StatusWriter:
         try:
             await self._client.apply_status(RESOURCE_CLAIMS, report.document, manager=f"drakit-{self._driver}")
         except ApiError as error:
-            self._failed(report, error)
+            await self._failed(report, error)
         except Exception as error:
             self._give_up(report, 0, describe(error))
         else:
             self._told.clear()
+            self._failures = 0
+            self._backoff.reset()
 
-    def _failed(self, report: _Report, error: ApiError) -> None:
+    async def _failed(self, report: _Report, error: ApiError) -> None:
         """What passes is waited for, however long: for as long as the claim is prepared."""
-        if error.status in _FINAL or (error.status == _CONFLICT and report.tries >= TRIES):
+        if _is_final(error) or (error.status == _CONFLICT and report.tries >= TRIES):
             self._give_up(report, error.status, _in_words(self._driver, error))
             return
-        if report.tries == TRIES:
+        self._failures += 1
+        if self._failures == TRIES:
             self._tell(report, error.status, f"{_in_words(self._driver, error)}; this is tried again")
-        delay = report.backoff.next(error.retry_after)
-        asyncio.get_running_loop().call_later(delay, self._due.put_nowait, report)
+        self._due.put_nowait(report)
+        await asyncio.sleep(self._backoff.next(error.retry_after))
 
     def _give_up(self, report: _Report, kind: int, why: str) -> None:
         """Send it no more; a repeat of the claim tries again."""
@@ -120,6 +119,11 @@ class StatusWriter:
             self._log.warning(
                 "claim %s: its status.devices is not written, which its pod can do without: %s", report.claim, why
             )
+
+
+def _is_final(error: ApiError) -> bool:
+    # A 404 of another kind is not of the claim, but of its path: of a proxy, or a server that is not up yet.
+    return error.status in _FINAL or (error.status == 404 and error.reason == "NotFound")
 
 
 def _in_words(driver: str, error: ApiError) -> str:
