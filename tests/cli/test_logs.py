@@ -87,6 +87,13 @@ def test_what_stands_for_all_claims_is_none():
         assert not {"claim", "claimUid"} & as_json(record()).keys()
 
 
+def test_the_claim_that_a_message_names_is_a_field():
+    other = ClaimRef("3333", "team", "other")
+    with about(claim=other):
+        assert as_json(record(message="claim %s is gone", args=(CLAIM,)))["claimUid"] == "1111-2222"
+    assert "claim" not in as_json(record(message="%s waits for %s", args=(CLAIM, other)))
+
+
 @pytest.mark.parametrize("by", ["argument", "traceback"])
 def test_an_error_that_is_logged_gives_its_plugin_and_hook(by):
     error = HookFailed("efa", "discover", ValueError("no"))

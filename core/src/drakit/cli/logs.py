@@ -1,7 +1,8 @@
 """The agent's log: one line per event on stderr, whatever the event, as text or as JSON.
 
 What an event is about are fields of its own: its claim, driver, plugin and hook, wherever one of them is known. They
-come from the logger's name, from the subject at hand (`subject`), from the error that is logged, and from `extra`.
+come from the logger's name, from the subject at hand (`subject`), from a claim or an error among the arguments of the
+message, and from `extra`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 
 from drakit import subject
+from drakit.model import ClaimRef
 
 FIELDS = ("driver", "plugin", "hook", "claim", "claimUid")
 """In the order in which they are written. By these names `extra` gives them too."""
@@ -85,10 +87,10 @@ def warnings_to_stderr() -> Iterator[None]:
 def fields_of(record: logging.LogRecord) -> dict[str, str]:
     """What an event is about, as far as it is known. Called on the thread, and in the task, that logs it.
 
-    What a call says by `extra` wins over the logger's name, that over the error it logs, and that over the subject.
+    What a call says by `extra` wins over the logger's name, that over what it logs, and that over the subject.
     """
     named = _of_logger(record.name) | {name: str(value) for name in FIELDS if (value := getattr(record, name, ""))}
-    known = subject.current().fields() | named
+    known = subject.current().fields() | _of_claims(record) | named
     for error in _errors(record):
         charged = subject.fields_of_error(error).items()
         known |= {name: value for name, value in charged if name not in named and value != known.get("driver")}
@@ -101,6 +103,13 @@ def _errors(record: logging.LogRecord) -> Iterator[BaseException]:
         yield from (argument for argument in record.args if isinstance(argument, BaseException))
     if record.exc_info and record.exc_info[1] is not None:
         yield record.exc_info[1]
+
+
+def _of_claims(record: logging.LogRecord) -> dict[str, str]:
+    """The claim that is an argument of the message, if there is just one."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    claims = {argument for argument in arguments if isinstance(argument, ClaimRef)}
+    return subject.Subject(claim=claims.pop()).fields() if len(claims) == 1 else {}
 
 
 def _of_logger(name: str) -> dict[str, str]:
