@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import enum
 import logging
-import uuid
+import os
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -232,7 +232,7 @@ def _reference(claim: ClaimRef | None, node: str) -> dict[str, str]:
 def _new_name(matter: _Matter, node: str) -> str:
     """A name that no other Event has, beginning with that of the object: at most 253 bytes."""
     base = matter.regarding.name if matter.regarding is not None and _is_named(matter.regarding) else node
-    return f"{base[:200].rstrip('.-')}.{uuid.uuid4().hex[:16]}"
+    return f"{base[:200].rstrip('.-')}.{os.urandom(8).hex()}"
 
 
 def _micro_time(when: datetime) -> str:
