@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from drakit.errors import ConfigError
 from drakit.kubelet.podresources import PodResources, PodResourcesUnknown
 from drakit.kubelet.proto import podresources_v1_pb2 as messages
 from drakit.model import ClaimRef, DeviceRef
@@ -43,6 +44,12 @@ def test_fields_are_where_the_kubelet_puts_them():
     container = messages.ContainerResources(dynamic_resources=[messages.DynamicResource()])
     assert container.SerializeToString() == b"\x2a\x00"
     assert messages.PodResources(containers=[messages.ContainerResources()]).SerializeToString() == b"\x1a\x00"
+
+
+def test_a_fake_kubelet_says_that_a_path_is_too_long_for_its_socket(short_path):
+    kubelet = FakeKubelet(short_path, pod_resources=short_path / ("d" * 107))
+    with pytest.raises(ConfigError, match=r"PodResources socket .* at most 107 bytes; use a shorter path"):
+        kubelet.start()
 
 
 def test_claims_are_named_with_all_of_their_drivers(kubelet, path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,8 @@ from typing import Any
 
 import grpc
 
+from drakit.errors import ConfigError
+from drakit.kubelet import MAX_SOCKET_PATH
 from drakit.kubelet.podresources import SERVICE
 from drakit.kubelet.proto import podresources_v1_pb2 as messages
 from drakit.kubelet.wire import service_handler
@@ -30,7 +33,12 @@ class PodResourcesServer:
         self._server: grpc.Server | None = None
 
     def start(self) -> None:
-        """Serve. Raises RuntimeError where the socket cannot be made."""
+        """Serve. Raises ConfigError where the path is too long for a socket, RuntimeError where none can be made."""
+        if len(os.fsencode(self._socket)) > MAX_SOCKET_PATH:
+            raise ConfigError(
+                f"the kubelet's PodResources socket cannot be at {str(self._socket)!r}: the path of a socket has at "
+                f"most {MAX_SOCKET_PATH} bytes; use a shorter path"
+            )
         self._socket.unlink(missing_ok=True)
         self._server = grpc.server(ThreadPoolExecutor(1))
         self._server.add_generic_rpc_handlers([service_handler(SERVICE, {"List": self._list})])
