@@ -10,7 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 HIDDEN = "hunter2"
-NAMES = ["password", "apiToken", "API_KEY", "clientSecret", "aws-secret-access-key", "privateKey", "client-key-data"]
+NAMES = [
+    "DB_PASS",
+    "MY_PWD",
+    "PGPASS",
+    "pin",
+    "storageAccountKey",
+    "password",
+    "apiToken",
+    "API_KEY",
+    "clientSecret",
+    "aws-secret-access-key",
+    "privateKey",
+    "client-key-data",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,7 +36,9 @@ def test_what_a_secret_name_has_is_taken_away_and_the_name_stays(name):
         assert "12345" not in json.dumps(document)
 
 
-@pytest.mark.parametrize("name", ["key", "author", "kind", "effect", "request", "kubeconfig", "nodeName"])
+@pytest.mark.parametrize(
+    "name", ["passthrough", "pinned", "design", "key", "author", "kind", "effect", "request", "kubeconfig", "nodeName"]
+)
 def test_what_is_no_secret_stays(name):
     assert redacted({name: "value"}) == {name: "value"}
 
@@ -45,6 +60,16 @@ def test_that_nothing_is_set_can_be_seen():
         f"-----BEGIN RSA PRIVATE KEY-----\n{HIDDEN}\n-----END RSA PRIVATE KEY-----",
         f"cut off: -----BEGIN CERTIFICATE-----\n{HIDDEN}",
         f"eyJhbGciOi.eyJ{HIDDEN}.sig",
+        f"https://me:a/b@{HIDDEN}@example.com/path",
+        f"GET /blob?sig={HIDDEN}&X-Amz-Signature={HIDDEN}",
+        f"options.password: must be a string, not [{HIDDEN}]",
+        f"options.pin: must be a string, not {HIDDEN}",
+        f'{{\\"password\\":\\"{HIDDEN}\\"}}',
+        f'"password":"a\\"{HIDDEN}"',
+        f"Authorization: Digest name, {HIDDEN}",
+        f"Cookie: a=b; session={HIDDEN}",
+        f"{{'tokens':['a', '{HIDDEN}']}}",
+        f"LS0tLS1CRUdJTiBSU0Eg{HIDDEN}==",
     ],
 )
 def test_text_is_scrubbed_of_what_looks_like_a_secret(text):
@@ -55,6 +80,17 @@ def test_text_is_scrubbed_of_what_looks_like_a_secret(text):
 
 def test_a_variables_value_is_taken_away_whole():
     assert redacted(["A=b", f"MY_SECRET=with spaces, {HIDDEN}\nand lines"]) == ["A=b", f"MY_SECRET={REDACTED}"]
+
+
+def test_what_is_given_to_a_name_beside_it_is_taken_away():
+    container = {"env": [{"name": "DB_PASSWORD", "value": HIDDEN}, {"name": "LANES", "value": "4"}]}
+    assert redacted(container)["env"] == [{"name": "DB_PASSWORD", "value": REDACTED}, {"name": "LANES", "value": "4"}]
+    assert redacted(["run", "--auth-token", HIDDEN, "--fast"]) == ["run", "--auth-token", REDACTED, "--fast"]
+
+
+@pytest.mark.parametrize("key", [f"AKIA{'A1' * 8}", f"ghp_{'a1' * 18}"])
+def test_keys_that_have_a_shape_of_their_own_are_known_by_it(key):
+    assert scrubbed(f"with {key}, twice {key}") == f"with {REDACTED}, twice {REDACTED}"
 
 
 def test_text_without_secrets_is_left_as_it_is():
