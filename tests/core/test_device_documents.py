@@ -49,12 +49,14 @@ taints = st.builds(Taint, labels, st.just("") | labels, st.sampled_from(TaintEff
 conditions = st.lists(labels, min_size=2, max_size=8, unique=True).map(
     lambda found: BindingConditions(found[: (len(found) + 1) // 2], found[(len(found) + 1) // 2 :])
 )
-requirements = st.builds(
-    NodeSelectorRequirement,
-    labels,
-    st.sampled_from(["In", "NotIn"]),
-    st.lists(labels, min_size=1, max_size=3).map(tuple),
-    st.booleans(),
+sets = st.sampled_from(["In", "NotIn"])
+requirements = st.one_of(
+    st.builds(NodeSelectorRequirement, labels, sets, st.lists(labels, min_size=1, max_size=3)),
+    st.builds(NodeSelectorRequirement, labels, st.sampled_from(["Exists", "DoesNotExist"])),
+    st.builds(NodeSelectorRequirement, labels, st.sampled_from(["Gt", "Lt"]), st.lists(labels, min_size=1, max_size=1)),
+    st.builds(
+        NodeSelectorRequirement, st.just("metadata.name"), sets, st.lists(labels, min_size=1, max_size=1), st.just(True)
+    ),
 )
 selectors = st.lists(requirements, min_size=1, max_size=3).map(
     # The API keeps expressions over labels apart from those over fields.

@@ -102,6 +102,16 @@ LIMITS = {
         lambda: NetworkData(ips=["2001:DB8:0:0::1/64"]),
         ("NetworkData.ips", "here 2001:db8::1/64", "2001:DB8:0:0::1/64"),
     ),
+    "an IPv4 address in the notation of IPv6": (
+        lambda: NetworkData(ips=["::ffff/96"]),
+        lambda: NetworkData(ips=["::ffff:192.0.2.1/120"]),
+        ("NetworkData.ips", "address with its prefix", "::ffff:192.0.2.1/120"),
+    ),
+    "an address that means something on one node": (
+        lambda: NetworkData(ips=["fe80::1/64"]),
+        lambda: NetworkData(ips=["fe80::1%eth0/64"]),
+        ("NetworkData.ips", "address with its prefix", "fe80::1%eth0/64"),
+    ),
     "an address is one": (
         lambda: NetworkData(ips=["0.0.0.0/0"]),
         lambda: NetworkData(ips=["net1"]),

@@ -215,6 +215,36 @@ LIMITS = {
         lambda: NodeSelectorRequirement("rack", "Is", ("a",)),
         ("NodeSelectorRequirement.operator", "one of In, NotIn", "'Is'"),
     ),
+    "node selector key": (
+        lambda: NodeSelectorRequirement("example.com/rack", "Exists"),
+        lambda: NodeSelectorRequirement("my rack", "Exists"),
+        ("NodeSelectorRequirement.key", "label name", "my rack"),
+    ),
+    "node selector without values": (
+        lambda: NodeSelectorRequirement("rack", "Exists"),
+        lambda: NodeSelectorRequirement("rack", "In"),
+        ("NodeSelectorRequirement.values for In", "at least 1", "got 0"),
+    ),
+    "node selector with a value too many": (
+        lambda: NodeSelectorRequirement("rack", "Gt", ("1",)),
+        lambda: NodeSelectorRequirement("rack", "DoesNotExist", ("1",)),
+        ("NodeSelectorRequirement.values for DoesNotExist", "at most 0", "got 1"),
+    ),
+    "node selector value": (
+        lambda: NodeSelectorRequirement("rack", "In", ("a",)),
+        lambda: NodeSelectorRequirement("rack", "In", ("a b",)),
+        ("NodeSelectorRequirement.values", "label value", "a b"),
+    ),
+    "node selector on fields": (
+        lambda: NodeSelectorRequirement("metadata.name", "In", ("node-1",), on_fields=True),
+        lambda: NodeSelectorRequirement("spec.unschedulable", "In", ("true",), on_fields=True),
+        ("NodeSelectorRequirement", "must be metadata.name", "spec.unschedulable"),
+    ),
+    "node selector on a name": (
+        lambda: NodeSelectorRequirement("metadata.name", "NotIn", ("node-1",), on_fields=True),
+        lambda: NodeSelectorRequirement("metadata.name", "In", ("node-1", "node-2"), on_fields=True),
+        ("NodeSelectorRequirement", "with one value", "node-2"),
+    ),
     "node selector is not empty": (
         selector,
         lambda: NodeSelector(()),

@@ -155,6 +155,18 @@ def test_shares_of_one_device_have_entries_of_their_own(api):
     assert [(entry["shareID"], entry["data"]) for entry in devices(api)] == [(share, {"of": share}) for share in shares]
 
 
+def test_a_device_that_two_requests_were_given_has_one_entry(api, claim):
+    async def main():
+        async with writing(api) as writer:
+            writer.report(
+                claim, [prepared("gpu-0", says(of=1)), prepared("gpu-1", says()), prepared("gpu-0", says(of=2))]
+            )
+            await until(api, devices)
+
+    asyncio.run(main())
+    assert [(entry["device"], entry.get("data")) for entry in devices(api)] == [("gpu-0", {"of": 1}), ("gpu-1", None)]
+
+
 def test_where_no_device_has_a_status_nobody_is_asked(api, claim):
     async def main():
         async with writing(api) as writer:

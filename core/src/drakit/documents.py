@@ -110,14 +110,19 @@ def _allocated(result: Mapping[str, Any], configs: Sequence[tuple[frozenset[str]
 def status_to_api(claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> Document:
     """What a driver applies to `resourceclaims/status`: the entries of its own devices that have a status.
 
-    The uid is in it: of a claim that was replaced by another of its name, nothing is written.
+    The uid is in it: of a claim that was replaced by another of its name, nothing is written. A device that several
+    requests were given has one entry, by the first of them: the server refuses all where one comes twice.
     """
-    entries = [_device_id(device) | _device_status(device.status) for device in prepared if device.status is not None]
+    entries: dict[object, Document] = {}
+    for device in prepared:
+        if device.status is not None:
+            entry = _device_id(device) | _device_status(device.status)
+            entries.setdefault((device.device, device.share_id), entry)
     return {
         "apiVersion": API_VERSION,
         "kind": "ResourceClaim",
         "metadata": {"name": claim.name, "namespace": claim.namespace, "uid": claim.uid},
-        "status": {"devices": entries},
+        "status": {"devices": list(entries.values())},
     }
 
 

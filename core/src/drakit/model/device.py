@@ -7,6 +7,7 @@ checked here and what depends on the server's version is decided where slices ar
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -139,9 +140,20 @@ class BindingConditions:
             raise LimitExceeded("BindingConditions", "must not name a condition twice", both)
 
 
+_VALUES_OF_OPERATORS = {
+    "In": (1, sys.maxsize),
+    "NotIn": (1, sys.maxsize),
+    "Exists": (0, 0),
+    "DoesNotExist": (0, 0),
+    "Gt": (1, 1),
+    "Lt": (1, 1),
+}
+"""How many values each may have."""
+
+
 @frozen
 class NodeSelectorRequirement:
-    """One expression over node labels, or over fields where `on_fields`."""
+    """One expression over node labels, or over the node's name where `on_fields`: its key is then `metadata.name`."""
 
     key: str
     operator: str = field()
@@ -150,9 +162,21 @@ class NodeSelectorRequirement:
 
     @operator.validator
     def _known(self, _attribute: Attribute[str], value: str) -> None:
-        operators = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
-        if value not in operators:
-            raise LimitExceeded("NodeSelectorRequirement.operator", f"must be one of {', '.join(operators)}", value)
+        if value not in _VALUES_OF_OPERATORS:
+            known = ", ".join(_VALUES_OF_OPERATORS)
+            raise LimitExceeded("NodeSelectorRequirement.operator", f"must be one of {known}", value)
+
+    def __attrs_post_init__(self) -> None:
+        if self.on_fields:
+            if (self.key, len(self.values)) != ("metadata.name", 1) or self.operator not in ("In", "NotIn"):
+                rule = "on fields must be metadata.name, In or NotIn, with one value"
+                raise LimitExceeded("NodeSelectorRequirement", rule, (self.key, self.operator, *self.values))
+            return
+        check_label_key("NodeSelectorRequirement.key", self.key)
+        least, most = _VALUES_OF_OPERATORS[self.operator]
+        check_count(f"NodeSelectorRequirement.values for {self.operator}", self.values, most, least)
+        for value in self.values:
+            check_label_value("NodeSelectorRequirement.values", value)
 
 
 @frozen

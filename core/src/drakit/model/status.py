@@ -75,11 +75,19 @@ class Condition:
             raise LimitExceeded("Condition.since", "must be a time such as 2026-01-31T12:00:00Z", self.since)
 
 
-def _check_ip(text: str) -> None:
+def _canonical(text: str) -> str | None:
+    """The address as the API wants it; none of another notation for IPv4, nor one that only means something here."""
     try:
-        canonical = ipaddress.ip_interface(text).with_prefixlen
+        address = ipaddress.ip_interface(text)
     except (ValueError, TypeError):
-        canonical = None
+        return None
+    if isinstance(address, ipaddress.IPv6Interface) and (address.ipv4_mapped or address.scope_id):
+        return None
+    return address.with_prefixlen
+
+
+def _check_ip(text: str) -> None:
+    canonical = _canonical(text)
     if text != canonical:
         wanted = f", here {canonical}" if canonical else ""
         raise LimitExceeded("NetworkData.ips", f"must be an address with its prefix, spelled as usual{wanted}", text)
