@@ -160,10 +160,15 @@ class Node:
         finally:
             connection.close()
 
+    def drakit(self, *arguments: str) -> str:
+        """Run a command of drakit where the agent runs; returns what it says. Raises ClusterFailure if it fails."""
+        environment = [f"{name}={value}" for name, value in _IN_POD.items()]
+        drakit = str(Path(sys.executable).with_name("drakit"))
+        return self.running.run("env", *environment, f"DRAKIT_CONFIG={_RUN}/drakit.yaml", drakit, *arguments)
+
     def fault(self, *words: str) -> None:
         """Break or mend something of the node's mock devices: `drakit mock fault`."""
-        drakit = str(Path(sys.executable).with_name("drakit"))
-        self.running.run(drakit, "mock", "fault", f"--config={_RUN}/drakit.yaml", *words)
+        self.drakit("mock", "fault", *words)
 
     def kill_container(self, status: Document) -> None:
         """End a container, given by its status in the pod, with SIGKILL."""
