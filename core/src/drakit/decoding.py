@@ -199,7 +199,8 @@ def _structure_enum(value: Any, kind: Any) -> Any:
         return kind(value)
     except ValueError:
         allowed = ", ".join(str(member.value) for member in kind)
-        raise WrongType(f"must be one of {allowed}, not {shorten(value, 60)}") from None
+        found = f"a boolean, as {value} is without quotes" if isinstance(value, bool) else shorten(value, 60)
+        raise WrongType(f"must be one of {allowed}, not {found}") from None
 
 
 _strict = _make_converter(forbid_extra_keys=True)
