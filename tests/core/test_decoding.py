@@ -117,7 +117,7 @@ def test_every_problem_is_named_with_its_place():
         ("ratio", True, "a number"),
         ("mode", "slow", "one of fast, safe"),
         ("mode", 1, "one of fast, safe"),
-        ("mode", True, "not a boolean, as True is without quotes"),
+        ("mode", True, "one of fast, safe, not a boolean, as True is without quotes"),
         ("mode", ["fast"], "one of fast, safe"),
         ("memory", 1.5, "an integer or a string"),
         ("stateFile", 1, "a path"),
