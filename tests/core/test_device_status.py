@@ -172,3 +172,13 @@ def test_data_that_its_giver_changes_later_stays_as_it_was_given():
     status = DeviceStatus(data=given)
     given["ports"].append(2)
     assert status.data == {"ports": [1]}
+
+
+def test_a_device_that_two_requests_were_given_has_one_entry_and_each_share_its_own():
+    def given(request: str, share: str | None = None) -> PreparedDevice:
+        status = DeviceStatus(data={"of": request})
+        return PreparedDevice(request, DeviceRef("gpu.example.com", "node-1", "gpu-0"), share_id=share, status=status)
+
+    prepared = [given("a"), given("b"), given("c", "s1"), given("d", "s2")]
+    entries = status_to_api(ClaimRef("u", "default", "c"), prepared)["status"]["devices"]
+    assert [(entry.get("shareID"), entry["data"]["of"]) for entry in entries] == [(None, "a"), ("s1", "c"), ("s2", "d")]

@@ -155,18 +155,6 @@ def test_shares_of_one_device_have_entries_of_their_own(api):
     assert [(entry["shareID"], entry["data"]) for entry in devices(api)] == [(share, {"of": share}) for share in shares]
 
 
-def test_a_device_that_two_requests_were_given_has_one_entry(api, claim):
-    async def main():
-        async with writing(api) as writer:
-            writer.report(
-                claim, [prepared("gpu-0", says(of=1)), prepared("gpu-1", says()), prepared("gpu-0", says(of=2))]
-            )
-            await until(api, devices)
-
-    asyncio.run(main())
-    assert [(entry["device"], entry.get("data")) for entry in devices(api)] == [("gpu-0", {"of": 1}), ("gpu-1", None)]
-
-
 def test_where_no_device_has_a_status_nobody_is_asked(api, claim):
     async def main():
         async with writing(api) as writer:
@@ -370,6 +358,24 @@ def test_a_device_that_is_no_longer_allocated_is_refused_and_not_insisted_on(api
     asyncio.run(main())
     assert len(patches(api)) == 2
     assert ["must be an allocated device in the claim" in message for message in caplog.messages] == [True]
+
+
+def test_what_was_being_written_when_a_driver_failed_is_written_when_it_runs_again(api, claim):
+    api.hang(method="PATCH", next=1)
+
+    async def main():
+        client = KubeClient(Credentials(server=api.url))
+        writer = StatusWriter(client, DRIVER, logging.getLogger("drakit.test.status"))
+        writer.report(claim, [prepared("gpu-0", says(a=1))])
+        failing = asyncio.create_task(writer.run())
+        await until_sent(api, 1)
+        failing.cancel()
+        again = asyncio.create_task(writer.run())
+        await until(api, told)
+        again.cancel()
+        await client.close()
+
+    asyncio.run(main())
 
 
 def test_a_server_that_hangs_holds_up_nothing_but_the_status(api, claim):

@@ -72,11 +72,15 @@ class StatusWriter:
         self._reports.pop(uid, None)
 
     async def run(self) -> None:
-        """Write what is reported, one after another. Until cancelled."""
+        """Write what is reported, one after another. Until cancelled; it may then be run again."""
         while True:
             report = await self._due.get()
             if self._is_current(report):
-                await self._write(report)
+                try:
+                    await self._write(report)
+                except asyncio.CancelledError:
+                    self._due.put_nowait(report)
+                    raise
 
     def _is_current(self, report: _Report) -> bool:
         return self._reports.get(report.claim.uid) is report
@@ -102,8 +106,8 @@ class StatusWriter:
         self._failures += 1
         if self._failures == TRIES:
             self._tell(report, error.status, f"{_in_words(self._driver, error)}; this is tried again")
-        self._due.put_nowait(report)
         await asyncio.sleep(self._backoff.next(error.retry_after))
+        self._due.put_nowait(report)
 
     def _give_up(self, report: _Report, kind: int, why: str) -> None:
         """Send it no more; a repeat of the claim tries again."""
