@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from drakit.testing import lay_out
+from drakit.testing.conformance import test_plugin
 from drakit.testing.conformance.location import import_class
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -42,8 +44,14 @@ def no_code(project, *arguments, **keywords):
     return run(project, "--pyargs", "drakit.testing.conformance", *arguments, **keywords)
 
 
-def test_it_runs_with_no_code(project):
+def state(tree):
+    return sorted((path, path.lstat().st_mtime_ns) for path in tree.rglob("*"))
+
+
+def test_it_runs_with_no_code_and_leaves_the_root_as_it_was(project):
+    before = state(project / "node")
     told = no_code(project, "--dra-plugin", "serial_plugin:SerialPlugin", "--dra-root", "node", "-v")
+    assert state(project / "node") == before
     assert "test_prepare_is_idempotent PASSED" in told
     assert "test_a_full_round_over_v1beta1 PASSED" in told
     assert "failed" not in told
@@ -104,13 +112,6 @@ def test_a_root_without_hardware_fails_and_says_so(project):
     assert "1 failed" in told
 
 
-def test_the_root_stays_as_it_was(project):
-    lay_out("generic-gpu-nic", project / "laid")
-    before = sorted((path, path.lstat().st_mtime_ns) for path in (project / "laid").rglob("*"))
-    no_code(project, "--dra-plugin", "serial_plugin:SerialPlugin", "--dra-root", "laid", "-k", "constructed or legal")
-    assert sorted((path, path.lstat().st_mtime_ns) for path in (project / "laid").rglob("*")) == before
-
-
 def test_without_a_plugin_nothing_runs(project):
     told = no_code(project, expected=2)
     assert "give the plugin's class: --dra-plugin" in told
@@ -118,10 +119,22 @@ def test_without_a_plugin_nothing_runs(project):
     assert "Traceback" not in told
 
 
-def test_options_that_cannot_be_read_are_told_once(project):
-    told = no_code(project, "--dra-plugin", "serial_plugin:SerialPlugin", "--dra-options", "no.yaml", expected=2)
-    assert told.count("cannot read no.yaml") <= 2  # where it happened, and in the summary
-    assert "passed" not in told
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--dra-options", "no.yaml", "cannot read no.yaml"),
+        ("--dra-parameters", "list.yaml", "list.yaml: must hold mappings"),
+        ("--dra-root", "absent", "--dra-root absent: is no directory"),
+        ("--dra-plugin", "absent_plugin:Plugin", "--dra-plugin absent_plugin:Plugin: No module named"),
+    ],
+)
+def test_options_that_cannot_be_had_are_a_usage_error(project, monkeypatch, option, value, message):
+    monkeypatch.chdir(project)
+    (project / "list.yaml").write_text("[]\n")
+    given = {"dra_plugin": "drakit_mock.plugin:MockPlugin", option.removeprefix("--").replace("-", "_"): value}
+    config = SimpleNamespace(getoption=lambda name, default=None: given.get(name, default))
+    with pytest.raises(pytest.UsageError, match=re.escape(message)):
+        test_plugin.pytest_generate_tests(SimpleNamespace(config=config))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +157,7 @@ def test_the_options_are_all_that_every_pytest_run_gets(project):
         "import sys\n\n\n"
         "def test_nothing():\n"
         "    assert 'drakit.testing.pytest_plugin' in sys.modules\n"
-        "    heavy = ('grpc', 'google.protobuf', 'kubernetes', 'drakit.host', 'drakit.testing.conformance')\n"
+        "    heavy = ('grpc', 'google', 'kubernetes', 'attrs', 'drakit.model', 'drakit.testing.conformance')\n"
         "    assert [name for name in heavy if name in sys.modules] == []\n"
     )
     assert "1 passed" in run(project)

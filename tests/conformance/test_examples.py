@@ -19,7 +19,14 @@ def example(name: str) -> type:
     return plugin
 
 
-class TestSerial(PluginConformance):
+class WithoutRounds(PluginConformance):
+    """A full round costs seconds: test_command_line.py and test_plugins.py have plugins of this kind go through it."""
+
+    test_a_full_round_over_v1 = None
+    test_a_full_round_over_v1beta1 = None
+
+
+class TestSerial(WithoutRounds):
     plugin = example("serial")
 
     def lay_out(self, root):
@@ -30,9 +37,10 @@ class TestSerial(PluginConformance):
 
 class TestNetworkPool(PluginConformance):
     plugin = example("network_pool")
+    test_a_full_round_over_v1beta1 = None
 
 
-class TestPartitionableGpu(PluginConformance):
+class TestPartitionableGpu(WithoutRounds):
     plugin = example("partitionable_gpu")
 
     def lay_out(self, root):

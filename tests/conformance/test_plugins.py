@@ -10,7 +10,14 @@ from drakit_mock.plugin import MockPlugin
 from drakit_neuron.plugin import NeuronPlugin
 
 
-class TestNeuronOnTrn1(PluginConformance):
+class WithoutRounds(PluginConformance):
+    """A full round costs seconds: one node type of each plugin goes through it."""
+
+    test_a_full_round_over_v1 = None
+    test_a_full_round_over_v1beta1 = None
+
+
+class TestNeuronOnTrn1(WithoutRounds):
     plugin = NeuronPlugin
     node_type = "trn1.32xlarge"
 
@@ -21,7 +28,7 @@ class TestNeuronOnTrn2(PluginConformance):
     parameters = ({"apiVersion": "neuron.aws.com/v1", "kind": "NeuronConfig", "logicalNeuronCore": 1},)
 
 
-class TestNeuronOnInf2(PluginConformance):
+class TestNeuronOnInf2(WithoutRounds):
     plugin = NeuronPlugin
     node_type = "inf2.48xlarge"
 
@@ -31,12 +38,12 @@ class TestEfaOnTrn2(PluginConformance):
     node_type = "trn2.48xlarge"
 
 
-class TestEfaOnP5(PluginConformance):
+class TestEfaOnP5(WithoutRounds):
     plugin = EfaPlugin
     node_type = "p5.48xlarge"
 
 
-class TestMockGpu(PluginConformance):
+class TestMockGpu(WithoutRounds):
     plugin = MockPlugin
     options: ClassVar = {"profile": "generic-gpu"}
 
@@ -47,7 +54,7 @@ class TestMockSharedNic(PluginConformance):
     options: ClassVar = {"profile": "shared-nic"}
 
 
-class TestMockPartitions(PluginConformance):
+class TestMockPartitions(WithoutRounds):
     plugin = MockPlugin
     driver = "partitions.example.com"
     options: ClassVar = {"profile": "partitionable-gpu"}

@@ -46,10 +46,10 @@ def broken(subject, rules):
     return {name: outcome for name, outcome in outcomes.items() if outcome.verdict is Verdict.BROKEN}
 
 
-@pytest.mark.parametrize("name", ["Good", "Marking"])
-def test_a_good_plugin_keeps_every_rule(subject, name):
+@pytest.mark.parametrize(("name", "rules"), [("Good", [*IN_PROCESS, *ACROSS_PROCESSES]), ("Marking", RULES)])
+def test_a_good_plugin_keeps_every_rule(subject, name, rules):
     good = subject(name)
-    outcomes = {rule.name: rule.examine(good) for rule in RULES}
+    outcomes = {rule.name: rule.examine(good) for rule in rules}
     assert {rule: outcome for rule, outcome in outcomes.items() if outcome.verdict is Verdict.BROKEN} == {}
     untried = {rule for rule, outcome in outcomes.items() if outcome.verdict is Verdict.NOT_TRIED}
     assert {rule for rule in untried if "configuration" not in rule} <= {
