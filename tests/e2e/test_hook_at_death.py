@@ -111,7 +111,14 @@ def test_a_backend_that_kills_every_start_is_held_out_and_the_others_come_up(
     assert crashing.log.read_text().count(f"an agent died on this node while {charged} was in {where}") == 3
 
 
-def test_a_claim_that_kills_the_agent_does_not_do_so_for_ever_and_other_claims_can_end(crashing, kubelet, new_claim):
+@pytest.mark.parametrize("side_effects", [False, True])
+def test_a_claim_that_kills_the_agent_does_not_do_so_for_ever_and_other_claims_can_end(
+    crashing, kubelet, new_claim, side_effects
+):
+    module = crashing.directory / "crash.py"
+    line = f'driver_name = "{DRIVER}"'
+    assert line in module.read_text()
+    module.write_text(module.read_text().replace(line, f"{line}; side_effects = {side_effects}"))
     kept = new_claim("kept", {DRIVER: ("x", ["one"])})
     fatal = new_claim("fatal", {DRIVER: ("x", ["two"])})
     (crashing.directory / "die").write_text("prepare")

@@ -263,7 +263,7 @@ class Driver:
         assert self._engine is not None  # nobody calls before the sockets are served
         assert self._keeper is not None
         entry = self._engine.entry(claim.uid)
-        if (entry is None or entry.phase is Phase.ADOPTED) and self.refusal:
+        if (entry is None or entry.phase in (Phase.ADOPTED, Phase.INTENT)) and self.refusal:
             raise ClaimError(self.refusal)
         committed = entry is not None and entry.phase is Phase.COMMITTED
         try:
