@@ -82,6 +82,13 @@ def test_a_claim_of_which_only_the_uid_is_known_is_named_by_it():
     assert "claim" not in document
 
 
+def test_a_claim_of_which_only_the_name_is_known_is_named_by_it():
+    with about(claim=ClaimRef("", "team", "training")):
+        document = as_json(record())
+    assert document["claim"] == "team/training"
+    assert "claimUid" not in document
+
+
 def test_what_stands_for_all_claims_is_none():
     with about(claim=ClaimRef("", "", "every prepared claim")):
         assert not {"claim", "claimUid"} & as_json(record()).keys()

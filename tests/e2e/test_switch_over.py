@@ -69,6 +69,8 @@ def test_what_another_driver_prepared_is_held_from_the_first_prepare_on(fleet, t
     assert "gpu-0 is held by claim default/theirs" in answers[late.uid].error
     assert not answers[free.uid].error
     assert before.items() <= fleet.files().items()
+    (told,) = (line for line in fleet.log.read_text().splitlines() if "was prepared by another driver" in line)
+    assert "claim=default/theirs" in told
     assert kubelet.unprepare([theirs], DRIVER) == {theirs.uid: ""}
     kubelet.pods.remove(theirs.uid)
     assert not kubelet.prepare([late], DRIVER)[late.uid].error

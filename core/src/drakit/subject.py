@@ -28,7 +28,7 @@ class Subject:
     def fields(self) -> dict[str, str]:
         """What is known, by the names that the log has for it; `claim` is namespace/name."""
         known = {"driver": self.driver, "plugin": self.plugin, "hook": self.hook}
-        if self.claim is not None and self.claim.uid:
+        if self.claim is not None and (self.claim.uid or self.claim.namespace):  # else it stands for all of them
             known |= {"claim": str(self.claim) if self.claim.name else "", "claimUid": self.claim.uid}
         return {name: value for name, value in known.items() if value}
 
