@@ -181,17 +181,23 @@ class Agent:
         return "; ".join(unnamed) or f"no backend for driver {driver} is configured"
 
     async def _keep_running(self, driver: Driver) -> None:
-        """Run one driver; if it fails as a whole, start it again. The others do not notice."""
+        """Run one driver; if it fails as a whole, start it again. The others do not notice.
+
+        What fails again at once is not logged again.
+        """
+        told = ""
         while not self._stopping.is_set():
+            began = time.monotonic()
             try:
                 await driver.run()
             except* Exception as group:
-                for error in group.exceptions:
-                    surprise = None if isinstance(error, DRAError) else error
-                    driver.standing.served(f"it is not served, and is tried again: {describe(error)}")
-                    driver.log.error(
-                        "driver %s is not served, and is tried again: %s", driver.name, error, exc_info=surprise
-                    )
+                why = "; ".join(map(describe, group.exceptions))
+                driver.standing.served(f"it is not served, and is tried again: {why}")
+                if why != told or time.monotonic() - began > RETRY_SECONDS:
+                    surprise = next((error for error in group.exceptions if not isinstance(error, DRAError)), None)
+                    message = "driver %s is not served, and is tried again: %s"
+                    driver.log.error(message, driver.name, why, exc_info=surprise, extra=self._fields(driver.name))
+                told = why
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _answer(self, ports: Ports, client: KubeClient, observer: Observer) -> None:

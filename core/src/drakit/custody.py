@@ -15,6 +15,7 @@ from drakit.jobs import Adopt, Job, Reclaim, Restore, RollBack
 from drakit.kube.claims import ClaimGone, ClaimReader, ClaimUnreadable
 from drakit.kubelet.podresources import NamedClaims, PodResources, PodResourcesUnknown
 from drakit.model import ClaimRef, DeviceHandle
+from drakit.subject import about
 from drakit.worker import Worker
 
 RETRY_SECONDS = 5.0
@@ -74,7 +75,9 @@ class Custody:
             try:
                 await restored
             except Exception as error:
-                self.log.error("the CDI files of prepared claims could not all be restored: %s", describe(error))
+                self._tell_once(
+                    f"the CDI files of prepared claims cannot all be restored, and are tried again: {describe(error)}"
+                )
             else:
                 return
             await asyncio.sleep(RETRY_SECONDS)
@@ -100,6 +103,10 @@ class Custody:
         self.holders_known.set()
 
     async def _adopt_one(self, claim: ClaimRef) -> None:
+        with about(claim=claim):
+            await self._hold(claim)
+
+    async def _hold(self, claim: ClaimRef) -> None:
         try:
             allocation = claim_allocation(await self.reader.find(claim), self.engine.driver)
         except ClaimError as error:
@@ -117,7 +124,8 @@ class Custody:
                 await self.reader.read(claim)
             except ClaimGone:
                 if self.worker.stuck is None:
-                    self.log.info("claim %s is gone; undoing what is left of its preparation", claim)
+                    with about(claim=claim):
+                        self.log.info("claim %s is gone; undoing what is left of its preparation", claim)
                     await self.worker.ask(RollBack(claim))
             except ClaimUnreadable:
                 return  # known by nobody just now: another time
