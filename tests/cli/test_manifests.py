@@ -73,7 +73,7 @@ NEW_PLACES = [(*path, key) for path in PLACES if isinstance(holder_of(DOCUMENTS,
 
 @given(st.sampled_from(PLACES) | st.sampled_from(NEW_PLACES), st.just(...) | values)
 @example((1, "spec", "resourceClaims", 0, "name"), ":")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_manifest_is_taken_or_refused_and_never_breaks_anything(tmp_path, classes, path, value):
     file = tmp_path / "claims.yaml"
     file.write_text(yaml.safe_dump_all(changed(DOCUMENTS, path, value)))

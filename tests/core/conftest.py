@@ -1,4 +1,4 @@
-"""What the tests of the core share: how hypothesis runs, and plugins given as classes."""
+"""What the tests of the core share: plugins given as classes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ import pytest
 from drakit import PluginContext, hookimpl
 from drakit.host import PluginHost
 from drakit.loading import inspect
-from hypothesis import HealthCheck, settings
-
-# A slow machine is not a failure, so there is no deadline; what is found is found again, so there is no database.
-settings.register_profile(
-    "drakit", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("drakit")
 
 NODE, DRIVER = "node-1", "gpu.example.com"
 

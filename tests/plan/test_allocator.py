@@ -356,7 +356,7 @@ def plain_search(devices, wanted, match, distinct, limit):
     return extend([])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     devices=st.lists(st.tuples(st.sampled_from([None, 0, 1, 2]), st.integers(1, 3), st.booleans()), max_size=7),
     wanted=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3),

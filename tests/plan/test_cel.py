@@ -268,7 +268,7 @@ LISTS = st.lists(ANY, max_size=4).map(tuple)
 MAPS = st.dictionaries(SMALL["string"], ANY, max_size=3)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.data())
 def test_no_function_of_the_libraries_fails_but_as_cel_does(data):
     overload = data.draw(st.sampled_from([one for several in FUNCTIONS.values() for one in several]))
