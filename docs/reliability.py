@@ -21,8 +21,8 @@ HEAD = """\
 # Reliability
 
 What can go wrong, how the tests make it go wrong, what drakit promises then, and the test that proves it. This page is
-made from the tests (`make docs`), and a test compares the two. The last section runs on real Kubernetes; the others run
-with real processes, sockets, files and HTTP, against the kubelet and the API server of `drakit.testing`: see
+made from the tests (`make docs`), and a test compares the two. One section runs on real Kubernetes, and says so; the
+others run with real processes, sockets, files and HTTP, against the kubelet and the API server of `drakit.testing`: see
 [testing.md](testing.md). Only hardware can prove what lies below the device nodes.
 
 """
