@@ -3,9 +3,6 @@
 # ruff: noqa: N801 - classes are called as the rules they break
 from __future__ import annotations
 
-import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -263,6 +260,24 @@ class prepare_changes_more_each_time(Marking):
         return super().prepare(claim)
 
 
+class unprepare_undoes_what_prepare_did(Marking):
+    @hookimpl
+    def unprepare(self, claim, prepared):
+        if not prepared:
+            self.marker(claim).unlink(missing_ok=True)
+
+
+class what_is_counted_never_falls(Marking):
+    """Undoes a claim by its uid, and leaves on the node how many there have been."""
+
+    @hookimpl
+    def prepare(self, claim):
+        if not self.marker(claim.claim).exists():
+            with (self.context.root / "dev" / "claims").open("a") as claims:
+                claims.write("one more\n")
+        return super().prepare(claim)
+
+
 class side_effects_are_declared(Marking):
     side_effects = False
 
@@ -294,33 +309,6 @@ class unprepare_takes_an_unknown_claim(Marking):
         self.marker(claim).unlink(missing_ok=bool(prepared))
 
 
-class claims_do_not_leak(Good):
-    def __init__(self, context):
-        super().__init__(context)
-        self.seen = {}
-
-    def environment(self, claim, device):
-        self.seen[f"HAS_{device.device.name.upper()}"] = "1"
-        own = {f"HAS_{other.device.name.upper()}" for other in claim.devices}
-        return {
-            name: value for name, value in self.seen.items() if name not in own or device.device.name in name.lower()
-        }
-
-
-class shares_do_not_leak(Good):
-    def __init__(self, context):
-        super().__init__(context)
-        self.seen = {}
-
-    def environment(self, claim, device):
-        if device.share_id is None:
-            return {}
-        seen = self.seen.setdefault(device.device, [])
-        if device.share_id not in seen:
-            seen.append(device.share_id)
-        return {f"SHARE_{number}": share for number, share in enumerate(seen)}
-
-
 class admin_access_is_honoured(Good):
     @hookimpl
     def prepare(self, claim):
@@ -333,61 +321,3 @@ class use_is_told_of_every_device(Good):
     @hookimpl
     def in_use(self, device):
         return self.known[device.name]
-
-
-class hooks_answer_in_time(Good):
-    @hookimpl
-    def health(self):
-        time.sleep(3600)
-
-
-class discovery_is_the_same_in_every_process(Good):
-    def names(self):
-        return sorted(super().names(), key=hash)
-
-
-class prepare_is_the_same_in_every_process(Good):
-    def environment(self, claim, device):
-        return {"TICKET": str(hash(device.device.name))}
-
-
-PREPARED_HERE = set()
-
-
-class unprepare_works_in_a_new_process(Good):
-    @hookimpl
-    def prepare(self, claim):
-        PREPARED_HERE.add(claim.claim.uid)
-        return super().prepare(claim)
-
-    @hookimpl
-    def unprepare(self, claim, prepared):
-        if prepared and claim.uid not in PREPARED_HERE:
-            raise KeyError(claim.uid)
-
-
-class nothing_outside_the_root_is_touched(Good):
-    @hookimpl
-    def health(self):
-        assert Path("/etc/passwd").read_text()
-        return super().health()
-
-
-class hooks_do_not_print(Good):
-    @hookimpl
-    def health(self):
-        print("all is well")  # noqa: T201 - it is what it does wrong
-        return super().health()
-
-
-class no_thread_is_left(Good):
-    def __init__(self, context):
-        super().__init__(context)
-        threading.Thread(target=threading.Event().wait, name="watcher of ports", daemon=True).start()
-
-
-class a_full_round_over_v1(Good):
-    def __init__(self, context):
-        super().__init__(context)
-        if "agent" in sys.argv:
-            raise RuntimeError("not in an agent")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -17,26 +17,21 @@ ACROSS_PROCESSES = [rule for rule in RULES if rule.topic == "Across processes"]
 OVER_SOCKETS = [rule for rule in RULES if rule.topic == "Over sockets"]
 
 
-def _load(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-bad = _load("bad_plugins")
-roaming = _load("roaming_plugin")
+sys.path.append(str(Path(__file__).parent))  # the processes of the kit import them, too
+BAD = {}
+for module in ("bad_plugins", "bad_company", "roaming_plugin"):
+    BAD.update(vars(importlib.import_module(module)))
 
 
 @pytest.fixture
 def subject(tmp_path):
-    """A subject of a class in bad_plugins, on a node with six ports."""
+    """A subject of a class in those modules, on a node with six ports."""
     (tmp_path / "dev").mkdir()
     for number in range(6):
         (tmp_path / "dev" / f"port{number}").touch()
 
     def make(name, **changes):
-        return Subject(plugin=getattr(bad, name, None) or roaming.Roaming, root=tmp_path, **changes)
+        return Subject(plugin=BAD[name], root=tmp_path, **changes)
 
     return make
 
@@ -77,8 +72,8 @@ def test_what_breaks_a_rule_across_processes_is_caught_by_it_alone(subject, name
 def test_a_hook_that_hangs_is_caught_by_its_rule_alone_with_the_line_it_hangs_at(subject):
     found = broken(subject("hooks_answer_in_time", hook_seconds=1.0), [*IN_PROCESS, *ACROSS_PROCESSES])
     assert set(found) == {"hooks_answer_in_time"}
-    assert "at describe" in found["hooks_answer_in_time"].found
-    assert "bad_plugins.py" in found["hooks_answer_in_time"].found
+    assert "at health" in found["hooks_answer_in_time"].found
+    assert "bad_company.py" in found["hooks_answer_in_time"].found
 
 
 def test_an_agent_that_does_not_come_up_breaks_the_rounds_with_its_log(subject):
@@ -89,6 +84,23 @@ def test_an_agent_that_does_not_come_up_breaks_the_rounds_with_its_log(subject):
 
 def test_a_repeat_that_changes_more_is_not_idempotent(subject):
     assert set(broken(subject("prepare_changes_more_each_time"), IN_PROCESS)) == {"prepare_is_idempotent"}
+
+
+def test_what_is_left_of_claims_on_the_node_is_not_undone(subject):
+    found = broken(subject("what_is_counted_never_falls"), IN_PROCESS)
+    assert set(found) == {"unprepare_undoes_what_prepare_did", "unprepare_takes_an_interrupted_prepare"}
+    assert "dev/claims below the root" in found["unprepare_undoes_what_prepare_did"].found
+
+
+def test_prepare_that_relies_on_discover_is_told_so(subject):
+    found = broken(subject("reads_what_discover_has_found"), IN_PROCESS)
+    assert set(found) == {"prepare_answers_every_device"}
+    assert "asked to discover before" in found["prepare_answers_every_device"].found
+
+
+@pytest.mark.parametrize("name", ["directories_are_not_sorted", "groups_are_ranked_by_hash"])
+def test_what_follows_the_order_of_directories_and_sets_is_not_the_same_in_every_process(subject, name):
+    assert set(broken(subject(name), [*IN_PROCESS, *ACROSS_PROCESSES])) == {"discovery_is_the_same_in_every_process"}
 
 
 def test_a_plugin_without_devices_is_told_that_its_root_has_no_hardware(subject):
@@ -120,7 +132,7 @@ def test_whatever_reaches_outside_the_root_is_told_and_nothing_else(subject, tmp
         (outside / name).write_text("text")
     options = {"named": str(outside / "named"), "outside": f"{outside}/"}
     evidence = performance(subject("Roaming", options=options)).watched()
-    assert evidence.answer("describe") is None
+    assert evidence.steps["describe"].error is None
     assert list(evidence.trespasses) == [
         f"writes to {outside}/made",
         f"changes (os.rename) {outside}/made",
@@ -142,4 +154,4 @@ def test_every_rule_has_a_law_a_reason_and_a_plugin_that_breaks_it():
     for rule in RULES:
         assert rule.law.endswith("."), rule.name
         assert rule.reason.endswith("."), rule.name
-    assert {name for name in NAMES if not hasattr(bad, name)} == {"a_full_round_over_v1beta1"}
+    assert {name for name in NAMES if name not in BAD} == {"a_full_round_over_v1beta1"}

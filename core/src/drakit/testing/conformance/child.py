@@ -1,18 +1,21 @@
-"""The other process: it constructs the plugin, does as it is told, and reports on itself, one JSON line per event.
+"""The other processes: each constructs the plugin, does as it is told, and reports on itself, one JSON line per event.
 
-Run as `python -P -m drakit.testing.conformance.child DESCRIPTOR` with a job on stdin. What hooks open, list, change or
-start outside the root is seen by an audit hook; `stat`, `readlink` and native code raise no audit events.
+Run as `python -P -m drakit.testing.conformance.child DESCRIPTOR` with a job on stdin. The job has several lives; for
+each this process forks, which spares the imports. What hooks open, list, change or start outside the root is seen by an
+audit hook; `stat`, `readlink` and native code raise no audit events.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import functools
 import json
 import logging
 import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,12 @@ from drakit.context import PluginContext
 from drakit.decoding import structure_lenient
 from drakit.documents import counter_set_to_api, device_to_api, nodes_to_api
 from drakit.errors import describe
-from drakit.host import PluginHost
-from drakit.inventory import begin
+from drakit.host import Instance, PluginHost
+from drakit.inventory import begin, with_attributes
 from drakit.loading import inspect
-from drakit.model import ClaimAllocation, ClaimRef, Pool, PreparedDevice
+from drakit.model import ClaimAllocation, ClaimRef, DeviceGroup, Pool, PreparedDevice
 from drakit.settings import decode_options
+from drakit.testing.conformance.directories import list_backwards
 from drakit.testing.conformance.location import locate
 from drakit.testing.conformance.subject import NODE, decoded, host_of, in_order, plain_answer
 from drakit.testing.conformance.trespass import Trespasses
@@ -63,22 +67,32 @@ class Performer:
             boot_id=self._job["boot_id"],
             log=logging.getLogger("drakit.plugins.conformance"),
         )
-        self._host = host_of(self._loaded, context)
+        self._host = host_of(self._loaded, context, [self])
+
+    def began(self, _instance: Instance, hook: str) -> None:
+        """Say which hook is running: should it never return, this was the last word."""
+        self._emit(hook=hook)
+
+    def ended(self, _instance: Instance, hook: str, seconds: float, _error: BaseException | None) -> None:
+        """Say how long it took."""
+        self._emit(took=hook, seconds=seconds)
 
     def discover(self) -> Any:
         """Every pool, as plain data."""
         self._pools = self._host.discover(self._name)
         return [_plain_pool(pool) for pool in self._pools]
 
-    def describe(self) -> None:
-        """What is asked of a plugin after discovery: attributes, sharing, groups and health."""
+    def describe(self) -> Any:
+        """What is asked of a plugin after discovery. Returns attributes, sharing and groups as plain data."""
         begun = begin(NODE, {self._name: self._pools})
-        for ref, device in begun.inventory:
-            self._host.attributes(self._name, ref, device)
-            self._host.share(self._name, device)
+        said = {ref: self._host.attributes(self._name, ref, device) for ref, device in begun.inventory}
+        shares = [str(self._host.share(self._name, device)) for _, device in begun.inventory]
+        groups = self._host.devicegroups(self._name, with_attributes(begun, {self._name: said}).inventory)
+        for ref, _ in begun.inventory:
             self._host.in_use(self._name, ref)
-        self._host.devicegroups(self._name, begun.inventory)
         self._host.health(self._name)
+        attributes = [str(sorted(answer.items())) for answer in said.values()]
+        return [*attributes, *shares, *sorted(_plain_group(group) for group in groups)]
 
     def prepare(self, claim: Any) -> Any:
         """Prepare a claim; the answer as the journal would have it."""
@@ -101,7 +115,7 @@ class Performer:
         """Do one step and report on it."""
         name, *arguments = step
         self._emit(began=name)
-        began, answer, error = time.monotonic(), None, None
+        answer, error = None, None
         # Says on stderr where it hangs, and ends the process.
         faulthandler.dump_traceback_later(_PATIENCE * self._job["hook_seconds"], exit=True)
         with self._trespasses.recorded():
@@ -110,7 +124,7 @@ class Performer:
             except BaseException as raised:  # whatever the plugin raises is its answer
                 error = describe(raised)
         faulthandler.cancel_dump_traceback_later()
-        self._emit(ended=name, seconds=time.monotonic() - began, answer=answer, error=error)
+        self._emit(ended=name, answer=answer, error=error)
 
     @property
     def _name(self) -> str:
@@ -124,6 +138,11 @@ def _plain_pool(pool: Pool) -> Any:
     return [pool.name, nodes, [counter_set_to_api(counters) for counters in pool.counters], devices]
 
 
+def _plain_group(group: DeviceGroup) -> str:
+    members = ", ".join(sorted(map(str, group.members)))
+    return f"{group.attribute}={group.value!r}, rank {group.rank}, of {members}"
+
+
 def _threads_left(before: set[threading.Thread]) -> list[str]:
     limit = time.monotonic() + _THREAD_SECONDS
     while left := [thread for thread in threading.enumerate() if thread not in before]:
@@ -131,6 +150,32 @@ def _threads_left(before: set[threading.Thread]) -> list[str]:
             return [thread.name for thread in left]
         left[0].join(0.05)
     return []
+
+
+def _live(job: Mapping[str, Any], life: Mapping[str, Any], plugin: type, emit: Emit) -> None:
+    trespasses = Trespasses(Path(job["root"]), Path(job["plugin"][1]), job["options"])
+    threads = set(threading.enumerate())
+    performer = Performer(job, plugin, emit, trespasses)
+    for step in life["steps"]:
+        performer.perform(step)
+    left = _threads_left(threads) if life["steps"][-1] == ["close"] else []
+    emit(trespasses=trespasses.found, threads=left)
+
+
+def _in_a_fork(live: Callable[[], None]) -> int:
+    """Run it in a process of its own, and wait for that; returns its exit code."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        live()
+    except BaseException:  # a fork must never return
+        traceback.print_exc()
+        os._exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The interpreter would wait for threads of the plugin that are no daemons: whether there are any has been said.
+    os._exit(0)
 
 
 def main() -> None:
@@ -144,14 +189,13 @@ def main() -> None:
     job = json.load(sys.stdin)
     logging.getLogger().addHandler(logging.NullHandler())
     plugin = locate(*job["plugin"])
-    trespasses = Trespasses(Path(job["root"]), Path(job["plugin"][1]), job["options"])
-    threads = set(threading.enumerate())
-    performer = Performer(job, plugin, emit, trespasses)
-    for step in job["steps"]:
-        performer.perform(step)
-    emit(trespasses=trespasses.found, threads=_threads_left(threads) if job["steps"][-1] == ["close"] else [])
-    # The interpreter would wait for threads of the plugin that are no daemons: whether there are any has been said.
-    os._exit(0)
+    if job["backwards"]:
+        list_backwards()
+    for life in job["lives"]:
+        begin_at = os.lseek(1, 0, os.SEEK_CUR)
+        emit(life=life["name"])
+        code = _in_a_fork(functools.partial(_live, job, life, plugin, emit))
+        emit(code=code, printed=[begin_at, os.lseek(1, 0, os.SEEK_CUR)])
 
 
 if __name__ == "__main__":

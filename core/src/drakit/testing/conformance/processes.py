@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -26,21 +27,28 @@ _START_SECONDS = 30.0
 """What a process may take beside its hooks: imports, on a machine that has other work."""
 
 
+_ASKED_AGAIN = "do slow work in a thread of the plugin's own, and call context.changed() when it is done"
+_WAITED_FOR = "a pod waits for it: do before what takes long, or give up with a ClaimError; the kubelet asks again"
+
+
 @frozen(kw_only=True)
 class Step:
     """One thing the process was told to do."""
 
     name: str
-    seconds: float
     answer: Any = None
     error: str | None = None
 
 
 @frozen(kw_only=True)
 class Evidence:
-    """What a process has shown. `died` says how it ended before its time, with the step it was at."""
+    """What a process has shown. `died` says how it ended before its time, with the hook it was in.
+
+    `seconds` has the longest that each hook took.
+    """
 
     steps: Mapping[str, Step]
+    seconds: Mapping[str, float]
     trespasses: Sequence[str] = ()
     threads: Sequence[str] = ()
     printed: str = ""
@@ -64,32 +72,45 @@ class Performance:
     _done: dict[str, Evidence] = field(factory=dict, init=False)
 
     def watched(self) -> Evidence:
-        """A whole life: every hook, a claim prepared twice and undone, and the end."""
-        claim, ref = _claim(self.subject, "watched-life")
-        life = [["construct"], ["discover"], ["describe"], ["prepare", claim], ["unprepare", ref], ["close"]]
-        return self._run("watched", life, seed=1)
+        """A whole life: every hook, a claim prepared and undone, and the end."""
+        if "watched" not in self._done:
+            self._begin()
+        return self._done["watched"]
 
     def preparing(self) -> Evidence:
         """A process that prepares a claim and ends without a word, as by a crash."""
-        claim, _ = _claim(self.subject, "survivor")
-        return self._run("preparing", [["construct"], ["prepare", claim]], seed=2)
+        if "preparing" not in self._done:
+            self._begin()
+        return self._done["preparing"]
 
     def repeating(self) -> Evidence:
-        """A process that prepares what `preparing` has prepared."""
-        self.preparing().answer("prepare")
-        claim, _ = _claim(self.subject, "survivor")
-        return self._run("repeating", [["construct"], ["discover"], ["prepare", claim]], seed=3)
+        """A process that prepares what `preparing` has prepared; to it, directories are in another order."""
+        if "repeating" not in self._done:
+            self._go_on()
+        return self._done["repeating"]
 
     def ending(self) -> Evidence:
         """A process that undoes what `preparing` has prepared, and does nothing else."""
-        prepared = self.preparing().answer("prepare")
-        _, ref = _claim(self.subject, "survivor")
-        return self._run("ending", [["construct"], ["unprepare", ref, prepared], ["unprepare", ref, prepared]], seed=4)
+        if "ending" not in self._done:
+            self._go_on()
+        return self._done["ending"]
 
-    def _run(self, name: str, steps: Sequence[Sequence[Any]], seed: int) -> Evidence:
-        if name not in self._done:
-            self._done[name] = _run(self.subject, steps, seed)
-        return self._done[name]
+    def _begin(self) -> None:
+        claim, ref = _claim(self.subject, "watched-life")
+        life = [["construct"], ["discover"], ["describe"], ["prepare", claim], ["unprepare", ref], ["close"]]
+        survivor, _ = _claim(self.subject, "survivor")
+        lives = {"watched": life, "preparing": [["construct"], ["prepare", survivor]]}
+        self._done.update(_run(self.subject, lives, seed=1))
+
+    def _go_on(self) -> None:
+        prepared = self.preparing().answer("prepare")
+        claim, ref = _claim(self.subject, "survivor")
+        end = ["unprepare", ref, prepared]
+        lives = {
+            "repeating": [["construct"], ["discover"], ["describe"], ["prepare", claim]],
+            "ending": [["construct"], end, end],
+        }
+        self._done.update(_run(self.subject, lives, seed=2, backwards=True))
 
 
 @cache
@@ -103,7 +124,10 @@ def _claim(subject: Subject, name: str) -> tuple[Any, Any]:
     return unstructure(allocation), unstructure(allocation.claim)
 
 
-def _run(subject: Subject, steps: Sequence[Sequence[Any]], seed: int) -> Evidence:
+def _run(
+    subject: Subject, lives: Mapping[str, Sequence[Sequence[Any]]], *, seed: int, backwards: bool = False
+) -> dict[str, Evidence]:
+    """Processes with one hash seed, one after the other; the evidence of each by its name."""
     try:
         plugin = location_of(subject.plugin)
     except Unlocatable as error:
@@ -114,21 +138,23 @@ def _run(subject: Subject, steps: Sequence[Sequence[Any]], seed: int) -> Evidenc
         "root": str(subject.root),
         "options": dict(subject.options),
         "boot_id": read_boot_id(subject.root),
-        "steps": steps,
+        "lives": [{"name": name, "steps": steps} for name, steps in lives.items()],
+        "backwards": backwards,
         "hook_seconds": subject.hook_seconds,
     }
-    bound = _START_SECONDS + 2 * subject.hook_seconds * len(steps)
+    bound = _START_SECONDS + 2 * subject.hook_seconds * sum(map(len, lives.values()))
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as events:
         told.write(json.dumps(job).encode())
         told.seek(0)
         child = _start((told, printed, events), subject.root, seed)
         try:
-            code = child.wait(bound)
+            child.wait(bound)
+            overdue = ""
         except subprocess.TimeoutExpired:
-            code = None
-            child.kill()
+            overdue = f"did not end within {bound:g} s"
+            os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-        return _read(_text(events), _text(printed), code, bound)
+        return _read(lives, events, printed, overdue or f"ended with code {child.returncode}")
 
 
 def _start(files: Sequence[IO[bytes]], root: Path, seed: int) -> subprocess.Popen[bytes]:
@@ -148,41 +174,62 @@ def _start(files: Sequence[IO[bytes]], root: Path, seed: int) -> subprocess.Pope
         env=environment,
         cwd=root,
         pass_fds=[events.fileno()],
+        start_new_session=True,  # killed with what it has forked
     )
 
 
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode("utf-8", "replace")
+def _read(names: Iterable[str], events: IO[bytes], printed: IO[bytes], end: str) -> dict[str, Evidence]:
+    """What was reported, life by life. `end` is how the process ended that led them."""
+    events.seek(0)
+    told: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
+    current: list[Mapping[str, Any]] = []
+    for line in events:
+        event = json.loads(line)
+        current = told[event["life"]] if "life" in event else current
+        current.append(event)
+    return {name: _evidence(life, printed, end) for name, life in told.items()}
 
 
-def _read(events: str, printed: str, code: int | None, bound: float) -> Evidence:
-    told = [json.loads(line) for line in events.splitlines()]
+def _evidence(told: Sequence[Mapping[str, Any]], printed: IO[bytes], end: str) -> Evidence:
     steps: dict[str, Step] = {}
+    seconds: dict[str, float] = {}
     for event in told:
-        name = event.get("ended")
-        if name and (name not in steps or steps[name].error is None):  # what failed once has failed
-            seconds, answer, error = event["seconds"], event["answer"], event["error"]
-            steps[name] = Step(name=name, seconds=seconds, answer=answer, error=error)
-    if told and "trespasses" in told[-1]:
-        return Evidence(
-            steps=steps, trespasses=told[-1]["trespasses"], threads=told[-1]["threads"], printed=printed.strip()
-        )
-    at = told[-1].get("began", "its end") if told else "its start"
-    how = f"did not end within {bound:g} s" if code is None else f"ended with code {code}"
-    said = printed.strip()
-    return Evidence(steps=steps, died=f"the process {how} at {at}" + (f", saying:\n{said[-1500:]}" if said else ""))
+        if (name := event.get("ended")) and (name not in steps or steps[name].error is None):  # it failed once
+            steps[name] = Step(name=name, answer=event["answer"], error=event["error"])
+        if hook := event.get("took"):
+            seconds[hook] = max(event["seconds"], seconds.get(hook, 0.0))
+    begun, finished = told[-1].get("printed", (0, None)) if told else (0, None)
+    printed.seek(begun)
+    said = printed.read(-1 if finished is None else finished - begun).decode("utf-8", "replace").strip()
+    for event in told:
+        if "trespasses" in event:
+            return Evidence(
+                steps=steps,
+                seconds=seconds,
+                trespasses=event["trespasses"],
+                threads=event["threads"],
+                printed=said,
+            )
+    at = next((event.get("hook") or event["began"] for event in reversed(told) if event.keys() & {"hook", "began"}), "")
+    how = f"ended with code {told[-1]['code']}" if told and "code" in told[-1] else end
+    return Evidence(
+        steps=steps,
+        seconds=seconds,
+        died=f"the process {how} at {at or 'its start'}" + (f", saying:\n{said[-1500:]}" if said else ""),
+    )
 
 
 def discovery_is_the_same_in_every_process(subject: Subject) -> None:
-    """A new process discovers the same, in the same order.
+    """A new process discovers the same in the same order, whatever that of sets and directories, and groups it alike.
 
-    The order of sets differs from process to process; where it reaches the slices, each restart of the agent rewrites
-    them, and the scheduler's first fit wanders.
+    That of sets differs from process to process, that of directories from node to node; where it reaches the slices,
+    each restart of the agent rewrites them, and the scheduler's first fit wanders.
     """
     lives = performance(subject)
     one, other = lives.watched().answer("discover"), lives.repeating().answer("discover")
-    if one != other:
+    if one == other:
+        _compare_descriptions(lives.watched(), lives.repeating())
+    else:
         differing = next((pair for pair in zip(_names(one), _names(other), strict=False) if pair[0] != pair[1]), None)
         raise Broken(
             f"another process discovers {differing[1]} where the first had {differing[0]}"
@@ -190,6 +237,17 @@ def discovery_is_the_same_in_every_process(subject: Subject) -> None:
             else "another process discovers devices with other values",
             "sort what comes out of sets and directories; take no value from the process",
         )
+
+
+def _compare_descriptions(one: Evidence, other: Evidence) -> None:
+    if any(evidence.steps["describe"].error for evidence in (one, other) if "describe" in evidence.steps):
+        return  # the rule of the hook that fails says it
+    for before, now in zip(one.answer("describe"), other.answer("describe"), strict=False):
+        if before != now:
+            raise Broken(
+                f"another process says {now} where the first said {before}",
+                "sort what attributes, share and devicegroups take out of sets and directories",
+            )
 
 
 def _names(pools: Sequence[Any]) -> list[str]:
@@ -265,11 +323,11 @@ def hooks_answer_in_time(subject: Subject) -> None:
     evidence = performance(subject).watched()
     if evidence.died:
         raise Broken(evidence.died, "let no hook wait for what may not come, nor end the process")
-    for step in evidence.steps.values():
-        if step.seconds > subject.hook_seconds:
+    for hook, seconds in evidence.seconds.items():
+        if seconds > subject.hook_seconds:
             raise Broken(
-                f"{step.name} took {step.seconds:.1f} s, and may take {subject.hook_seconds:g} s",
-                "do slow work in a thread of the plugin's own, and call context.changed() when it is done",
+                f"{hook} took {seconds:.1f} s, and may take {subject.hook_seconds:g} s",
+                _WAITED_FOR if hook in ("prepare", "unprepare") else _ASKED_AGAIN,
             )
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import enum
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from attrs import frozen
 
+import drakit
 from drakit.errors import DRAError
+
+_MAX_TEXT = 2000
+_OUR_PACKAGES = {"pluggy", "attr", "cattrs"}
+"""Beside drakit, whose frames in a traceback say nothing of the plugin."""
+
+_DRAKIT = Path(drakit.__file__).parent
 
 S = TypeVar("S")
 """What rules are tried on: a plugin, or a driver's sockets."""
@@ -79,10 +87,9 @@ class Rule(Generic[S]):
         except NotTried as reason:
             return Outcome(Verdict.NOT_TRIED, str(reason))
         except Broken as broken:
-            return Outcome(Verdict.BROKEN, broken.found, broken.remedy, _trace(broken))
+            return Outcome(Verdict.BROKEN, _cut(broken.found), broken.remedy, _trace(broken))
         except (DRAError, AssertionError) as error:
-            remedy = "the contract of each hook is in docs/hooks.md"
-            return Outcome(Verdict.BROKEN, str(error), remedy, _trace(error))
+            return Outcome(Verdict.BROKEN, _cut(str(error)), _remedy(error), _trace(error))
         return Outcome(Verdict.HOLDS, evidence or "")
 
     def text(self, outcome: Outcome) -> str:
@@ -99,9 +106,40 @@ def rules(topic: str, *checks: Callable[[S], str | None]) -> tuple[Rule[S], ...]
     return tuple(Rule(topic, check) for check in checks)
 
 
-def _trace(error: BaseException) -> str:
-    """The traceback of what the plugin itself raised; empty if nothing was."""
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT} characters more)"
+
+
+def _remedy(error: BaseException) -> str:
+    """What is to be done about an error that no rule foresees."""
+    hook = getattr(error, "hook", "")
+    where = f"the contract of {hook} is in docs/hooks.md" if hook else "the contract of each hook is in docs/hooks.md"
+    if isinstance(_origin(error), OSError):
+        return f"files of the node are below the root: reach them by context.path, and expect that one lacks; {where}"
+    return where
+
+
+def _origin(error: BaseException) -> BaseException | None:
+    """What the plugin itself raised; None if nothing was."""
     cause = error.__cause__
     while cause is not None and cause.__cause__ is not None:
         cause = cause.__cause__
-    return "" if cause is None else "".join(traceback.format_exception(cause)).rstrip()
+    return cause
+
+
+def _is_ours(file: str) -> bool:
+    path = Path(file)
+    return file.startswith("<attrs ") or path.parent.name in _OUR_PACKAGES or path.is_relative_to(_DRAKIT)
+
+
+def _trace(error: BaseException) -> str:
+    """The traceback of what the plugin raised, as far as it is in the plugin; empty if nothing was."""
+    cause = _origin(error)
+    if cause is None:
+        return ""
+    frames = traceback.extract_tb(cause.__traceback__)
+    theirs = [index for index, frame in enumerate(frames) if not _is_ours(frame.filename)]
+    if not theirs:
+        return ""
+    told = traceback.format_list(frames[theirs[0] : theirs[-1] + 1]) + traceback.format_exception_only(cause)
+    return "Traceback (most recent call last):\n" + "".join(map(_cut, told)).rstrip()

@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from drakit.context import PluginContext, read_boot_id
 from drakit.decoding import decode_config, unstructure
 from drakit.errors import ClaimError, DRAError, PluginError
-from drakit.host import PluginHost
+from drakit.host import HookTrace, PluginHost
 from drakit.inventory import Round, begin, with_attributes
 from drakit.loading import Declarations, LoadedPlugin, inspect
 from drakit.model import (
@@ -137,7 +137,7 @@ class Subject:
             try:
                 return session.discover()
             except PluginError as error:
-                raise NotTried(f"discover fails, see discovery_answers: {error}") from error
+                raise NotTried("discover fails, see discovery_answers") from error
 
     @property
     def found(self) -> dict[DeviceRef, Device]:
@@ -231,9 +231,9 @@ class Session:
         return within(self._subject, hook, lambda: call(self._name, *arguments))
 
 
-def host_of(loaded: LoadedPlugin, context: PluginContext) -> PluginHost:
+def host_of(loaded: LoadedPlugin, context: PluginContext, traces: Sequence[HookTrace] = ()) -> PluginHost:
     """A host with one instance. Raises PluginError."""
-    host = PluginHost()
+    host = PluginHost(traces)
     host.add(context.driver or loaded.name, loaded, context)
     return host
 

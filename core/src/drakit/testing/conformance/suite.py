@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from drakit.testing.conformance import declaring, discovering, preparing, processes, rounds
+from drakit.testing.conformance import declaring, discovering, interfering, preparing, processes, rounds
 from drakit.testing.conformance.rules import Rule, Verdict
 from drakit.testing.conformance.subject import HOOK_SECONDS, Subject
 from drakit.testing.nodes import lay_out
@@ -17,6 +17,7 @@ RULES: tuple[Rule[Subject], ...] = (
     *declaring.RULES,
     *discovering.RULES,
     *preparing.RULES,
+    *interfering.RULES,
     *processes.RULES,
     *rounds.RULES,
 )
