@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import hashlib
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -163,7 +163,7 @@ class EventRecorder:
             matter, when = self._said.popleft()
             series = self._known.pop(matter, None)
             if series is None or (when - series.last).total_seconds() > self._timing.lifetime:
-                series = _Series(matter, _new_name(matter, self._node), when, when, due=self._loop.time())
+                series = _Series(matter, _name(matter, self._node), when, when, due=self._loop.time())
             else:
                 series.count += 1
                 series.last = when
@@ -229,10 +229,16 @@ def _reference(claim: ClaimRef | None, node: str) -> dict[str, str]:
     }
 
 
-def _new_name(matter: _Matter, node: str) -> str:
-    """A name that no other Event has, beginning with that of the object: at most 253 bytes."""
-    base = matter.regarding.name if matter.regarding is not None and _is_named(matter.regarding) else node
-    return f"{base[:200].rstrip('.-')}.{os.urandom(8).hex()}"
+def _name(matter: _Matter, node: str) -> str:
+    """A name of this matter alone, beginning with that of the object: at most 253 bytes.
+
+    An agent that is started again gives the same one: the server refuses it (`eventTime` is immutable) for as long as
+    it has the Event that was written before, and takes it once that has expired.
+    """
+    claim = matter.regarding
+    base = claim.name if claim is not None and _is_named(claim) else node
+    told = "\0".join((node, claim.uid if claim is not None else "", matter.reason, matter.note))
+    return f"{base[:200].rstrip('.-')}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
 def _micro_time(when: datetime) -> str:
