@@ -17,6 +17,7 @@ from drakit.tally import BOUNDS
 from drakit.testing import CallFailed
 from drakit.vitals.families import Kind
 from drakit.vitals.metrics import CATALOGUE
+from drakit.vitals.web import PATIENCE_SECONDS
 from prometheus_client.parser import text_string_to_metric_families
 
 MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"
@@ -368,3 +369,5 @@ def test_the_daemon_set_asks_where_the_agent_answers():
     assert ports == {"health": settings["healthcheckPort"], "metrics": settings["metricsPort"]}
     for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         assert container[probe]["httpGet"] == {"path": path, "port": "health"}
+    # Those who hold every thread of the port are gone before the probe gives up.
+    assert container["livenessProbe"]["timeoutSeconds"] > PATIENCE_SECONDS

@@ -16,6 +16,8 @@ from drakit.errors import describe
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 2.0
+"""For each read and write: those who fall silent must not keep the threads that a liveness probe waits for."""
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -48,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server_version = "drakit"
     sys_version = ""
-    timeout = 10.0  # for each read and write: who asks and then falls silent must not keep a thread
+    timeout = PATIENCE_SECONDS
 
     def __init__(self, connection: socket.socket, pages: Pages) -> None:
         self._pages = pages
