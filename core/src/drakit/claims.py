@@ -12,6 +12,7 @@ so that a crash between any two of them leaves nothing that a repeat, or the nex
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
 from attrs import Factory, evolve, field, frozen
@@ -45,13 +46,10 @@ class ClaimsEngine:
     known: Callable[[], Collection[DeviceRef] | None]
     began: Callable[[str], None] = field(default=lambda _what: None)
     warn: Callable[[str], None] = field(default=lambda _message: None)
-    _fresh: dict[str, Entry | None] = field(factory=dict, init=False)
-    """The claims whose intents are of the batch under way, and what was journalled of each before: adopted, or nothing.
-
-    Any other intent is of an attempt that was interrupted.
-    """
-    _ended: set[str] = field(factory=set, init=False)
-    """The claims that were unprepared here without having been known: what is heard of them later is out of date."""
+    _fresh: set[str] = field(factory=set, init=False)
+    """The claims whose intents are of the batch under way. Any other intent is of an attempt that was interrupted."""
+    _ended: deque[str] = field(factory=lambda: deque(maxlen=_ENDED_KEPT), init=False)
+    """The claims that were unprepared here lately: what is heard of them only then is out of date."""
     _hooks: Hooks = field(init=False, default=Factory(lambda self: Hooks(self.driver, self.backend, self.began), True))
 
     def entry(self, uid: str) -> Entry | None:
@@ -115,22 +113,28 @@ class ClaimsEngine:
             return error
 
     def _stage_intents(self, jobs: Sequence[Job]) -> None:
-        """Record, before any hook runs, what is about to be asked of a backend with side effects: one sync for all."""
-        for job in jobs:
+        """Record, before any hook runs, what is about to be asked of a backend with side effects: one sync for all.
+
+        Of two that want one device the first has an intent. Both would stand in each other's way after a crash.
+        """
+        for job in jobs if self._hooks.side_effects else ():
             if isinstance(job, Prepare) and job.allocation.devices:
-                with contextlib.suppress(ClaimError):  # a uid that is none is answered when its turn comes
+                with contextlib.suppress(ClaimError):  # answered when its turn comes
                     check_uid(job.claim.uid)
+                    self._check_devices(job.allocation)
                     self._stage_intent(job.allocation)
         self._commit_intents()
 
     def _stage_intent(self, allocation: ClaimAllocation) -> bool:
-        """Stage the intent of a claim that we have not prepared; returns whether there was anything to stage."""
-        uid = allocation.claim.uid
-        before = self.entry(uid)
-        if not self._hooks.side_effects or (before is not None and before.phase is not Phase.ADOPTED):
+        """Stage the intent of a claim that is not journalled; returns whether there was anything to stage.
+
+        One that is adopted stays so until it is prepared: an intent might be rolled back under its containers.
+        """
+        claim = allocation.claim
+        if not self._hooks.side_effects or self.entry(claim.uid) is not None:
             return False
-        self._fresh[uid] = before
-        self.journal.put(Entry(claim=allocation.claim, phase=Phase.INTENT, devices=allocation.devices))
+        self._fresh.add(claim.uid)
+        self.journal.put(Entry(claim=claim, phase=Phase.INTENT, devices=allocation.devices))
         return True
 
     def _commit_intents(self) -> None:
@@ -162,10 +166,11 @@ class ClaimsEngine:
         entry = self.entry(claim.uid)
         if entry is not None and entry.phase is Phase.QUARANTINED:
             raise ClaimError(f"the record of claim {claim} on this node was damaged; delete the pod and its claim")
-        if entry is not None and entry.phase is Phase.COMMITTED:
-            if entry.digest == digest:
+        if entry is not None and entry.phase is not Phase.INTENT:
+            if entry.digest != digest:
+                self._unprepare(claim)  # allocated anew under the same uid: that is another preparation
+            elif entry.phase is Phase.COMMITTED:
                 return self._again(entry)
-            self._unprepare(claim)  # allocated anew under the same uid: that is another preparation
         return self._prepare_anew(allocation, digest) if allocation.devices else ()
 
     def _prepare_anew(self, allocation: ClaimAllocation, digest: str) -> Answer:
@@ -174,7 +179,7 @@ class ClaimsEngine:
             decoded = self._checked(allocation)
         except ClaimError:
             if claim.uid in self._fresh:
-                self._withdraw(claim)  # the backend was never asked
+                self.journal.release(claim.uid)  # the backend was never asked
             raise
         before = self.entry(claim.uid)
         if before is not None and before.phase is Phase.INTENT and claim.uid not in self._fresh:
@@ -201,25 +206,20 @@ class ClaimsEngine:
         return self._hooks.decoded(allocation)
 
     def _abandon(self, claim: ClaimRef) -> None:
-        """After a failed preparation: undo what it may have done. What cannot be undone now stays an intent."""
+        """After a failed preparation: undo what it may have done. What cannot be undone now stays an intent.
+
+        What was adopted is undone when it ends: until then containers may use it.
+        """
         self._remove_metadata(claim)
-        if not self._hooks.side_effects:
+        if claim.uid not in self._fresh:
             return
         try:
             self._hooks.unprepare(claim)
         except Exception as error:
             self.warn(f"claim {claim}: its failed preparation could not be undone yet: {describe(error)}")
-            self._fresh.pop(claim.uid, None)  # interrupted, as it were: to be undone before it is tried again
+            self._fresh.discard(claim.uid)  # interrupted, as it were: to be undone before it is tried again
             return
-        self._withdraw(claim)
-
-    def _withdraw(self, claim: ClaimRef) -> None:
-        """Take back the intent of this batch. What was adopted before is still held by the containers that have it."""
-        before = self._fresh.get(claim.uid)
-        if before is None:
-            self.journal.release(claim.uid)
-        else:
-            self.journal.put(before)
+        self.journal.release(claim.uid)
 
     def _again(self, entry: Entry) -> Answer:
         """Answer a repeat: the same devices and ids. Hooks are asked only in a boot that has not seen the claim.
@@ -241,14 +241,8 @@ class ClaimsEngine:
     def _unprepare(self, claim: ClaimRef) -> None:
         check_uid(claim.uid)
         entry = self.entry(claim.uid)
-        if entry is None:
-            self._ended.add(claim.uid)
-        elif self.backend is None:
-            self.warn(
-                f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed on "
-                f"this node beside its CDI file, if anything, is left as it is"
-            )
-        else:
+        self._ended.append(claim.uid)
+        if entry is not None:
             self._undo(entry)
         with in_words(f"the CDI file of claim {entry.claim if entry else claim.uid} cannot be removed on this node"):
             self.cdi.remove(claim.uid)
@@ -256,6 +250,12 @@ class ClaimsEngine:
         self.journal.release(claim.uid)
 
     def _undo(self, entry: Entry) -> None:
+        if self.backend is None:
+            self.warn(
+                f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed on "
+                f"this node beside its CDI file, if anything, is left as it is"
+            )
+            return
         try:
             self._hooks.unprepare(entry.claim, self.metadata.unmounted(entry.prepared))
         except Exception as error:
@@ -274,7 +274,10 @@ class ClaimsEngine:
         claim = allocation.claim
         check_uid(claim.uid)
         if allocation.devices and self.entry(claim.uid) is None and claim.uid not in self._ended:
-            self.journal.put(Entry(claim=claim, phase=Phase.ADOPTED, boot_id=self.boot_id, devices=allocation.devices))
+            devices, digest = allocation.devices, allocation_digest(allocation.devices)
+            self.journal.put(
+                Entry(claim=claim, phase=Phase.ADOPTED, digest=digest, boot_id=self.boot_id, devices=devices)
+            )
 
     def _reclaim(self, claim: ClaimRef) -> None:
         entry = self.entry(claim.uid)
@@ -347,8 +350,6 @@ class ClaimsEngine:
             return
         for uid in self.journal.holders(wanted.device) - {claim.uid}:
             holder = self.journal.entries[uid]
-            if holder.phase is Phase.INTENT and self._fresh.get(uid, holder) is None:
-                continue  # waits in this batch, as this claim does: the first one gets the device
             if any(not _compatible(wanted, held) for held in holder.devices if held.device == wanted.device):
                 raise DeviceBusy(
                     f"device {wanted.device} is held by claim {holder.claim} ({uid}) until that claim's pod has ended"
@@ -382,6 +383,9 @@ class ClaimsEngine:
             for device, cdi_ids in zip(entry.devices, ids, strict=True)
         )
 
+
+_ENDED_KEPT = 4096
+"""Far more than can end while it is being found out who holds what."""
 
 _NOT_OURS = (Phase.QUARANTINED, Phase.ADOPTED)
 """What nobody here knows the preparation of: its pod ends, whatever the backend makes of it."""

@@ -18,7 +18,7 @@ from drakit.subject import about
 def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
     """Hold the devices of claims whose records were damaged, as far as intents or CDI files name them. May be repeated.
 
-    A claim with an intent and a CDI file may have lost its commit: in doubt containers use it, and it is not undone.
+    A claim with a CDI file that is not committed may have lost its commit: in doubt containers use the file.
     Called under the journal's lock, before anything is prepared. Raises ClaimError where the files cannot be read,
     JournalError where the holds cannot be recorded; either way the damage is still to be settled.
     """
@@ -30,7 +30,7 @@ def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], Non
         if known is None:
             devices = tuple(AllocatedDevice("", device) for device in file.devices)
             known = Entry(claim=file.claim, phase=Phase.INTENT, devices=devices)
-        if known.phase is Phase.INTENT:
+        if known.phase in (Phase.INTENT, Phase.ADOPTED):
             with about(claim=known.claim):
                 warn(f"claim {known.claim} ({uid}): its record was damaged; it holds its devices until it ends")
             journal.put(evolve(known, phase=Phase.QUARANTINED))
@@ -39,14 +39,14 @@ def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], Non
 
 
 def remove_strays(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
-    """Remove what no entry explains, or an intent alone: of a crash before commit. What damage explains was adopted."""
+    """Remove what only a crash before commit explains. What damage explains was quarantined."""
     with only_warned(warn, "unfinished CDI files cannot be removed"):
         cdi.remove_unfinished()
     with only_warned(warn, "the CDI directory cannot be looked through for what a crash left"):
         for file in list(cdi.files()):
             uid = file.claim.uid
             entry = journal.entries.get(uid)
-            if entry is None or entry.phase is Phase.INTENT:
+            if entry is None or entry.phase in (Phase.INTENT, Phase.ADOPTED):
                 with about(claim=file.claim), only_warned(warn, f"claim {uid}: its CDI file cannot be removed"):
                     cdi.remove(uid)
 

@@ -48,7 +48,11 @@ def test_a_claim_of_ours_is_not_adopted_over(bench, adopt):
     assert bench.held() == {"gpu-0": {"a"}}
 
 
-def test_a_claim_that_was_unprepared_meanwhile_is_not_adopted(bench, adopt):
+@pytest.mark.parametrize("known", [False, True])
+def test_a_claim_that_was_unprepared_meanwhile_is_not_adopted(bench, adopt, known):
+    """The kubelet may have named it while it was prepared, and be asked no more before it has ended."""
+    if known:
+        bench.prepare("a", "gpu-0")
     bench.unprepare("a")
     adopt(bench, "a", "gpu-0")
     bench.assert_empty()
@@ -152,10 +156,19 @@ def test_a_phase_that_is_no_text_is_refused():
     assert Phase("adopted") is Phase.ADOPTED
 
 
-def test_an_adopted_claim_that_was_allocated_anew_is_prepared_as_it_is_now(bench, adopt):
+def test_an_adopted_claim_that_was_allocated_anew_is_undone_and_prepared_as_it_is_now(bench, adopt):
     adopt(bench, "a", "gpu-0")
     bench.prepare("a", "gpu-1")
+    assert bench.backend.calls == [("unprepare", "a"), ("prepare", "a")]
     assert bench.held() == {"gpu-1": {"a"}}
+
+
+def test_an_adopted_claim_whose_prepare_fails_is_not_undone_under_its_containers(bench, adopt):
+    adopt(bench, "a", "gpu-0")
+    bench.backend.failures["prepare"] = HookFailed("acme", "prepare", OSError("busy"))
+    with pytest.raises(HookFailed):
+        bench.prepare("a", "gpu-0")
+    assert bench.backend.calls == [("prepare", "a")]
 
 
 def test_a_commit_that_fails_leaves_an_adopted_claim_adopted(bench, adopt, tmp_path):
@@ -172,8 +185,7 @@ def test_a_commit_that_fails_leaves_an_adopted_claim_adopted(bench, adopt, tmp_p
         bench.prepare("a", "gpu-0")
     blocker.rmdir()
     bench.moment = lambda _where: None
-    # With side effects the intent was durable by then: the claim is interrupted, and still held.
-    assert bench.phases() == {"a": "intent" if bench.side_effects else "adopted"}
+    assert bench.phases() == {"a": "adopted"}
     assert bench.files() == {}
     assert bench.held() == {"gpu-0": {"a"}}
     assert bench.prepare("a", "gpu-0")

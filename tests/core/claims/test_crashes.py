@@ -21,7 +21,7 @@ import pytest
 from attrs import frozen
 from drakit import ClaimRef
 from drakit.errors import DeviceBusy, HookFailed
-from drakit.jobs import Unprepare
+from drakit.jobs import Adopt, Unprepare
 
 
 @frozen
@@ -96,6 +96,35 @@ def test_wherever_prepare_crashes_unprepare_leaves_nothing(crashed):
         assert bench.entries() == {}, bench.crashed_at
         # Without an entry there was no intent either, and the backend has none of the effects.
         assert bench.hardware.prepared == {}, bench.crashed_at
+
+
+@pytest.mark.reliability(
+    fault="The agent dies while it prepares a claim that another driver had prepared, and the claim is deleted",
+    injected="A crash at each step of the Prepare; the claim is gone when the next agent starts",
+    promise="Its devices stay held and are not undone under its containers, until the kubelet unprepares it",
+)
+def test_wherever_prepare_of_an_adopted_claim_crashes_it_is_not_undone_before_it_ends(crashed, want):
+    def adopt(bench):
+        bench.run(Adopt(want("a", "gpu-0").allocation))
+
+    for bench in crashed(adopt, lambda bench: bench.prepare("a", "gpu-0")):
+        assert bench.engine.unconfirmed() == [], bench.crashed_at
+        bench.roll_back("a")
+        assert ("unprepare", "a") not in bench.backend.calls, bench.crashed_at
+        with pytest.raises(DeviceBusy):
+            bench.prepare("b", "gpu-0")
+        assert bench.prepare("a", "gpu-0")
+        bench.assert_consistent()
+        bench.unprepare("a")
+        bench.assert_empty()
+
+
+def test_wherever_two_claims_for_one_device_crash_one_of_them_gets_it(crashed, want):
+    for bench in crashed(nothing, lambda bench: bench.engine.run([want("a", "gpu-0"), want("b", "gpu-0")])):
+        assert "b" not in bench.phases(), bench.crashed_at
+        assert bench.prepare("a", "gpu-0")
+        with pytest.raises(DeviceBusy):
+            bench.prepare("b", "gpu-0")
 
 
 def test_wherever_prepare_crashes_a_claim_that_is_gone_is_rolled_back_or_held(crashed):

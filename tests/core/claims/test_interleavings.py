@@ -285,10 +285,9 @@ class Interleavings(RuleBasedStateMachine):
                 self._ids_mean_what_they_meant(uid, hold)
 
     def _no_device_is_in_two_hands(self) -> None:
-        """Of what was answered; two claims interrupted in one batch may have wanted one device."""
-        answered = [hold for hold in self.held.values() if hold.phase is Phase.COMMITTED]
-        for index, hold in enumerate(answered):
-            assert all(hold.wanted.goes_with(other.wanted) for other in answered[index + 1 :])
+        known = [hold for hold in self.held.values() if hold.phase is not Phase.QUARANTINED]
+        for index, hold in enumerate(known):
+            assert all(hold.wanted.goes_with(other.wanted) for other in known[index + 1 :])
 
     def _ids_mean_what_they_meant(self, uid: str, hold: Hold) -> None:
         assert self.bench.ids(uid) == [identity for handle in hold.answer for identity in handle.cdi_ids]
