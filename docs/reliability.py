@@ -96,7 +96,7 @@ def _section(area: str, found: list[Promise]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return (text[0].upper() + text[1:]).replace("|", "\\|")
 
 
 def _link(test: str) -> str:

@@ -46,7 +46,7 @@ def test_a_promise_is_read_from_its_mark(maker, tests):
     )
     (found,) = maker.promises(tests.parent)
     assert found == ("core", "a|b", "by hand", "holds on", "tests/core/test_a.py::test_it_holds")
-    assert "| a\\|b | by hand | holds on | [it holds](../tests/core/test_a.py) |" in maker.page([found])
+    assert "| A\\|b | By hand | Holds on | [it holds](../tests/core/test_a.py) |" in maker.page([found])
 
 
 @pytest.mark.parametrize("arguments", ["fault='a'", "'a', 'b', 'c'", "fault='a', injected=b, promise='c'"])
