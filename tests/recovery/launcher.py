@@ -17,9 +17,13 @@ import steps
 
 steps.install()
 
-import drakit.agent  # noqa: E402, F401 - after the wrapping, and before the fork
+import drakit.agent  # noqa: E402 - after the wrapping, and before the fork
+import drakit.cli.agent  # noqa: E402, F401
 from drakit.cli import main  # noqa: E402
-from drakit.loading import installed_names  # noqa: E402
+from drakit.loading import load_installed  # noqa: E402
+from drakit.settings import parse_settings  # noqa: E402
+
+CONFIGURATION = "{apiVersion: drakit/v1alpha1, kind: AgentConfiguration, backends: [{plugin: plain}]}"
 
 
 def start(command: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +68,8 @@ def _become_agent(command: dict[str, Any]) -> None:
 
 agents: set[int] = set()
 if __name__ == "__main__":
-    installed_names()  # what is read once is read before the fork
+    load_installed()  # what is read or made once is so before the fork
+    parse_settings(CONFIGURATION, "")
     gc.freeze()  # what is shared by all agents is looked at by none
     for line in sys.stdin:
         command = json.loads(line)

@@ -2,6 +2,7 @@
 
 Imported before anything of drakit, in a process that is made to be killed: what changes the file system is wrapped in
 `os`, `io`, `fcntl` and `ctypes`, wherever it is called from. A write counts twice: as a whole, and torn in the middle.
+Counted is what a fault can befall: where two steps could not differ in what they leave, only one is tried.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _real_open, _real_write, _real_readlink = os.open, os.write, os.readlink
 
 NEEDS_ROOM = frozenset({"open", "open file", "write", "torn write", "mkdir", "link", "symlink"})
 SYNCS = frozenset({"fsync", "fdatasync"})
+"""What a killed process has written is in its files, synced or not: to die before a sync is to die after it."""
 
 
 class Steps:
@@ -44,7 +46,9 @@ class Steps:
 
     def take(self, kind: str, path: str) -> int:
         """Called before each step; returns the errno it is to fail with, or 0. May not return at all."""
-        if not self.victim or not path.startswith(self.directories) or not os.path.exists(self.armed):
+        if not self.victim or not self._befalls(kind):
+            return 0
+        if not path.startswith(self.directories) or not os.path.exists(self.armed):
             return 0
         with self._lock:
             self._count += 1
@@ -54,8 +58,16 @@ class Steps:
             _real_write(_real_open(self.epitaph, os.O_WRONLY | os.O_CREAT, 0o600), f"{kind} {name}".encode())
         if self.fault == "killed":
             return -1 if reached == 0 else 0
-        fails = {"no room": (NEEDS_ROOM, errno.ENOSPC), "no sync": (SYNCS, errno.EIO)}[self.fault]
-        return fails[1] if reached >= 0 and kind in fails[0] else 0
+        return {"no room": errno.ENOSPC, "no sync": errno.EIO}[self.fault] if reached >= 0 else 0
+
+    def _befalls(self, kind: str) -> bool:
+        match self.fault:
+            case "no room":
+                return kind in NEEDS_ROOM
+            case "no sync":
+                return kind in SYNCS
+            case _:
+                return kind not in SYNCS
 
 
 STEPS = Steps()
