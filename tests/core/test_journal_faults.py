@@ -261,6 +261,7 @@ class JournalAgainstDict(RuleBasedStateMachine):
     def open(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="drakit-journal-"))
         self.path = self.directory / "drakit.journal"
+        self.path.touch()  # else it might have been lost, which counts as damage
         self.disk = Disk()
         self.journals = [self._open(), self._open()]
         self.durable: dict[str, Entry] = {}

@@ -64,7 +64,8 @@ class ClaimsEngine:
         """
         if self.backend is None:
             return []
-        return [entry.claim for entry in list(self.journal.entries.values()) if self._is_unconfirmed(entry)]
+        entries = [entry for entry in list(self.journal.entries.values()) if self._is_unconfirmed(entry)]
+        return [entry.claim for entry in entries if entry.claim.name]
 
     def confirmed(self) -> list[ClaimRef]:
         """The claims that containers of this boot may use, as far as their names are known. For any thread."""
@@ -85,7 +86,7 @@ class ClaimsEngine:
     def _run_locked(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
         if self.journal.damaged:
             self.began("looking for what damaged records held")
-            adopt_damaged(self.journal, self.cdi, self.warn)
+            adopt_damaged(self.journal, self.cdi, self.boot_id, self.warn)
         self._stage_intents(jobs)
         answers: list[Answer | BaseException] = []
         try:
@@ -164,7 +165,7 @@ class ClaimsEngine:
         check_uid(claim.uid)
         digest = allocation_digest(allocation.devices)
         entry = self.entry(claim.uid)
-        if entry is not None and entry.phase is Phase.QUARANTINED:
+        if entry is not None and entry.phase is Phase.QUARANTINED and not self._is_unconfirmed(entry):
             raise ClaimError(f"the record of claim {claim} on this node was damaged; delete the pod and its claim")
         if entry is not None and entry.phase is not Phase.INTENT:
             if entry.digest != digest:
@@ -291,13 +292,10 @@ class ClaimsEngine:
             self._unprepare(claim)
 
     def _is_unconfirmed(self, entry: Entry) -> bool:
-        match entry.phase:
-            case Phase.INTENT:
-                return entry.claim.uid not in self._fresh
-            case Phase.COMMITTED | Phase.ADOPTED:  # where no boot is known, nothing is evidence
-                return "" not in (entry.boot_id, self.boot_id) and entry.boot_id != self.boot_id
-            case Phase.QUARANTINED:
-                return False
+        if entry.phase is Phase.INTENT:
+            return entry.claim.uid not in self._fresh
+        # Where no boot is known, nothing is evidence.
+        return "" not in (entry.boot_id, self.boot_id) and entry.boot_id != self.boot_id
 
     def _restore(self) -> None:
         """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim."""

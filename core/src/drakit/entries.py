@@ -34,7 +34,7 @@ class Phase(enum.StrEnum):
     ADOPTED = "adopted"
     """Prepared by a driver of this name before us: its devices are held, and none of what was prepared is ours."""
     QUARANTINED = "quarantined"
-    """Its record was damaged: its devices stay held, its CDI file stays, only Unprepare is served."""
+    """Its record was damaged: until the next boot its devices and its CDI file stay, and only Unprepare is served."""
 
     @classmethod
     def _missing_(cls, value: object) -> Phase | None:

@@ -60,12 +60,13 @@ class Journal:
         self._lines = 0
         self._inode = _NONE
         self._in_doubt = False
-        self._damaged = False
+        self._damaged = self._is_new = False
         self._newest_schema = SCHEMA
         self.syncs = 0
         self.written_bytes = 0
         self._lock = self._file = _NONE
         try:
+            self._is_new = not path.exists()
             self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._file = self._open()
         except OSError as error:
@@ -83,7 +84,7 @@ class Journal:
 
     @property
     def damaged(self) -> bool:
-        """Whether damaged lines were set aside, and nobody has yet looked for what they held."""
+        """Whether damaged lines were set aside, or there was no file, and nobody has yet looked for what was held."""
         return self._damaged
 
     def damage_is_settled(self) -> None:
@@ -91,11 +92,11 @@ class Journal:
         try:
             os.rename(self._aside, f"{self._aside}.settled")
         except FileNotFoundError:
-            pass  # another agent was faster
+            pass  # another agent was faster, or there was no file
         except OSError as error:
             self._warn(f"{self._aside} cannot be renamed, and is looked at again: {error.strerror}")
             return
-        self._damaged = False
+        self._damaged = self._is_new = False
 
     def holders(self, device: DeviceRef) -> AbstractSet[str]:
         """The uids of the claims that hold a device."""
@@ -293,7 +294,7 @@ class Journal:
         self._offset = self._lines = 0
         self._mark = b""
         damaged = self._read(found)
-        self._damaged = damaged or self._aside.exists()
+        self._damaged = damaged or self._is_new or self._aside.exists()
         self._entries = found
         self._inode = os.fstat(self._file).st_ino
         if damaged:

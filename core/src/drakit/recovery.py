@@ -15,9 +15,10 @@ from drakit.model import AllocatedDevice
 from drakit.subject import about
 
 
-def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], None]) -> None:
+def adopt_damaged(journal: Journal, cdi: CdiDirectory, boot_id: str, warn: Callable[[str], None]) -> None:
     """Hold the devices of claims whose records were damaged, as far as intents or CDI files name them. May be repeated.
 
+    Where there is a file, containers of this boot may use it.
     A claim with a CDI file that is not committed may have lost its commit: in doubt containers use the file.
     Called under the journal's lock, before anything is prepared. Raises ClaimError where the files cannot be read,
     JournalError where the holds cannot be recorded; either way the damage is still to be settled.
@@ -32,8 +33,10 @@ def adopt_damaged(journal: Journal, cdi: CdiDirectory, warn: Callable[[str], Non
             known = Entry(claim=file.claim, phase=Phase.INTENT, devices=devices)
         if known.phase in (Phase.INTENT, Phase.ADOPTED):
             with about(claim=known.claim):
-                warn(f"claim {known.claim} ({uid}): its record was damaged; it holds its devices until it ends")
-            journal.put(evolve(known, phase=Phase.QUARANTINED))
+                warn(
+                    f"claim {known.claim} ({uid}): its record was damaged, or lost; it holds its devices until it ends"
+                )
+            journal.put(evolve(known, phase=Phase.QUARANTINED, boot_id=boot_id))
     journal.commit()
     journal.damage_is_settled()
 

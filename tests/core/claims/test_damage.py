@@ -161,3 +161,63 @@ def test_a_batch_costs_no_look_at_the_cdi_directory_once_damage_is_settled(bench
     bench.moment = seen.append
     bench.prepare("b", "gpu-1")
     assert [where for where in seen if "damaged" in where] == []
+
+
+def test_after_a_reboot_a_quarantined_claim_is_prepared_anew_if_its_pod_still_wants_it(bench):
+    bench.prepare("a", "gpu-0")
+    _damage(bench, "a")
+    bench.restart()
+    bench.reboot()
+    assert bench.prepare("a", "gpu-0")
+    assert bench.phases() == {"a": "committed"}
+    bench.assert_consistent()
+
+
+def test_after_a_reboot_a_quarantined_claim_that_is_gone_is_rolled_back(bench):
+    """Without this its devices were held for good, where the backend cannot tell whether they are in use."""
+    bench.prepare("a", "gpu-0")
+    _damage(bench, "a")
+    bench.restart()
+    bench.roll_back("a")
+    assert bench.phases() == {"a": "quarantined"}
+    bench.reboot()
+    assert [claim.uid for claim in bench.engine.unconfirmed()] == ["a"]
+    bench.roll_back("a")
+    bench.assert_empty()
+
+
+def test_a_quarantined_claim_of_unknown_name_is_looked_up_nowhere(bench):
+    bench.prepare("a", "gpu-0")
+    _damage(bench, "a")
+    next(bench.cdi.iterdir()).write_text("{")
+    bench.restart()
+    assert bench.phases() == {"a": "quarantined"}
+    assert bench.engine.confirmed() == []
+    bench.reboot()
+    assert bench.engine.unconfirmed() == []
+
+
+@pytest.mark.reliability(
+    fault="The journal is lost, while containers run",
+    injected="The state directory is emptied between two agents; the CDI files are still there",
+    promise="Devices and files of what was prepared stay until its pods have ended: their containers can restart",
+)
+def test_what_a_lost_journal_held_is_held_by_its_files(bench):
+    bench.prepare("a", "gpu-0")
+    files = bench.files()
+    bench.kill()
+    bench.path.unlink()
+    bench.restart()
+    assert bench.phases() == {"a": "quarantined"}
+    assert bench.files() == files
+    with pytest.raises(DeviceBusy, match="gpu-0 is held by claim default/claim-a"):
+        bench.prepare("b", "gpu-0")
+    bench.restart()
+    bench.unprepare("a")
+    bench.assert_empty()
+
+
+def test_a_first_agent_finds_nothing_lost(bench):
+    assert bench.prepare("a", "gpu-0")
+    assert sorted(path.name for path in bench.root.iterdir()) == ["cdi", "drakit.journal", "drakit.journal.lock"]
+    assert bench.warnings == []

@@ -170,6 +170,7 @@ class Interleavings(RuleBasedStateMachine):
         self.bench.restart()
         # Interrupted claims have no file, and are what they were; of this one only the devices are known.
         self.held[uid] = Hold(Wanted(self.held[uid].wanted.names), Phase.QUARANTINED)
+        self.confirmed.add(uid)
 
     # The model
 
@@ -182,7 +183,7 @@ class Interleavings(RuleBasedStateMachine):
     def _came_to(self, uid: str, wanted: Wanted, answer: Any) -> None:
         """What a Prepare must have been answered with, and what is held after it."""
         before = self.held.get(uid)
-        if before is not None and before.phase is Phase.QUARANTINED:
+        if before is not None and before.phase is Phase.QUARANTINED and uid not in self._unconfirmed():
             assert "was damaged" in str(answer)
         elif self._is_prepared(uid) and before == evolve(before, wanted=wanted):
             assert answer == before.answer  # a repeat needs no hook
@@ -190,7 +191,7 @@ class Interleavings(RuleBasedStateMachine):
         elif blockers := self._blockers(uid, wanted):
             assert isinstance(answer, DeviceBusy)
             assert any(f"claim-{blocker} " in str(answer) for blocker in blockers)
-            if before is not None and before.phase is Phase.COMMITTED:
+            if before is not None and before.phase is not Phase.INTENT:
                 self._ended(uid)  # an allocation is never changed while in use: the old one was released first
         elif isinstance(answer, HookFailed):
             self._ended(uid)
@@ -259,8 +260,7 @@ class Interleavings(RuleBasedStateMachine):
         return {other for other, hold in self.held.items() if other != uid and not wanted.goes_with(hold.wanted)}
 
     def _unconfirmed(self) -> set[str]:
-        quarantined = {uid for uid, hold in self.held.items() if hold.phase is Phase.QUARANTINED}
-        return self.held.keys() - self.confirmed - quarantined
+        return self.held.keys() - self.confirmed
 
     def _end_the_other(self) -> None:
         if self.other is not None:
