@@ -46,6 +46,13 @@ def test_plugins_ask_for_the_core_of_their_version():
         assert [need.name for need in needs if need.name == "drakit" and version in need.specifier] == ["drakit"]
 
 
+def test_a_checkout_without_extras_is_the_core_alone():
+    metadata = project(".")["project"]
+    assert [text.partition(" @ ")[0] for text in metadata["dependencies"]] == ["drakit"]
+    for name in PLUGINS:
+        assert [text.partition(" @ ")[0] for text in metadata["optional-dependencies"][name]] == [f"drakit-{name}"]
+
+
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_plugin_has_one_name_in_all_places(name):
     metadata = project(f"plugins/{name}")["project"]
