@@ -135,10 +135,13 @@ class Custody:
         registered = self.registered_seconds()
         if registered < self._asked_at:
             self._asked_at = 0.0  # registered anew since: what was known of its pods is void
-        if registered - self._asked_at < LONG_SECONDS or not (held := self.engine.confirmed()):
+        if registered - self._asked_at < LONG_SECONDS:
             return
+        if not self._asked_at:
+            self._adopted = False  # it may have named none of its pods when it had just started
         self._asked_at = registered
-        if not self.pods.is_offered:
+        held = self.engine.confirmed()
+        if not held or not self.pods.is_offered:
             return
         named = await self.pods.claims()
         for claim in held:

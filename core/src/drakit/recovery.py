@@ -33,9 +33,7 @@ def adopt_damaged(journal: Journal, cdi: CdiDirectory, boot_id: str, warn: Calla
             known = Entry(claim=file.claim, phase=Phase.INTENT, devices=devices)
         if known.phase in (Phase.INTENT, Phase.ADOPTED):
             with about(claim=known.claim):
-                warn(
-                    f"claim {known.claim} ({uid}): its record was damaged, or lost; it holds its devices until it ends"
-                )
+                warn(f"claim {known.claim} ({uid}): its record was damaged or lost; it holds its devices until it ends")
             journal.put(evolve(known, phase=Phase.QUARANTINED, boot_id=boot_id))
     journal.commit()
     journal.damage_is_settled()

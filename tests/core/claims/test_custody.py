@@ -166,6 +166,23 @@ def test_a_kubelet_that_does_not_answer_yet_is_asked_again(node, caplog):
     assert len([r for r in caplog.records if "starting (UNAVAILABLE)" in r.message]) == 1
 
 
+@pytest.mark.reliability(
+    fault="The kubelet restarts while drakit takes over from another driver, and knows of no pods at first",
+    injected="The kubelet names a pod's claim only after the new agent has asked which pods there are",
+    promise="Its devices are held from ten minutes after the kubelet registered the driver",
+)
+def test_a_kubelet_that_names_no_pods_at_first_is_asked_again_when_it_has_long_been_registered(node):
+    stranger = node.claim("theirs", "gpu-0")
+
+    def starts() -> float:
+        """The kubelet answered that it has no pods; now it has been there for long, and knows them."""
+        node.in_pod(stranger)
+        return LONG_SECONDS
+
+    node._registered = starts
+    node.keep(lambda: node.bench.phases() == {stranger.uid: "adopted"})
+
+
 def test_an_api_server_that_is_away_is_asked_again(node):
     stranger = node.claim("theirs", "gpu-0")
     node.in_pod(stranger)
@@ -223,7 +240,7 @@ def test_the_kubelet_is_asked_at_a_bounded_pace_and_anew_after_it_registered_aga
     node.keep_for_rounds()
     asked = node.kubelet.pods.asked
     node.keep_for_rounds(50)
-    assert node.kubelet.pods.asked <= asked + 2  # once to adopt, once to reclaim
+    assert node.kubelet.pods.asked <= asked + 3  # twice to adopt, once to reclaim
     seconds = iter([LONG_SECONDS, 1.0])
 
     def restarts() -> float:
@@ -240,5 +257,5 @@ def test_the_kubelet_is_asked_at_a_bounded_pace_and_anew_after_it_registered_aga
 def test_nothing_is_asked_where_nothing_is_held(node):
     node.registered = LONG_SECONDS * 5
     node.keep_for_rounds(20)
-    assert node.kubelet.pods.asked == 1
+    assert node.kubelet.pods.asked == 2  # at start, and when the kubelet has long been registered
     assert node.api.requests == []
