@@ -58,8 +58,8 @@ class Worker(Generic[Job, Answer]):
 
     @property
     def busy(self) -> bool:
-        """Whether a step is under way."""
-        return self._step is not None
+        """Whether work is under way, or waits to be."""
+        return self._unfinished > 0
 
     @property
     def stuck(self) -> PluginStuck | None:
