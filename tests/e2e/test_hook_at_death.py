@@ -81,21 +81,20 @@ def dies(node, how: str, backends: str = BACKENDS, **settings) -> int:
     promise="After three deaths in an hour it is held out: the other drivers come up, and its pods can end",
 )
 @pytest.mark.parametrize(
-    ("how", "code", "where"),
+    ("deaths", "where"),
     [
-        ("discover", -signal.SIGSEGV, "discover"),
-        ("discover abort", -signal.SIGABRT, "discover"),
-        ("discover kill", -signal.SIGKILL, "discover"),
-        ("constructor", -signal.SIGSEGV, "constructor"),
-        ("import abort", -signal.SIGABRT, "import"),
+        ([("", -signal.SIGSEGV), ("abort", -signal.SIGABRT), ("kill", -signal.SIGKILL)], "discover"),
+        ([("", -signal.SIGSEGV)] * 3, "constructor"),
+        ([("abort", -signal.SIGABRT)] * 3, "import"),
     ],
+    ids=["discover", "constructor", "import"],
 )
 def test_a_backend_that_kills_every_start_is_held_out_and_the_others_come_up(
-    crashing, kubelet, new_claim, how, code, where
+    crashing, kubelet, new_claim, deaths, where
 ):
     backends = f"[{{plugin: crash, driver: {DRIVER}}}, {MOCK}]"
-    for _ in range(3):
-        assert dies(crashing, how, backends) == code
+    for how, code in deaths:
+        assert dies(crashing, f"{where} {how}", backends) == code
     agent = crashing.start(backends)
     claim = new_claim("both", {DRIVER: ("x", ["one"]), BESIDE: ("y", ["dev-0"])})
     for driver in (DRIVER, BESIDE):
