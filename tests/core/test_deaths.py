@@ -71,6 +71,7 @@ def test_a_plugin_is_held_out_after_three_deaths_in_its_hooks(node):
         in str(held)
     )
     assert f"remove {node.plugins}/.drakit/deaths-a.example.com.json and restart" in str(held)
+    assert held.seconds == WINDOW_SECONDS
     assert deaths.held_out(B.name) is None
     deaths.end()
     assert len([warning for warning in node.warnings if "a.example.com was in prepare" in warning]) == LIMIT

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from drakit.deaths import WINDOW_SECONDS, since_boot
 
 DRIVER = "crash.example.com"
 BESIDE = "a.example.com"
@@ -102,7 +105,7 @@ def test_a_backend_that_kills_every_start_is_held_out_and_the_others_come_up(
     assert not kubelet.prepare([claim], BESIDE)[claim.uid].error
     error = kubelet.prepare([claim], DRIVER)[claim.uid].error
     assert "plugin 'crash': is held out: the agent died 3 times within an hour" in error
-    assert f"in {where}; restart the agent after" in error
+    assert f"in {where}; the agent ends at " in error
     assert f"{crashing.plugins}/.drakit/deaths-" in error
     assert kubelet.unprepare([claim], DRIVER) == {claim.uid: ""}
     assert agent.poll() is None
@@ -184,3 +187,54 @@ def test_ends_on_purpose_are_no_deaths_however_often(crashing, kubelet):
         kubelet.wait_until(lambda seen=seen: DRIVER in {r.driver for r in kubelet.history[seen:]}, "the driver")
         assert crashing.end() == 0
     assert [path.name for path in (crashing.plugins / ".drakit").iterdir()] == ["lock"]
+
+
+@pytest.mark.reliability(
+    fault="An innocent plugin is held out, for its hook ran whenever the agent was killed from outside",
+    injected="A record of three deaths whose hour is almost over when the agent starts",
+    promise="No longer than the hour: the agent then ends by itself, and the next one serves the plugin",
+)
+def test_an_agent_ends_when_a_plugin_is_held_out_no_longer(crashing, kubelet):
+    for _ in range(3):
+        dies(crashing, "discover")
+    (crashing.directory / "die").unlink()
+    crashing.start(BACKENDS)  # which finds the last of them dead
+    kubelet.wait_for(BESIDE)
+    crashing.end()
+    path = crashing.plugins / ".drakit" / f"deaths-{DRIVER}.json"
+    history = json.loads(path.read_text())
+    over_soon = since_boot() - WINDOW_SECONDS + 5
+    path.write_text(json.dumps(history | {"deaths": [{**each, "at": over_soon} for each in history["deaths"]]}))
+    assert crashing.start(BACKENDS).wait(30) == 0
+    crashing.agent = None
+    assert "a plugin is held out no longer" in crashing.log.read_text()
+    seen = len(kubelet.history)
+    agent = crashing.start(BACKENDS)
+    kubelet.wait_until(lambda: DRIVER in {r.driver for r in kubelet.history[seen:]}, "the driver")
+    assert agent.poll() is None
+
+
+@pytest.mark.reliability(
+    fault="A plugin hangs while the agent is to stop, so that it is killed, and this three times in an hour",
+    injected="SIGTERM with a hook that does not return, and SIGKILL before the drain is over",
+    promise="That is held against nobody: the next agent serves the plugin",
+)
+def test_being_killed_while_it_stops_is_no_death(crashing, kubelet, new_claim, until):
+    module = crashing.directory / "crash.py"
+    line = 'if claim.claim.name == "fatal"'
+    hang = 'if claim.claim.name == "hanging":\n            (HERE / "hangs").touch(); signal.pause()\n        '
+    assert line in module.read_text()
+    module.write_text(module.read_text().replace(line, hang + line))
+    claim = new_claim("hanging", {DRIVER: ("x", ["one"])})
+    crashing.start(BACKENDS, drainSeconds=30)
+    kubelet.wait_for(DRIVER)
+    with ThreadPoolExecutor(1) as pod:
+        pod.submit(kubelet.prepare, [claim], DRIVER)
+        until((crashing.directory / "hangs").exists, "the hook to be called")
+        assert crashing.agent is not None
+        crashing.agent.terminate()
+        until(lambda: "stopping;" in crashing.log.read_text(), "the drain to begin")
+        until(lambda: not list((crashing.plugins / ".drakit").glob("running-*")), "the record to be ended")
+        crashing.end(signal.SIGKILL)
+    crashing.start(BACKENDS)
+    assert not list((crashing.plugins / ".drakit").glob("deaths-*"))

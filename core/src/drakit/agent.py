@@ -127,7 +127,11 @@ class Agent:
             tasks.append(group.create_task(_forever("writing events", tell.run)))
             look = partial(self._look, observer, NoticeBoard(tell.warn))
             tasks.append(group.create_task(_forever("looking for what is to be acted on", look)))
+            held_out = [one.seconds for one in self.assembly.failures.values() if isinstance(one, PluginHeldOut)]
+            if held_out:
+                tasks.append(group.create_task(self._end_in(min(held_out))))
             await self._stopping.wait()
+            self._deaths.end()  # what hangs from here on is killed, and that is no death of its own
             log.info("stopping; calls under way have %g s to end", self.settings.drain_seconds)
             for task in tasks:
                 task.cancel()
@@ -179,6 +183,12 @@ class Agent:
         # A plugin that could not be imported has not said what driver it serves.
         unnamed = [str(failure) for key, failure in self.assembly.failures.items() if key == failure.plugin]
         return "; ".join(unnamed) or f"no backend for driver {driver} is configured"
+
+    async def _end_in(self, seconds: float) -> None:
+        """End once a plugin is not held out any more: whoever started the agent starts it anew, with the plugin."""
+        await asyncio.sleep(seconds)
+        log.warning("a plugin is held out no longer; the agent ends, to be started with it")
+        self.stop()
 
     async def _keep_running(self, driver: Driver) -> None:
         """Run one driver; if it fails as a whole, start it again. The others do not notice.

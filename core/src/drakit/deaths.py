@@ -2,7 +2,8 @@
 
 Native code crashes the whole process, and the restart would run into it again: the other drivers of the node would
 never come up. So each start looks for what the last one died of. A plugin in whose hooks the agent has died three times
-within an hour is held out: it is not started, until the hour is over or somebody lifts it.
+within an hour is held out: it is not started, until the hour is over or somebody lifts it. A kill from outside is told
+from a crash by nothing but chance, so nobody is held out for longer than that: the agent then ends, to be started anew.
 
 Time is that of the boot, for the wall clock may jump; a reboot forgives.
 """
@@ -38,10 +39,12 @@ _KEPT = 10
 class PluginHeldOut(PluginError):
     """The plugin has brought the agent down too often, and is not started for now."""
 
-    def __init__(self, plugin: str, message: str, driver: str = "") -> None:
+    def __init__(self, plugin: str, message: str, driver: str, seconds: float) -> None:
         super().__init__(plugin, message)
         self.driver = driver
         """The driver it would serve; empty for an extension, and where that is not known."""
+        self.seconds = seconds
+        """For how long, from the start of the agent."""
 
 
 @frozen
@@ -102,9 +105,11 @@ class Deaths:
         hooks = ", ".join(dict.fromkeys(death.hook for death in recent))
         return PluginHeldOut(
             plugin or name,
-            f"is held out: the agent died {len(recent)} times within an hour while {name} was in {hooks}; restart the "
-            f"agent after {until:%H:%M} UTC, or remove {self._history(name)} and restart it at once",
+            f"is held out: the agent died {len(recent)} times within an hour while {name} was in {hooks}; the "
+            f"agent ends at {until:%H:%M} UTC to be started with it; to have that at once, remove "
+            f"{self._history(name)} and restart the agent",
             driver,
+            left,
         )
 
     def end(self) -> None:
