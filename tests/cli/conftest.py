@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import yaml
 from attrs import frozen
 from click.testing import CliRunner
 from drakit.cli import main
-from drakit.testing import lay_out
+from drakit.testing import InMemoryApiServer, lay_out
 
 BOUND_SECONDS = 60
 # What the machine at hand has set must not decide a test.
@@ -91,6 +91,13 @@ def installed(*arguments: object, **env: str) -> Outcome:
 def trn2(tmp_path_factory) -> Path:
     """A node that looks like a trn2.48xlarge."""
     return lay_out("trn2.48xlarge", tmp_path_factory.mktemp("trn2") / "root").root
+
+
+@pytest.fixture
+def api() -> Iterator[InMemoryApiServer]:
+    with InMemoryApiServer() as server:
+        server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-7"}})
+        yield server
 
 
 @pytest.fixture

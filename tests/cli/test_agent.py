@@ -7,30 +7,20 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
-from drakit.testing import FakeKubelet, InMemoryApiServer
+from drakit.testing import FakeKubelet
 
 BOUND_SECONDS = 30
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) \S+: .+")
 
 
 @pytest.fixture
-def api():
-    with InMemoryApiServer() as server:
-        server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-7"}})
-        yield server
-
-
-@pytest.fixture
-def place():
-    # Short, for the paths of unix sockets have 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="dk-") as directory:
-        for name in ("registry", "plugins"):
-            (Path(directory) / name).mkdir()
-        yield Path(directory)
+def place(short_path):
+    for name in ("registry", "plugins"):
+        (short_path / name).mkdir()
+    return short_path
 
 
 @pytest.fixture

@@ -7,39 +7,24 @@ import json
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
-from drakit.testing import InMemoryApiServer, lay_out
+from drakit.testing import lay_out
 
 
 @pytest.fixture
-def api():
-    with InMemoryApiServer() as server:
-        server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-7"}})
-        yield server
-
-
-@pytest.fixture
-def short():
-    # Sockets are bound here, and their paths have 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="dk-") as directory:
-        yield Path(directory)
-
-
-@pytest.fixture
-def fit(short, api, trn2):
+def fit(short_path, api, trn2):
     """Settings of a node on which everything is as it should be."""
     for name in ("registry", "plugins", "cdi"):
-        (short / name).mkdir()
+        (short_path / name).mkdir()
     return {
         "nodeName": "node-7",
         "root": str(trn2),
         "apiServer": api.url,
-        "cdiRoot": str(short / "cdi"),
-        "kubeletRegistrarDirectoryPath": str(short / "registry"),
-        "kubeletPluginsDirectoryPath": str(short / "plugins"),
+        "cdiRoot": str(short_path / "cdi"),
+        "kubeletRegistrarDirectoryPath": str(short_path / "registry"),
+        "kubeletPluginsDirectoryPath": str(short_path / "plugins"),
     }
 
 
@@ -67,14 +52,14 @@ def test_a_fit_node_has_no_finding(check, fit):
     assert found["sockets of dra.net"] == ("ok", "free")
 
 
-def test_nothing_is_changed_by_looking(check, fit, short):
-    check(fit | {"cdiRoot": str(short / "made" / "by" / "agent")})
-    assert sorted(path.name for path in short.rglob("*")) == ["cdi", "plugins", "registry"]
+def test_nothing_is_changed_by_looking(check, fit, short_path):
+    check(fit | {"cdiRoot": str(short_path / "made" / "by" / "agent")})
+    assert sorted(path.name for path in short_path.rglob("*")) == ["cdi", "plugins", "registry"]
 
 
-def test_missing_kubelet_directories_are_errors(check, fit, short):
-    (short / "registry").rmdir()
-    (short / "plugins").rmdir()
+def test_missing_kubelet_directories_are_errors(check, fit, short_path):
+    (short_path / "registry").rmdir()
+    (short_path / "plugins").rmdir()
     code, found = check(fit)
     assert code == 1
     assert findings(found).keys() == {"kubelet registry", "kubelet plugins"}
@@ -91,9 +76,9 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-def test_directories_that_cannot_be_written_are_errors(fit, short, write_config):
+def test_directories_that_cannot_be_written_are_errors(fit, short_path, write_config):
     for name in ("registry", "plugins", "cdi"):
-        (short / name).chmod(0o500)
+        (short_path / name).chmod(0o500)
     config = write_config({"plugin": "neuron"}, {"plugin": "efa"}, **fit)
     program = Path(sys.executable).with_name("drakit")
     outcome = subprocess.run(
@@ -108,21 +93,21 @@ def test_directories_that_cannot_be_written_are_errors(fit, short, write_config)
     assert findings(found).keys() == {"kubelet registry", "kubelet plugins", "CDI directory"}
 
 
-def test_a_cdi_directory_below_a_file_is_an_error(check, fit, short):
-    (short / "file").touch()
-    _, found = check(fit | {"cdiRoot": str(short / "file" / "cdi")})
+def test_a_cdi_directory_below_a_file_is_an_error(check, fit, short_path):
+    (short_path / "file").touch()
+    _, found = check(fit | {"cdiRoot": str(short_path / "file" / "cdi")})
     assert "set CDI_ROOT" in findings(found)["CDI directory"]
 
 
-def test_directories_too_deep_for_sockets_are_errors(check, fit, short):
-    deep = short / ("d" * 100)
+def test_directories_too_deep_for_sockets_are_errors(check, fit, short_path):
+    deep = short_path / ("d" * 100)
     deep.mkdir()
     _, found = check(fit | {"kubeletPluginsDirectoryPath": str(deep)})
     assert "use a shorter path" in findings(found)["sockets of neuron.aws.com"]
 
 
-def test_a_foreign_driver_of_the_same_name_is_an_error(check, fit, short):
-    directory = short / "plugins" / "dra.net"
+def test_a_foreign_driver_of_the_same_name_is_an_error(check, fit, short_path):
+    directory = short_path / "plugins" / "dra.net"
     directory.mkdir()
     with socket.socket(socket.AF_UNIX) as foreign:
         foreign.bind(str(directory / "dra.sock"))
@@ -133,8 +118,8 @@ def test_a_foreign_driver_of_the_same_name_is_an_error(check, fit, short):
     assert "sockets of neuron.aws.com" not in findings(found)
 
 
-def test_our_own_running_agent_is_no_finding(check, fit, short):
-    directory = short / "plugins" / "dra.net"
+def test_our_own_running_agent_is_no_finding(check, fit, short_path):
+    directory = short_path / "plugins" / "dra.net"
     directory.mkdir()
     with socket.socket(socket.AF_UNIX) as ours, (directory / "dra.sock.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -145,8 +130,8 @@ def test_our_own_running_agent_is_no_finding(check, fit, short):
     assert "agent that runs now" in found["sockets of dra.net"][1]
 
 
-def test_a_socket_left_behind_by_a_dead_driver_is_free(check, fit, short):
-    directory = short / "plugins" / "dra.net"
+def test_a_socket_left_behind_by_a_dead_driver_is_free(check, fit, short_path):
+    directory = short_path / "plugins" / "dra.net"
     directory.mkdir()
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(directory / "dra.sock"))

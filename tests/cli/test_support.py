@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -65,12 +64,10 @@ def unpack(data):
 
 
 @pytest.fixture
-def place():
-    # Short, for the paths of unix sockets have 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="dk-") as directory:
-        for name in ("registry", "plugins", "cdi", "root/sys", f"plugins/{DRIVER}"):
-            (Path(directory) / name).mkdir(parents=True)
-        yield Path(directory)
+def place(short_path):
+    for name in ("registry", "plugins", "cdi", "root/sys", f"plugins/{DRIVER}"):
+        (short_path / name).mkdir(parents=True)
+    return short_path
 
 
 @pytest.fixture

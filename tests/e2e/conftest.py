@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,13 +107,11 @@ def api() -> Iterator[InMemoryApiServer]:
 
 
 @pytest.fixture
-def node(api: InMemoryApiServer) -> Iterator[Node]:
-    # Short, for the paths of unix sockets have 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="dk-") as directory:
-        node = Node(Path(directory), api)
-        yield node
-        if node.agent is not None:
-            node.end(signal.SIGKILL)
+def node(api: InMemoryApiServer, short_path: Path) -> Iterator[Node]:
+    node = Node(short_path, api)
+    yield node
+    if node.agent is not None:
+        node.end(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,9 +99,9 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory(prefix="dk-") as directory, contextlib.ExitStack() as stack:
-        yield Cluster(Path(directory), stack)
+def cluster(short_path: Path) -> Iterator[Cluster]:
+    with contextlib.ExitStack() as stack:
+        yield Cluster(short_path, stack)
 
 
 def refuse(api: InMemoryApiServer) -> None:

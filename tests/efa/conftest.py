@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
-from drakit import AllocatedDevice, ClaimAllocation, ClaimRef, Device, DeviceRef, PciFunction, PluginContext, hookimpl
+from attrs import define
+from drakit import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceRef, PciFunction, PluginContext, hookimpl
 from drakit.loading import inspect
 from drakit.testing import lay_out
 from drakit_efa.plugin import EfaPlugin
@@ -20,7 +19,7 @@ class FakeNode:
     """A directory that looks like a node, and an EFA plugin that takes it for one."""
 
     root: Path
-    messages: list[logging.LogRecord] = field(factory=list)
+    told: Any
 
     def lay_out(self, node_type: str, *others: PciFunction) -> FakeNode:
         """The adapters of an instance type and, besides, hardware of other kinds."""
@@ -37,41 +36,19 @@ class FakeNode:
         return self
 
     def plugin(self, driver: str = "dra.net", **changes: Any) -> EfaPlugin:
-        log = logging.Logger("efa under test")  # noqa: LOG001 - of this node alone
-        log.addHandler(_Recorder(self.messages))
-        arguments = {"root": self.root, "log": log} | changes
+        arguments = {"root": self.root, "log": self.told.log} | changes
         return EfaPlugin(PluginContext(driver=driver, node="node-1", pool="node-1", **arguments))
 
     def function(self, address: str) -> Path:
         return self.root / "sys/bus/pci/devices" / address
 
     def warnings(self) -> list[str]:
-        return [record.getMessage() for record in self.messages if record.levelno >= logging.WARNING]
-
-
-class _Recorder(logging.Handler):
-    def __init__(self, records: list[logging.LogRecord]) -> None:
-        super().__init__()
-        self._records = records
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._records.append(record)
+        return self.told.warnings()
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> FakeNode:
-    return FakeNode(tmp_path)
-
-
-@pytest.fixture
-def devices() -> Callable[[EfaPlugin], dict[str, Device]]:
-    """What a plugin discovers, by name."""
-
-    def discover(plugin: EfaPlugin) -> dict[str, Device]:
-        (pool,) = plugin.discover()
-        return {device.name: device for device in pool.devices}
-
-    return discover
+def node(tmp_path: Path, told: Any) -> FakeNode:
+    return FakeNode(tmp_path, told)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from drakit import (
     ClaimAllocation,
     ClaimRef,
     ConfigSource,
-    Device,
     DeviceRef,
     OpaqueConfig,
     PluginContext,
@@ -32,8 +30,8 @@ class FakeNode:
     """A directory that looks like a node, and a neuron plugin that takes it for one."""
 
     root: Path
+    told: Any
     labels: dict[str, str] = field(factory=dict)
-    messages: list[logging.LogRecord] = field(factory=list)
 
     def lay_out(self, node_type: str) -> FakeNode:
         lay_out(node_type, self.root, [inspect("neuron", NeuronPlugin)])
@@ -43,9 +41,7 @@ class FakeNode:
         return NeuronPlugin(self.context(driver, **changes))
 
     def context(self, driver: str = "neuron.aws.com", **changes: Any) -> PluginContext:
-        log = logging.Logger("neuron under test")  # noqa: LOG001 - of this node alone
-        log.addHandler(_Recorder(self.messages))
-        arguments = {"root": self.root, "node_labels": self.labels, "log": log} | changes
+        arguments = {"root": self.root, "node_labels": self.labels, "log": self.told.log} | changes
         return PluginContext(driver=driver, node="node-1", pool="node-1", **arguments)
 
     def device_dir(self, number: int) -> Path:
@@ -55,32 +51,12 @@ class FakeNode:
         (self.root / CLASS / f"neuron{number}").unlink()
 
     def warnings(self) -> list[str]:
-        return [record.getMessage() for record in self.messages if record.levelno >= logging.WARNING]
-
-
-class _Recorder(logging.Handler):
-    def __init__(self, records: list[logging.LogRecord]) -> None:
-        super().__init__()
-        self._records = records
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._records.append(record)
+        return self.told.warnings()
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> FakeNode:
-    return FakeNode(tmp_path)
-
-
-@pytest.fixture
-def devices() -> Callable[[NeuronPlugin], dict[str, Device]]:
-    """What a plugin discovers, by name."""
-
-    def discover(plugin: NeuronPlugin) -> dict[str, Device]:
-        (pool,) = plugin.discover()
-        return {device.name: device for device in pool.devices}
-
-    return discover
+def node(tmp_path: Path, told: Any) -> FakeNode:
+    return FakeNode(tmp_path, told)
 
 
 @pytest.fixture

@@ -188,14 +188,14 @@ def test_a_type_without_a_map_gets_no_groups_and_that_is_said_once(node):
     plugin = node.lay_out("inf2.48xlarge").plugin()
     for _ in range(3):
         assert plugin.devicegroups(Inventory(own(plugin))) == []
-    assert len([record for record in node.messages if "inf2.48xlarge" in record.getMessage()]) == 1
+    assert len([record for record in node.told.records if "inf2.48xlarge" in record.getMessage()]) == 1
     assert node.warnings() == []
 
 
 def test_a_node_without_neurons_gets_no_groups_and_no_message(node):
     plugin = node.plugin()
     assert plugin.devicegroups(Inventory(foreign(["0000:00:05.0"]))) == []
-    assert node.messages == []
+    assert node.told.records == []
 
 
 def test_a_driver_under_another_name_groups_its_own_devices(node):

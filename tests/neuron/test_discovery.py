@@ -94,7 +94,7 @@ def test_an_ultraserver_node_publishes_devices_only_and_no_grid(node, devices):
 
 def test_every_declared_node_type_can_be_laid_out_and_is_discovered_without_a_warning(node, devices, tmp_path):
     for node_type in NeuronPlugin.node_types:
-        fresh = type(node)(tmp_path / node_type)
+        fresh = type(node)(tmp_path / node_type, node.told)
         assert devices(fresh.lay_out(node_type).plugin()), node_type
         assert fresh.warnings() == []
 

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -319,13 +318,13 @@ def api() -> Iterator[InMemoryApiServer]:
 
 
 @pytest.fixture(params=["plain.example.com", "effects.example.com"], ids=["cdi only", "side effects"])
-def site(request: pytest.FixtureRequest, api: InMemoryApiServer, launcher: Launcher) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, api: InMemoryApiServer, launcher: Launcher, short_path: Path
+) -> Iterator[Site]:
     """A node for each kind of backend. What is copied from it is the test's to close."""
-    # Short, for the paths of unix sockets have 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="dk-") as directory:
-        site = Site(Path(directory) / "0", request.param, api, launcher)
-        yield site
-        site.close()
+    site = Site(short_path / "0", request.param, api, launcher)
+    yield site
+    site.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,14 +97,13 @@ class Node:
 
 
 @pytest.fixture
-def node(make_bench):
-    with tempfile.TemporaryDirectory(prefix="dk-") as name, contextlib.ExitStack() as stack:
-        directory = Path(name)
-        (directory / "registry").mkdir()
+def node(make_bench, short_path):
+    with contextlib.ExitStack() as stack:
+        (short_path / "registry").mkdir()
         api = stack.enter_context(InMemoryApiServer())
-        socket = directory / "pods.sock"
-        kubelet = stack.enter_context(FakeKubelet(directory / "registry", pod_resources=socket))
-        bench = make_bench(directory / "state", side_effects=True)
+        socket = short_path / "pods.sock"
+        kubelet = stack.enter_context(FakeKubelet(short_path / "registry", pod_resources=socket))
+        bench = make_bench(short_path / "state", side_effects=True)
         stack.callback(bench.kill)
         yield Node(bench, api, kubelet, socket)
 
