@@ -27,9 +27,15 @@ def project(tmp_path):
     return tmp_path
 
 
+# What other distributions bring to pytest takes longer to import than the kit does.
+WITHOUT = [
+    part for name in ("cacheprovider", "xdist", "looponfail", "hypothesispytest") for part in ("-p", f"no:{name}")
+]
+
+
 def run(project, *arguments, expected=0):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "addopts=", *map(str, arguments)],
+        [sys.executable, "-m", "pytest", *WITHOUT, "-o", "addopts=", *map(str, arguments)],
         cwd=project,
         capture_output=True,
         text=True,

@@ -16,7 +16,7 @@ from drakit.testing.conformance.preparing import compare
 from drakit.testing.conformance.rules import Broken, NotTried, rules
 from drakit.testing.conformance.subject import Prepared, Session, Subject, plain_answer
 
-_ROUNDS = 5
+_ROUNDS = 3
 _THREADS = "make what several hooks use anew, and put it in place by one assignment; or guard it with a lock"
 
 
