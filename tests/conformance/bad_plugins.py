@@ -238,6 +238,12 @@ class prepare_answers_every_device(Good):
         return super().prepare(claim)[1:]
 
 
+class prepare_fails_at_length(Good):
+    @hookimpl
+    def prepare(self, claim):
+        raise RuntimeError("dump: " + "0123456789abcdef" * 20000)
+
+
 class prepare_keeps_the_names_of_subrequests(Good):
     @hookimpl
     def prepare(self, claim):

@@ -150,6 +150,20 @@ def test_what_the_plugin_raised_is_shown_with_its_traceback(subject):
     assert "bad_plugins.py" in outcome.trace
 
 
+def test_a_traceback_begins_where_the_plugin_does(subject):
+    outcome = broken(subject("use_is_told_of_every_device"), IN_PROCESS)["use_is_told_of_every_device"]
+    assert outcome.trace.splitlines()[1].lstrip().startswith(f'File "{Path(__file__).with_name("bad_plugins.py")}"')
+    assert "the contract of in_use" in outcome.remedy
+
+
+def test_a_message_of_any_length_is_cut(subject):
+    bad = subject("prepare_fails_at_length")
+    outcomes = [rule.examine(bad) for rule in IN_PROCESS]
+    told = [f"{outcome.found}{outcome.trace}" for outcome in outcomes if outcome.verdict is not Verdict.HOLDS]
+    assert any("characters more)" in text for text in told)
+    assert max(map(len, told)) < 10_000
+
+
 def test_every_rule_has_a_law_a_reason_and_a_plugin_that_breaks_it():
     for rule in RULES:
         assert rule.law.endswith("."), rule.name

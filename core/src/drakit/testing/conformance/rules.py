@@ -14,6 +14,7 @@ import drakit
 from drakit.errors import DRAError
 
 _MAX_TEXT = 2000
+_MAX_REASON = 300
 _OUR_PACKAGES = {"pluggy", "attr", "cattrs"}
 """Beside drakit, whose frames in a traceback say nothing of the plugin."""
 
@@ -85,7 +86,7 @@ class Rule(Generic[S]):
         try:
             evidence = self.check(subject)
         except NotTried as reason:
-            return Outcome(Verdict.NOT_TRIED, str(reason))
+            return Outcome(Verdict.NOT_TRIED, _cut(str(reason), _MAX_REASON))
         except Broken as broken:
             return Outcome(Verdict.BROKEN, _cut(broken.found), broken.remedy, _trace(broken))
         except (DRAError, AssertionError) as error:
@@ -106,8 +107,8 @@ def rules(topic: str, *checks: Callable[[S], str | None]) -> tuple[Rule[S], ...]
     return tuple(Rule(topic, check) for check in checks)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT} characters more)"
+def _cut(text: str, limit: int = _MAX_TEXT) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} characters more)"
 
 
 def _remedy(error: BaseException) -> str:
