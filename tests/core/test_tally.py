@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from drakit.errors import ClaimError, DeviceBusy, JournalError, PluginStuck
 from drakit.kube.claims import ClaimUnreadable
+from drakit.model import ClaimRef
 from drakit.standing import PREPARE, RESULTS, UNPREPARE, Standing
 from drakit.tally import BOUNDS, Calls, Durations
 from hypothesis import given
@@ -78,3 +79,20 @@ def test_a_driver_is_registered_when_the_kubelet_says_so_and_no_longer_once_its_
     assert standing.unserved == "another driver is there"
     assert standing.unregistered
     assert standing.registrations == {"accepted": 1, "refused": 1}
+
+
+def test_only_the_prepares_that_were_arriving_are_overtaken():
+    standing, claim, other = Standing(), ClaimRef("a", "default", "a"), ClaimRef("b", "default", "b")
+
+    def overtaken() -> None:
+        with standing.arriving(claim):
+            standing.overtake(claim)
+            with standing.arriving(claim):
+                pass
+
+    standing.overtake(claim)
+    with standing.arriving(other):
+        with pytest.raises(ClaimError, match="default/a was unprepared"):
+            overtaken()
+        with standing.arriving(claim), standing.arriving(claim):
+            pass

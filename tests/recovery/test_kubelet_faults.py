@@ -185,3 +185,26 @@ def test_a_stop_lets_the_work_under_way_end(site, new_claim, until):
     asked = site.calls()
     assert site.prepared(claim)
     assert site.calls() == asked
+
+
+@pytest.mark.reliability(
+    fault="A pod ends while its Prepare is still under way, and the kubelet unprepares its claim at once",
+    injected="Unprepare of a claim while the API server has not yet answered what the claim is",
+    promise="The late Prepare is refused and leaves nothing; a pod that still wants the claim has it prepared",
+)
+@PLAIN
+def test_a_prepare_that_unprepare_has_overtaken_prepares_nothing(site, new_claim, until):
+    claim = new_claim("ended", "gpu-0")
+    site.start()
+    site.api.hang(path_contains=f"/resourceclaims/{claim.name}")
+    with ThreadPoolExecutor(1) as pod:
+        reads = len(site.api.requests)
+        late = pod.submit(site.refusal, claim)
+        until(lambda: any(claim.name in path for _, path in site.api.requests[reads:]), "the claim to be read")
+        site.unprepare(claim)
+        site.api.release()
+        assert "was unprepared while it was read" in late.result()
+    site.assert_empty()
+    assert site.prepared(claim)
+    site.unprepare(claim)
+    site.assert_empty()

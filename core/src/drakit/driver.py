@@ -248,12 +248,15 @@ class Driver:
     async def prepare(self, claim: ClaimRef) -> Sequence[DeviceHandle]:
         """Prepare one claim for the kubelet. A repeat queues behind the work it repeats, and gets the same answer."""
         with self.standing.call(PREPARE):
-            handles = await self.worker.ask(await self._prepare_job(claim))
+            with self.standing.arriving(claim):
+                job = await self._prepare_job(claim)
+            handles = await self.worker.ask(job)
         self._report_status(claim)
         return handles
 
     async def unprepare(self, claim: ClaimRef) -> None:
         """Undo a preparation for the kubelet; the claim itself is not looked at, it may be gone."""
+        self.standing.overtake(claim)
         with self.standing.call(UNPREPARE):
             await self.worker.ask(Unprepare(claim))
         if self._statuses is not None:

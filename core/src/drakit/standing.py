@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from drakit.errors import ClaimError
+from drakit.model import ClaimRef
 from drakit.tally import Calls
 
 PREPARE, UNPREPARE = "prepare", "unprepare"
@@ -28,6 +29,8 @@ class Standing:
         self.registrations = {"accepted": 0, "refused": 0}
         self.calls = {verb: Calls(*RESULTS) for verb in (PREPARE, UNPREPARE)}
         self._clock = clock
+        self._arriving: dict[str, set[object]] = {}
+        """The Prepares of each claim that nothing was queued for yet, and that no Unprepare has overtaken."""
 
     def served(self, unserved: str = "") -> None:
         """Its sockets are served from now on, or are not, and why. New sockets are to be registered anew."""
@@ -46,6 +49,27 @@ class Standing:
         self.registrations["accepted" if registered else "refused"] += 1
         self.registered_at = self._clock() if registered else None
         self.unregistered = "" if registered else f"the kubelet refused to register it: {reason}"
+
+    @contextlib.contextmanager
+    def arriving(self, claim: ClaimRef) -> Iterator[None]:
+        """A Prepare finds out what it is to do. Raises ClaimError at its end if the claim was unprepared meanwhile.
+
+        It would prepare what nobody unprepares again. Source: kubelets before pull request 140527 call both at once.
+        """
+        call, arriving = object(), self._arriving.setdefault(claim.uid, set())
+        arriving.add(call)
+        try:
+            yield
+            if call not in arriving:
+                raise ClaimError(f"claim {claim} was unprepared while it was read; it is tried again if a pod wants it")
+        finally:
+            arriving.discard(call)
+            if not arriving and self._arriving.get(claim.uid) is arriving:
+                del self._arriving[claim.uid]
+
+    def overtake(self, claim: ClaimRef) -> None:
+        """The claim is unprepared from here on: of its Prepares, those that are still arriving are out of date."""
+        self._arriving.get(claim.uid, set()).clear()
 
     @contextlib.contextmanager
     def call(self, verb: str) -> Iterator[None]:
