@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import json
 import shutil
@@ -11,6 +12,7 @@ import ssl
 import subprocess
 import threading
 import urllib.parse
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -210,6 +212,21 @@ def certificate(tmp_path_factory):
     files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(place / "key"), "-out", str(place / "cert")]
     subprocess.run([*command.split(), *files], check=True, capture_output=True)
     return place / "cert", place / "key"
+
+
+@pytest.mark.parametrize(("over", "times"), [("http", 20), ("https", 1)])
+def test_clients_that_connect_as_it_stops_leave_nothing_open(request, over, times):
+    certificate = request.getfixturevalue("certificate") if over == "https" else None
+    gc.collect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        for _ in range(times):
+            with contextlib.ExitStack() as clients, InMemoryApiServer(certificate=certificate) as server:
+                address = ("127.0.0.1", urllib.parse.urlsplit(server.url).port)
+                for _ in range(3):
+                    clients.enter_context(socket.create_connection(address))
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_it_speaks_tls(certificate, make_client, a_slice):

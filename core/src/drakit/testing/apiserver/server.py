@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine
@@ -16,6 +15,7 @@ from attrs import evolve
 
 from drakit.testing.apiserver.api import Api, Request, Response
 from drakit.testing.apiserver.faults import GARBAGE, Fault, Faults, failure
+from drakit.testing.apiserver.listener import Listener, bind
 from drakit.testing.apiserver.resources import Document, named, of_kind, target_of
 from drakit.testing.apiserver.store import Backup, Store, Stored
 from drakit.testing.apiserver.watching import Watch
@@ -63,7 +63,7 @@ class InMemoryApiServer:
 
     def __enter__(self) -> Self:
         # Bound for as long as the server lives, never listening: keeps the port ours through an outage.
-        self._holder = _bind(0)
+        self._holder = bind(0)
         self._port: int = self._holder.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="in-memory-api-server", daemon=True)
@@ -261,25 +261,28 @@ class InMemoryApiServer:
         if self._certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*self._certificate)
-        self._listener = await self._loop.create_server(
-            lambda: Connection(self._site), sock=_bind(self._port), ssl=context, backlog=512
-        )
+        self._listener: Listener | None = Listener(bind(self._port), lambda: Connection(self._site), context)
+
+    async def _stop_listening(self) -> None:
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
 
     async def _pause(self, refuse: bool) -> None:
         self._site.frozen = True
         if refuse:
-            self._listener.close()
+            await self._stop_listening()
             self._site.drop()
 
     async def _resume(self) -> None:
         self._site.frozen = False
-        if not self._listener.is_serving():
+        if self._listener is None:
             await self._listen()
         self._site.release()
         self._site.wake()
 
     async def _stop(self) -> None:
-        self._listener.close()
+        await self._stop_listening()
         connections = list(self._site.connections)
         self._site.drop()
         await asyncio.gather(*(connection.closed() for connection in connections))
@@ -292,14 +295,6 @@ class InMemoryApiServer:
 
     def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_BOUND_SECONDS)
-
-
-def _bind(port: int) -> socket.socket:
-    """A socket on 127.0.0.1 that shares its port with others of ours."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind(("127.0.0.1", port))
-    return sock
 
 
 def _copy(document: Document) -> Document:
