@@ -66,6 +66,8 @@ class ScriptedServer:
 
     async def __aexit__(self, *_) -> None:
         self._server.close()
+        for _ in range(10):  # what was accepted a moment ago is a task of ours only after a few turns
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
