@@ -24,7 +24,7 @@ from realkube.workspace import Workspace, claim, claim_spec, pod
 pytestmark = [pytest.mark.cluster, pytest.mark.node, pytest.mark.contract]
 
 _fixtures = borrow("kubelet/conftest.py")
-loop, short_path = _fixtures.loop, _fixtures.short_path
+loop = _fixtures.loop
 DRIVER, POOL, REQUEST = _fixtures.DRIVER, "node-1", "some"
 DEVICE = DeviceRef(DRIVER, POOL, "gpu-0")
 
