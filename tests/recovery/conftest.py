@@ -47,7 +47,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     limit = time.monotonic() + BOUND_SECONDS
     while not (answer := condition()):
         assert time.monotonic() < limit, f"waited {BOUND_SECONDS} s for {what}"
-        time.sleep(0.002)
+        time.sleep(0.005)
     return answer
 
 
