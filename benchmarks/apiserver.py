@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections import Counter
 from typing import ClassVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import httptools
 
@@ -101,9 +101,11 @@ class Connection(asyncio.Protocol):
         if watching:
             return 200, None
         if method == "GET":
+            selector = parse_qs(url.query).get("fieldSelector", [""])[0]
+            shared = selector.endswith("spec.nodeName=")  # those that are bound to no node: there are none
             return 200, {
                 "metadata": {"resourceVersion": str(sum(self.counts.values()))},
-                "items": list(self.slices.values()),
+                "items": [] if shared else list(self.slices.values()),
             }
         document = json.loads(body)
         metadata = document["metadata"]
