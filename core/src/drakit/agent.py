@@ -38,8 +38,10 @@ from drakit.vitals import HookTally, Ports, Rounds, Vitals
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5.0
+RESTART_SECONDS = 2.0
 """How long a driver that failed as a whole waits before it is started again."""
+RETRY_SECONDS = 5.0
+"""How long whatever else failed waits before it is tried again."""
 CLOSE_SECONDS = 2.0
 """How long a stop waits for plugins to release what they hold."""
 ROUND_SECONDS = 0.5
@@ -203,12 +205,12 @@ class Agent:
             except* Exception as group:
                 why = "; ".join(map(describe, group.exceptions))
                 driver.standing.served(f"it is not served, and is tried again: {why}")
-                if why != told or time.monotonic() - began > RETRY_SECONDS:
+                if why != told or time.monotonic() - began > RESTART_SECONDS:
                     surprise = next((error for error in group.exceptions if not isinstance(error, DRAError)), None)
                     message = "driver %s is not served, and is tried again: %s"
                     driver.log.error(message, driver.name, why, exc_info=surprise, extra=self._fields(driver.name))
                 told = why
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(RESTART_SECONDS)
 
     async def _answer(self, ports: Ports, client: KubeClient, observer: Observer) -> None:
         """Begin to answer on the ports: once the drivers are registered, for what it imports would hold them up."""

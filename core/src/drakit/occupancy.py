@@ -18,7 +18,7 @@ from drakit.kubelet.sockets import KubeletPaths, is_alive
 from drakit.model import Quantity
 from drakit.settings import Settings
 
-OCCUPIED_SECONDS = 5.0
+OCCUPIED_SECONDS = 2.0
 """How often sockets that somebody else serves are looked at again."""
 
 

@@ -311,4 +311,4 @@ def test_any_interleaving_agrees_with_the_model(make_bench, want):
         machine = type(
             "Machine", (Interleavings,), {"make_bench": make_bench, "want": want, "side_effects": side_effects}
         )
-        run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30))
+        run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=30))
