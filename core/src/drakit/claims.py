@@ -346,7 +346,8 @@ class ClaimsEngine:
         """Last line of defence against a device given to two claims."""
         if wanted.admin_access:
             return
-        for uid in self.journal.holders(wanted.device) - {claim.uid}:
+        # First those who had it before this batch: a user is to look for them, and not for a claim that comes with his.
+        for uid in sorted(self.journal.holders(wanted.device) - {claim.uid}, key=self._fresh.__contains__):
             holder = self.journal.entries[uid]
             if any(not _compatible(wanted, held) for held in holder.devices if held.device == wanted.device):
                 raise DeviceBusy(
