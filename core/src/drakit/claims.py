@@ -340,16 +340,17 @@ class ClaimsEngine:
                     f"device {wanted.device} is not on this node: it was removed or renamed after the claim was "
                     f"allocated; delete the pod to have it scheduled anew"
                 )
-            self._check_free(allocation.claim, wanted)
+        self._check_free(allocation)
 
-    def _check_free(self, claim: ClaimRef, wanted: AllocatedDevice) -> None:
+    def _check_free(self, allocation: ClaimAllocation) -> None:
         """Last line of defence against a device given to two claims."""
-        if wanted.admin_access:
-            return
+        mine = (device for device in allocation.devices if not device.admin_access)
+        holds = [(wanted, uid) for wanted in mine for uid in self.journal.holders(wanted.device)]
         # First those who had it before this batch: a user is to look for them, and not for a claim that comes with his.
-        for uid in sorted(self.journal.holders(wanted.device) - {claim.uid}, key=self._fresh.__contains__):
+        for wanted, uid in sorted(holds, key=lambda hold: hold[1] in self._fresh):
             holder = self.journal.entries[uid]
-            if any(not _compatible(wanted, held) for held in holder.devices if held.device == wanted.device):
+            held = (device for device in holder.devices if device.device == wanted.device)
+            if uid != allocation.claim.uid and not all(_compatible(wanted, device) for device in held):
                 raise DeviceBusy(
                     f"device {wanted.device} is held by claim {holder.claim} ({uid}) until that claim's pod has ended"
                 )

@@ -277,6 +277,13 @@ def test_of_two_claims_in_one_batch_the_first_gets_the_device(bench, want):
     assert bench.held() == {"gpu-0": {"a"}}
 
 
+def test_a_claim_refused_for_an_earlier_holder_names_it_and_not_a_claim_of_its_batch(bench, want):
+    bench.prepare("c", "gpu-0")
+    refused, prepared = bench.engine.run([want("a", "gpu-1", "gpu-0"), want("b", "gpu-1")])
+    assert "claim-c" in str(refused)
+    assert prepared[0].device.name == "gpu-1"
+
+
 def test_a_claim_may_be_released_and_prepared_in_one_batch(bench, want):
     bench.prepare("a", "gpu-0")
     jobs = [Unprepare(ClaimRef("a", "", "")), want("b", "gpu-0"), want("b", "gpu-0"), want("a", "gpu-1")]
