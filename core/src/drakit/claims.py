@@ -46,7 +46,7 @@ class ClaimsEngine:
     known: Callable[[], Collection[DeviceRef] | None]
     began: Callable[[str], None] = field(default=lambda _what: None)
     warn: Callable[[str], None] = field(default=lambda _message: None)
-    _fresh: set[str] = field(factory=set, init=False)
+    _fresh: dict[str, int] = field(factory=dict, init=False)
     """The claims whose intents are of the batch under way. Any other intent is of an attempt that was interrupted."""
     _ended: deque[str] = field(factory=lambda: deque(maxlen=_ENDED_KEPT), init=False)
     """The claims that were unprepared here lately: what is heard of them only then is out of date."""
@@ -134,7 +134,7 @@ class ClaimsEngine:
         claim = allocation.claim
         if not self._hooks.side_effects or self.entry(claim.uid) is not None:
             return False
-        self._fresh.add(claim.uid)
+        self._fresh[claim.uid] = len(self._fresh)
         self.journal.put(Entry(claim=claim, phase=Phase.INTENT, devices=allocation.devices))
         return True
 
@@ -218,7 +218,7 @@ class ClaimsEngine:
             self._hooks.unprepare(claim)
         except Exception as error:
             self.warn(f"claim {claim}: its failed preparation could not be undone yet: {describe(error)}")
-            self._fresh.discard(claim.uid)  # interrupted, as it were: to be undone before it is tried again
+            self._fresh.pop(claim.uid, None)  # interrupted, as it were: to be undone before it is tried again
             return
         self.journal.release(claim.uid)
 
@@ -346,8 +346,8 @@ class ClaimsEngine:
         """Last line of defence against a device given to two claims."""
         mine = (device for device in allocation.devices if not device.admin_access)
         holds = [(wanted, uid) for wanted in mine for uid in self.journal.holders(wanted.device)]
-        # First those who had it before this batch: a user is to look for them, and not for a claim that comes with his.
-        for wanted, uid in sorted(holds, key=lambda hold: hold[1] in self._fresh):
+        # First who had it first: a user is to look for them, and not for a claim of this batch that is yet to come.
+        for wanted, uid in sorted(holds, key=lambda hold: self._fresh.get(hold[1], -1)):
             holder = self.journal.entries[uid]
             held = (device for device in holder.devices if device.device == wanted.device)
             if uid != allocation.claim.uid and not all(_compatible(wanted, device) for device in held):

@@ -284,6 +284,11 @@ def test_a_claim_refused_for_an_earlier_holder_names_it_and_not_a_claim_of_its_b
     assert prepared[0].device.name == "gpu-1"
 
 
+def test_a_claim_refused_for_the_one_before_it_in_a_batch_does_not_name_the_one_after(bench, want):
+    _, refused, _ = bench.engine.run([want("a", "gpu-2"), want("c", "gpu-0", "gpu-2"), want("b", "gpu-0")])
+    assert "claim-a" in str(refused)
+
+
 def test_a_claim_may_be_released_and_prepared_in_one_batch(bench, want):
     bench.prepare("a", "gpu-0")
     jobs = [Unprepare(ClaimRef("a", "", "")), want("b", "gpu-0"), want("b", "gpu-0"), want("a", "gpu-1")]
