@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drakit.context import PluginContext
     from drakit.decoding import read_document
-    from drakit.errors import ClaimError, DRAError, InvalidDeviceConfig
+    from drakit.errors import ClaimError, DeviceUnfit, DRAError, InvalidDeviceConfig
     from drakit.hookspecs import hookimpl
     from drakit.model import (
         ALL_NODES,
@@ -35,8 +35,12 @@ if TYPE_CHECKING:
         DeviceNode,
         DeviceRef,
         DeviceStatus,
+        Fault,
+        FaultEnd,
+        Finding,
         Health,
         HealthStatus,
+        Hold,
         Inventory,
         Mount,
         NetworkData,
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
         PreparedDevice,
         Quantity,
         RequestPolicy,
+        Severity,
         SharePolicy,
         Taint,
         TaintEffect,
@@ -80,8 +85,13 @@ __all__ = [
     "DeviceNode",
     "DeviceRef",
     "DeviceStatus",
+    "DeviceUnfit",
+    "Fault",
+    "FaultEnd",
+    "Finding",
     "Health",
     "HealthStatus",
+    "Hold",
     "InvalidDeviceConfig",
     "Inventory",
     "Mount",
@@ -96,6 +106,7 @@ __all__ = [
     "PreparedDevice",
     "Quantity",
     "RequestPolicy",
+    "Severity",
     "SharePolicy",
     "Taint",
     "TaintEffect",
@@ -111,6 +122,7 @@ _HOMES = {
     "read_document": "drakit.decoding",
     "ClaimError": "drakit.errors",
     "DRAError": "drakit.errors",
+    "DeviceUnfit": "drakit.errors",
     "InvalidDeviceConfig": "drakit.errors",
     "hookimpl": "drakit.hookspecs",
     "pci_attributes": "drakit.pci",

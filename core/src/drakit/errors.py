@@ -16,6 +16,7 @@
     │   ├── DeviceNotFound
     │   ├── DeviceBusy
     │   ├── InvalidDeviceConfig
+    │   ├── DeviceUnfit           the device is there, and cannot do what the claim needs of it
     │   └── ClaimGone             it was deleted, or replaced by another of its name (kube/claims.py)
     ├── ClaimUnreadable           the API server did not say what a claim is (kube/claims.py)
     ├── JournalError              what is prepared cannot be recorded durably
@@ -33,6 +34,8 @@ on the command line, in the log, or, for a claim, in the event of the pod that w
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class DRAError(Exception):
@@ -119,6 +122,21 @@ class DeviceBusy(ClaimError):
 
 class InvalidDeviceConfig(ClaimError):
     """The claim's opaque configuration for this driver cannot be used."""
+
+
+class DeviceUnfit(ClaimError):
+    """The device is there, and cannot do what the claim needs of it, nor will it soon.
+
+    A plugin raises this from `prepare` for what no scheduler could know. It is the one refusal that outlasts the call:
+    the device counts as faulty for a time, under the name `fault` and with the same message, and where the driver has
+    taints it is tainted, so that the pod is evicted and placed anew. `devices` are names of the claim's own devices;
+    none means all of them.
+    """
+
+    def __init__(self, message: str, *, fault: str, devices: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.devices = tuple(devices)
 
 
 class JournalError(DRAError):

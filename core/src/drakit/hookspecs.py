@@ -13,7 +13,7 @@ Specs grow by new arguments: an implementation names the arguments it wants and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pluggy
@@ -25,7 +25,9 @@ from drakit.model import (
     Device,
     DeviceGroup,
     DeviceRef,
+    Finding,
     Health,
+    Hold,
     Inventory,
     PciFunction,
     Pool,
@@ -76,13 +78,16 @@ def devicegroups(inventory: Inventory) -> Sequence[DeviceGroup]:
 
 
 @hookspec
-def prepare(claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+def prepare(claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
     """Make a claim's devices ready and say what its containers get.
 
     Asked of the backend, before any container of the pod starts. Returns exactly one PreparedDevice per allocated
     device. It must be idempotent: it is asked again after a crash, and after a reboot for claims already prepared.
     The core has refused unknown and busy devices before, and writes the CDI files afterwards. Raise a ClaimError
-    where the claim is at fault; its message is shown in the pod's events.
+    where the claim is at fault; its message is shown in the pod's events. Raise DeviceUnfit where the device is.
+
+    `held(device)` is what is prepared of any device of this driver, this claim's own earlier preparation among it: for
+    backends that divide a device between claims, or whose devices overlap. It may be asked only within the call.
     """
 
 
@@ -110,7 +115,26 @@ def health() -> Sequence[Health]:
     """Report the health of devices.
 
     Asked of the backend, if it implements this, every few seconds and on `context.changed()`. Devices left out are
-    not reported on. A taint here is published with the device and goes when a later report no longer has it.
+    not reported on. A taint here is published with the device and goes when a later report no longer has it. Faults
+    are remembered as each one's `end` says, and tainted as the operator has configured.
+    """
+
+
+@hookspec
+def node_labels() -> Mapping[str, str]:
+    """Say which labels the Node object should have.
+
+    Asked of the backend after `discover`, if the operator has enabled `nodeLabels` for it. Only keys that the class
+    declares in `node_label_keys` are allowed. A label that is no longer named is removed; no other is touched.
+    """
+
+
+@hookspec
+def check() -> Sequence[Finding]:
+    """Say what an operator should know of this node: what is lost by it, and what to do.
+
+    Asked of every plugin, after a survey, by the offline command `drakit check` alone. Nothing may be changed. What is
+    good needs no finding.
     """
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -37,7 +37,9 @@ from drakit.model import (
     Device,
     DeviceGroup,
     DeviceRef,
+    Finding,
     Health,
+    Hold,
     Inventory,
     PciFunction,
     Pool,
@@ -168,9 +170,11 @@ class PluginHost:
                 )
         return groups
 
-    def prepare(self, name: str, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+    def prepare(
+        self, name: str, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]] = lambda _device: ()
+    ) -> Sequence[PreparedDevice]:
         """Ask a backend to prepare a claim. Raises ClaimError as the plugin raised it, else PluginError."""
-        prepared = self._sequence(name, "prepare", PreparedDevice, self._ask(name, "prepare", claim=claim))
+        prepared = self._sequence(name, "prepare", PreparedDevice, self._ask(name, "prepare", claim=claim, held=held))
         wanted, answered = Counter(d.key for d in claim.devices), Counter(d.key for d in prepared)
         if wanted != answered:
             lacking, surplus = wanted - answered, answered - wanted
@@ -199,6 +203,19 @@ class PluginHost:
             if report.device.driver != self.instances[name].driver:
                 raise PluginContractError(name, "health", f"reports on {report.device}, a device of another driver")
         return reports
+
+    def node_labels(self, name: str) -> Mapping[str, str]:
+        """Ask a backend which labels its node should have."""
+        answer = self._ask(name, "node_labels")
+        if answer is None:
+            return {}
+        if not isinstance(answer, Mapping):
+            raise PluginContractError(name, "node_labels", f"must return a mapping, not {shorten(answer)}")
+        return dict(answer)
+
+    def check(self, name: str) -> Sequence[Finding]:
+        """Ask a plugin what an operator should know of this node."""
+        return self._sequence(name, "check", Finding, self._ask(name, "check"))
 
     def layout(self, name: str, node_type: str, root: Path) -> Sequence[PciFunction]:
         """Ask a plugin to write its part of a faked node."""

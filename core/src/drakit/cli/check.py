@@ -10,10 +10,10 @@ import attrs
 import click
 
 from drakit.cli import FINDING, findings
-from drakit.cli.findings import Finding, Severity
 from drakit.cli.offline import offline_settings, survey_node
 from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
 from drakit.cli.output import counted, line, table, write
+from drakit.model import Finding, Severity
 
 
 @click.command()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-
-from attrs import frozen
 
 from drakit.agent import credentials_of
 from drakit.cli.offline import OfflineNode
@@ -17,27 +14,10 @@ from drakit.errors import ConfigError, DRAError, describe
 from drakit.kube.client import NODES, ApiError, KubeClient
 from drakit.kube.credentials import Credentials
 from drakit.kubelet.sockets import KubeletPaths, is_alive
-from drakit.model import HealthStatus
+from drakit.model import Finding, HealthStatus, Severity
 from drakit.settings import Settings
 
 REQUEST_SECONDS = 5.0
-
-
-class Severity(enum.StrEnum):
-    """What a finding means: nothing, a part that will not work as hoped, or a driver or agent that will not run."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@frozen
-class Finding:
-    """One thing that was looked at, what was found, and if that is not good, what to do about it."""
-
-    severity: Severity
-    what: str
-    found: str
 
 
 def _ok(what: str, found: str) -> Finding:

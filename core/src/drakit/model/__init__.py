@@ -11,16 +11,16 @@ from drakit.model.device import (
     CounterSet,
     Device,
     DeviceRef,
-    Health,
-    HealthStatus,
     NodeSelection,
     NodeSelector,
     NodeSelectorRequirement,
     Taint,
     TaintEffect,
 )
-from drakit.model.edits import ContainerEdits, ContainerHook, DeviceHandle, DeviceNode, Mount, PreparedDevice
+from drakit.model.edits import ContainerEdits, ContainerHook, DeviceHandle, DeviceNode, Hold, Mount, PreparedDevice
+from drakit.model.finding import Finding, Severity
 from drakit.model.hardware import PciFunction
+from drakit.model.health import Fault, FaultEnd, Health, HealthStatus
 from drakit.model.pool import DeviceGroup, Inventory, Pool, ResolvedPool
 from drakit.model.quantity import Quantity
 from drakit.model.sharing import RequestPolicy, SharePolicy, ValidRange
@@ -49,8 +49,12 @@ __all__ = [
     "DeviceNode",
     "DeviceRef",
     "DeviceStatus",
+    "Fault",
+    "FaultEnd",
+    "Finding",
     "Health",
     "HealthStatus",
+    "Hold",
     "Inventory",
     "Mount",
     "NetworkData",
@@ -64,6 +68,7 @@ __all__ = [
     "Quantity",
     "RequestPolicy",
     "ResolvedPool",
+    "Severity",
     "SharePolicy",
     "Taint",
     "TaintEffect",

@@ -1,4 +1,4 @@
-"""What a node offers: devices, pools, groups, sharing and health.
+"""What a node offers: devices, their selectors and their taints.
 
 Limits are those of `resource.k8s.io/v1` validation, Kubernetes 1.34 to 1.37; where releases differ, the widest is
 checked here and what depends on the server's version is decided where slices are made.
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from attrs import Attribute, evolve, field, frozen
-from attrs.validators import instance_of, optional
 
 from drakit.errors import LimitExceeded
 from drakit.model.converters import (
@@ -39,7 +38,6 @@ MAX_TAINTS = 16
 MAX_BINDING_CONDITIONS = 4
 MAX_COUNTERS = 32
 MAX_COUNTER_SETS_CONSUMED = 2
-MAX_HEALTH_MESSAGE = 1024
 
 Scalar = bool | int | str | Version
 AttributeValue = Scalar | tuple[Scalar, ...]
@@ -271,25 +269,3 @@ class Device:
     def with_attributes(self, extra: Mapping[str, AttributeValue]) -> Device:
         """The same device with more attributes; later values win."""
         return evolve(self, attributes=dict(self.attributes) | dict(extra))
-
-
-def _cut(text: str) -> str:
-    return str(text)[:MAX_HEALTH_MESSAGE]
-
-
-class HealthStatus(enum.StrEnum):
-    """The three states of the kubelet's health stream."""
-
-    UNKNOWN = "Unknown"
-    HEALTHY = "Healthy"
-    UNHEALTHY = "Unhealthy"
-
-
-@frozen
-class Health:
-    """The health of one device: shown in the pod's status; `taint` keeps new claims away from it as well."""
-
-    device: DeviceRef = field(validator=instance_of(DeviceRef))
-    status: HealthStatus = field(converter=HealthStatus)
-    message: str = field(default="", converter=_cut)
-    taint: Taint | None = field(default=None, validator=optional(instance_of(Taint)))

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import deep_iterable, instance_of, optional
 
-from drakit.model.claim import AllocatedDevice
+from drakit.model.claim import AllocatedDevice, ClaimRef
 from drakit.model.converters import frozen_tuple, string_mapping
 from drakit.model.device import DeviceRef
 from drakit.model.status import DeviceStatus
@@ -102,6 +102,14 @@ class PreparedDevice:
     def key(self) -> tuple[str, DeviceRef, str | None]:
         """Equal to the key of the allocated device this is the preparation of."""
         return (self.request, self.device, self.share_id)
+
+
+@frozen
+class Hold:
+    """One prepared device of one claim, as it is on record."""
+
+    claim: ClaimRef
+    prepared: PreparedDevice
 
 
 @frozen
