@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from drakit import (
     ClaimAllocation,
     ClaimRef,
-    ContainerEdits,
     DeviceGroup,
-    DeviceNode,
     DeviceRef,
     Health,
     Inventory,
@@ -21,14 +19,14 @@ from drakit import (
     PreparedDevice,
     hookimpl,
 )
-from drakit.errors import DeviceNotFound
 
-from drakit_neuron.configuration import NeuronConfig, UltraServerConfig, claim_environment
+from drakit_neuron.configuration import NeuronConfig, UltraServerConfig
 from drakit_neuron.devices import device_id, device_name, devices
 from drakit_neuron.health import device_health
 from drakit_neuron.instances import DATA, INSTANCE_TYPES
 from drakit_neuron.layout import NODE_TYPES, lay_out
-from drakit_neuron.sysfs import CLASS, Unreadable, is_present, read_instance_type, read_node
+from drakit_neuron.preparing import prepare_claim
+from drakit_neuron.sysfs import Unreadable, read_instance_type, read_node
 from drakit_neuron.topology import by_pci_address, device_groups
 
 
@@ -67,12 +65,7 @@ class NeuronPlugin:
     @hookimpl
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
         """Give each device's node to the container, and the environment its configuration asks for."""
-        numbers = [self._number(device.device) for device in claim.devices]
-        environments = claim_environment(self._context, claim)
-        return [
-            PreparedDevice.of(device, self._edits(number, environment))
-            for device, number, environment in zip(claim.devices, numbers, environments, strict=True)
-        ]
+        return prepare_claim(self._context, claim)
 
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
@@ -104,24 +97,6 @@ class NeuronPlugin:
         lacking = [] if adapters or not wanted else [f"{instance_type} has no map of EFA adapters: no device groups"]
         self._say("devicegroups", logging.INFO, lacking)
         return adapters
-
-    def _number(self, ref: DeviceRef) -> int:
-        """The number of a device that is there. Raises DeviceNotFound."""
-        number = device_id(ref.name)
-        if number is None or not is_present(self._context, number):
-            place = f"{CLASS}/neuron{number} is not there" if number is not None else "no Neuron device has such a name"
-            raise DeviceNotFound(
-                f"{ref.name} is not on node {self._context.node}: {place}; delete the pod to have it placed anew, and "
-                "if the device does not come back, reboot or replace the node"
-            )
-        return number
-
-    def _edits(self, number: int, environment: Mapping[str, str]) -> ContainerEdits:
-        path = f"/dev/neuron{number}"
-        host_path = self._context.host_path(path)
-        return ContainerEdits(
-            env=environment, device_nodes=(DeviceNode(path, host_path if host_path != path else None),)
-        )
 
     def _say(self, topic: str, level: int, lines: Iterable[str]) -> None:
         """Log what was not so the last time: one line for a change, none for a rescan."""
