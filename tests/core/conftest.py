@@ -59,6 +59,14 @@ class _Everything:
         return self.answers["in_use"](device=device)
 
     @hookimpl
+    def node_labels(self):
+        return self.answers["node_labels"]()
+
+    @hookimpl
+    def check(self):
+        return self.answers["check"]()
+
+    @hookimpl
     def layout(self, node_type, root):
         return self.answers["layout"](node_type=node_type, root=root)
 
@@ -90,9 +98,10 @@ class Hosted:
         return name
 
     @staticmethod
-    def backend(driver: str = DRIVER, **hooks: Callable[..., Any]) -> type:
+    def backend(driver: str = DRIVER, node_label_keys: tuple[str, ...] = (), **hooks: Callable[..., Any]) -> type:
         """A backend class that implements what it must, and the hooks given besides."""
-        return _plugin({"discover": _nothing, "prepare": _nothing, "unprepare": _nothing} | hooks, driver_name=driver)
+        required = {"discover": _nothing, "prepare": _nothing, "unprepare": _nothing}
+        return _plugin(required | hooks, driver_name=driver, node_label_keys=node_label_keys)
 
     @staticmethod
     def extension(**hooks: Callable[..., Any]) -> type:

@@ -282,6 +282,10 @@ def test_an_entry_point_that_is_no_class_is_refused(factory):
         ({"side_effects": None}, "side_effects: must be bool, not None"),
         ({"node_types": "big"}, "node_types: must be tuple, not 'big'"),
         ({"data": "data"}, "data: must be Path or None, not 'data'"),
+        ({"node_label_keys": "a/b"}, "node_label_keys: must be tuple, not 'a/b'"),
+        ({"node_label_keys": ("example.com/*",)}, "node_label_keys must be a label name"),
+        ({"node_label_keys": (1,)}, "node_label_keys must be a label name"),
+        ({"node_label_keys": ("node-restriction.kubernetes.io/a",)}, "belongs to Kubernetes; use a domain of your own"),
     ],
 )
 def test_a_declaration_of_another_kind_is_refused(changes, said):

@@ -47,6 +47,7 @@ from drakit.model import (
     SharePolicy,
 )
 from drakit.model.device import check_attribute
+from drakit.model.names import check_label_value
 from drakit.subject import about
 
 T = TypeVar("T")
@@ -211,7 +212,16 @@ class PluginHost:
             return {}
         if not isinstance(answer, Mapping):
             raise PluginContractError(name, "node_labels", f"must return a mapping, not {shorten(answer)}")
-        return dict(answer)
+        try:
+            labels = dict(answer)  # a copy: the plugin's own may change later, or raise
+        except Exception as error:
+            raise HookFailed(name, "node_labels", error) from error
+        for key, value in labels.items():
+            if key not in self.instances[name].declarations.node_label_keys:
+                raise PluginContractError(name, "node_labels", f"{key!r} is not declared in node_label_keys")
+            with _legal(name, "node_labels"):
+                check_label_value(str(key), value)
+        return labels
 
     def check(self, name: str) -> Sequence[Finding]:
         """Ask a plugin what an operator should know of this node."""

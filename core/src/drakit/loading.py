@@ -22,7 +22,7 @@ from stevedore import NamedExtensionManager
 from drakit import hookspecs
 from drakit.errors import LimitExceeded, PluginContractError, PluginError, PluginLoadError, describe
 from drakit.model.converters import frozen_mapping
-from drakit.model.names import check_driver_name
+from drakit.model.names import check_driver_name, check_label_key
 
 GROUP = "drakit.plugins"
 
@@ -30,6 +30,9 @@ HOOKS = tuple(name for name, spec in vars(hookspecs).items() if hasattr(spec, f"
 """The names of all hooks, in the order of their definition."""
 
 REQUIRED_OF_BACKENDS = ("discover", "prepare", "unprepare")
+
+KUBERNETES_DOMAINS = ("kubernetes.io", "k8s.io")
+"""Of labels, with what is below them. By these the scheduler and its admission keep nodes apart."""
 
 
 @frozen(kw_only=True)
@@ -41,6 +44,7 @@ class Declarations:
     anything but what CDI does? `device_metadata`: do containers get files that describe their devices? `node_types`:
     what its `layout` can fake. `data`: the directory of its DeviceClasses, templates and examples.
     `device_plugin_resources`: the extended resources by which a device plugin would offer the same hardware.
+    `node_label_keys`: the labels that `node_labels` may name, whole keys.
     """
 
     driver_name: str | None = None
@@ -49,6 +53,7 @@ class Declarations:
     side_effects: bool = False
     device_metadata: bool = False
     device_plugin_resources: tuple[str, ...] = ()
+    node_label_keys: tuple[str, ...] = ()
     node_types: tuple[str, ...] = ()
     data: Path | None = None
 
@@ -194,6 +199,8 @@ def _declarations(name: str, factory: type) -> Declarations:
             check_driver_name("driver_name", driver)
         except LimitExceeded as error:
             raise PluginContractError(name, "driver_name", str(error)) from None
+    for key in declared.get("node_label_keys", ()):
+        _check_node_label_key(name, key)
     for kind in declared.get("config_types", ()):
         named = all(isinstance(getattr(kind, variable, None), str) for variable in ("api_version", "kind"))
         if not (attrs.has(kind) and named):
@@ -205,6 +212,16 @@ def _declarations(name: str, factory: type) -> Declarations:
     return Declarations(**declared)
 
 
+def _check_node_label_key(name: str, key: object) -> None:
+    try:
+        check_label_key("node_label_keys", key)
+    except LimitExceeded as error:
+        raise PluginContractError(name, "node_label_keys", str(error)) from None
+    domain = str(key).rpartition("/")[0]
+    if any(f".{domain}".endswith(f".{theirs}") for theirs in KUBERNETES_DOMAINS):
+        raise PluginContractError(name, "node_label_keys", f"{key!r} belongs to Kubernetes; use a domain of your own")
+
+
 def _check_kinds(name: str, declared: Mapping[str, Any]) -> None:
     kinds: dict[str, tuple[type, ...]] = {
         "driver_name": (str, type(None)),
@@ -213,6 +230,7 @@ def _check_kinds(name: str, declared: Mapping[str, Any]) -> None:
         "side_effects": (bool,),
         "device_metadata": (bool,),
         "device_plugin_resources": (tuple,),
+        "node_label_keys": (tuple,),
         "node_types": (tuple,),
         "data": (Path, type(None)),
     }
