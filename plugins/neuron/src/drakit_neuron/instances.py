@@ -11,7 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
+from attrs.validators import ge
 
 DATA = Path(__file__).parent / "data"
 
@@ -50,6 +51,17 @@ class InstanceType:
     grid: bool
     adapters: tuple[str, ...]
     addresses: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class InstanceEntry:
+    """The facts of one instance type, as written in a table or in a configuration.
+
+    `architecture` is one that the table knows.
+    """
+
+    architecture: str
+    devices: int = field(validator=ge(1))
 
 
 def read_data(name: str) -> dict[str, Any]:

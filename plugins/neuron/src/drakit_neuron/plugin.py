@@ -25,6 +25,7 @@ from drakit_neuron.devices import device_id, device_name, devices
 from drakit_neuron.health import device_health
 from drakit_neuron.instances import DATA, INSTANCE_TYPES
 from drakit_neuron.layout import NODE_TYPES, lay_out
+from drakit_neuron.options import NeuronOptions
 from drakit_neuron.preparing import prepare_claim
 from drakit_neuron.sysfs import Unreadable, read_instance_type, read_node
 from drakit_neuron.topology import by_pci_address, device_groups
@@ -34,7 +35,7 @@ class NeuronPlugin:
     """AWS Trainium and Inferentia devices. Names, attributes and configuration are those of AWS's own DRA driver."""
 
     driver_name = "neuron.aws.com"
-    options = None
+    options = NeuronOptions
     config_types = (NeuronConfig, UltraServerConfig)
     side_effects = False
     device_plugin_resources = ("aws.amazon.com/neuron", "aws.amazon.com/neurondevice", "aws.amazon.com/neuroncore")

@@ -1,0 +1,56 @@
+"""The settings of the Neuron backend."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from attrs import field, frozen
+from drakit import PluginContext
+
+from drakit_neuron.instances import InstanceEntry
+
+
+@frozen(kw_only=True)
+class HealthOptions:
+    """What counts as a fault of a device."""
+
+
+class UltraServerDevices(enum.StrEnum):
+    """What a node of an UltraServer publishes: one device for the node, one for each of its Neuron devices, or both."""
+
+    AS_TYPE = ""
+    NODE = "node"
+    DEVICES = "devices"
+    BOTH = "both"
+
+
+def _read_only(entries: Mapping[str, InstanceEntry]) -> Mapping[str, InstanceEntry]:
+    return MappingProxyType(dict(entries))
+
+
+@frozen(kw_only=True)
+class NeuronOptions:
+    """`options` of the backend `neuron`.
+
+    `instances`: instance types that this release does not know, or knows wrongly, by name. An entry replaces the one
+    of the release as a whole.
+
+    `ultra_server_devices`: what a node of an UltraServer publishes; empty for what its instance type says. With `both`,
+    the device for the node and the single ones cannot be allocated at once.
+
+    `core_sharing`: let claims ask for cores of a device; one that asks for none still gets the whole device.
+
+    `health`: what counts as a fault.
+    """
+
+    instances: Mapping[str, InstanceEntry] = field(factory=dict, converter=_read_only)
+    ultra_server_devices: UltraServerDevices = UltraServerDevices.AS_TYPE
+    core_sharing: bool = False
+    health: HealthOptions = field(factory=HealthOptions)
+
+
+def options_of(context: PluginContext) -> NeuronOptions:
+    """The settings a plugin was given; the defaults where it was given none, as offline."""
+    return context.options if isinstance(context.options, NeuronOptions) else NeuronOptions()
