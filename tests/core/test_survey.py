@@ -8,7 +8,19 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from drakit import Device, DeviceGroup, DeviceRef, Health, Inventory, Pool, RequestPolicy, SharePolicy, Taint
+from drakit import (
+    Device,
+    DeviceGroup,
+    DeviceRef,
+    Finding,
+    Health,
+    Inventory,
+    Pool,
+    RequestPolicy,
+    Severity,
+    SharePolicy,
+    Taint,
+)
 from drakit.errors import HookFailed, PluginStuck
 from drakit.inventory import Survey
 from drakit.survey import Observer, taints_of
@@ -342,5 +354,20 @@ def test_taints_that_health_asks_for_are_published_with_the_device(hosted):
         survey = await observer.survey(taints=taints_of(reports))
         assert [device.taints for device in survey.pools[GPUS][0].devices] == [(hot,), ()]
         assert [d.taints for d in (await observer.survey(survey)).pools[GPUS][0].devices] == [(), ()]
+
+    run(test())
+
+
+def test_a_check_that_hangs_costs_the_others_nothing(hosted, hanging):
+    finding = Finding(Severity.WARNING, "firmware", "old")
+    check = hanging([])
+    check.hang()
+    hosted.add(hosted.backend(check=check))
+    hosted.add(hosted.extension(check=lambda **_: [finding]), name="racks", driver=None)
+
+    async def test() -> None:
+        found, failures = await Observer(hosted.host, NODE, patience_seconds=1.0).check()
+        assert found == {"racks": (finding,)}
+        assert "check has not answered" in str(failures[GPUS])
 
     run(test())

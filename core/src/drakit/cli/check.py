@@ -29,7 +29,7 @@ def check(config: Path | None, root: Path | None, node_name: str | None, kubecon
     warning.
     """
     settings, problems = offline_settings(config, overrides(root=root, node_name=node_name, kubeconfig=kubeconfig))
-    node = survey_node(settings, problems)
+    node = survey_node(settings, problems, check=True)
     found = [
         *findings.of_settings(settings),
         *findings.of_root(settings),

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from attrs import evolve
+
 from drakit.agent import credentials_of
 from drakit.cli.offline import OfflineNode
 from drakit.errors import ConfigError, DRAError, describe
@@ -73,6 +75,8 @@ def of_plugins(node: OfflineNode) -> Iterator[Finding]:
         for report in reports:
             if report.status is HealthStatus.UNHEALTHY:
                 yield _warning(str(report.device), f"unhealthy: {report.message or 'no reason given'}")
+    for name, finding in node.findings:
+        yield evolve(finding, what=f"{name}: {finding.what}")
 
 
 def drivers_of(node: OfflineNode) -> list[str]:

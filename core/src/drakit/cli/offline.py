@@ -15,7 +15,7 @@ from drakit.assembly import Assembly, assemble
 from drakit.errors import ConfigError, DRAError
 from drakit.inventory import Survey
 from drakit.loading import LoadedPlugin, load_installed
-from drakit.model import Health
+from drakit.model import Finding, Health, Severity
 from drakit.settings import (
     CONFIG_VARIABLE,
     BackendSettings,
@@ -46,6 +46,8 @@ class OfflineNode:
     """What keeps a driver from running or publishing: whom it concerns (a driver or a plugin), and what it is."""
     warnings: Sequence[tuple[str, str]] = ()
     """What plugins warn of in their log, in the same form: a part of their hardware is lacking."""
+    findings: Sequence[tuple[str, Finding]] = ()
+    """What plugins found where they were asked to check this node: whose finding it is (a driver or a plugin)."""
 
     @property
     def problems(self) -> list[tuple[str, str]]:
@@ -71,12 +73,12 @@ def read_node(config: Path | None, overrides: Mapping[str, str]) -> OfflineNode:
     return survey_node(settings, problems)
 
 
-def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = ()) -> OfflineNode:
-    """Construct the enabled plugins and ask each of them, once."""
+def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = (), *, check: bool = False) -> OfflineNode:
+    """Construct the enabled plugins and ask each of them, once; with `check`, also what they find of this node."""
     named = evolve(settings, node_name=settings.node_name or UNNAMED_NODE)
     with _warnings() as said:
         assembly = assemble(named)
-        survey, health, failures = asyncio.run(_ask(assembly, named.node_name))
+        survey, health, found, failures = asyncio.run(_ask(assembly, named.node_name, check=check))
         closing = assembly.host.close()
     return OfflineNode(
         settings=named,
@@ -91,16 +93,27 @@ def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = ()) ->
             *((failure.plugin, str(failure)) for failure in closing),
         ],
         warnings=said,
+        findings=found,
     )
 
 
-async def _ask(assembly: Assembly, node: str) -> tuple[Survey, Mapping[str, Sequence[Health]], Mapping[str, DRAError]]:
+async def _ask(
+    assembly: Assembly, node: str, *, check: bool
+) -> tuple[Survey, Mapping[str, Sequence[Health]], list[tuple[str, Finding]], Mapping[str, DRAError]]:
     observer = Observer(assembly.host, node, patience_seconds=PATIENCE_SECONDS)
     survey = await observer.survey()
     health, failures = await observer.health()
     if taints := taints_of(report for reports in health.values() for report in reports):
         survey = await observer.survey(taints=taints)
-    return survey, health, {**failures, **survey.failures}
+    found = await _check(observer) if check else []
+    return survey, health, found, {**failures, **survey.failures}
+
+
+async def _check(observer: Observer) -> list[tuple[str, Finding]]:
+    """What plugins find. One that fails at this is found wanting itself, though its driver may well run."""
+    found, failures = await observer.check()
+    failed = [(name, Finding(Severity.WARNING, "its own check", str(error))) for name, error in failures.items()]
+    return [*((name, finding) for name, findings in found.items() for finding in findings), *failed]
 
 
 def _everything_installed() -> tuple[list[BackendSettings], list[ExtensionSettings], list[tuple[str, str]]]:

@@ -1,0 +1,75 @@
+"""`drakit check` asks every plugin what it finds; one that cannot say costs a finding, and nobody else anything."""
+
+from __future__ import annotations
+
+import pytest
+
+BACKEND = """
+from drakit import Device, Finding, Pool, Severity, hookimpl
+
+class Plugin:
+    driver_name = "gpu.example.com"
+    def __init__(self, context): self.discovered = False
+    @hookimpl
+    def discover(self):
+        self.discovered = True
+        return [Pool([Device("gpu-0")])]
+    @hookimpl
+    def prepare(self, claim): return []
+    @hookimpl
+    def unprepare(self, claim, prepared): pass
+    @hookimpl
+    def check(self):
+        {answer}
+"""
+EXTENSION = """
+from drakit import Finding, Severity, hookimpl
+
+class Plugin:
+    def __init__(self, context): pass
+    @hookimpl
+    def check(self): return [Finding(Severity.ERROR, "racks", "the table has no node-7; add it")]
+"""
+
+
+@pytest.fixture
+def check(installed_drakit, distribution, write_config):
+    """Run it: `(answer)`, the body of the backend's hook; returns the exit code, and severity and text by subject."""
+
+    def run(answer):
+        env = distribution("gpu", BACKEND.replace("{answer}", answer), {"drakit.plugins": {"gpu": "gpu:Plugin"}})
+        distribution("racks", EXTENSION, {"drakit.plugins": {"racks": "racks:Plugin"}})
+        config = write_config({"plugin": "gpu"}, extensions=[{"plugin": "racks"}], nodeName="node-7")
+        outcome = installed_drakit("check", "--config", config, "-o", "json", **env)
+        return outcome.code, {entry["what"]: (entry["severity"], entry["found"]) for entry in outcome.json}
+
+    return run
+
+
+def test_what_a_plugin_finds_is_shown_with_its_name(check):
+    code, found = check('return [Finding(Severity.WARNING, "firmware", "1.0 loses links; update it")]')
+    assert code == 1
+    assert found["gpu.example.com: firmware"] == ("warning", "1.0 loses links; update it")
+    assert found["racks: racks"] == ("error", "the table has no node-7; add it")
+
+
+def test_a_plugin_is_asked_after_the_survey(check):
+    _, found = check('return [Finding(Severity.OK, "devices", f"discovered: {self.discovered}")]')
+    assert found["gpu.example.com: devices"] == ("ok", "discovered: True")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('raise OSError("no such bus")', "check failed: OSError: no such bus"),
+        ("raise SystemExit(3)", "check failed: SystemExit: 3"),
+        ('return "fine"', "check: must return a sequence of Finding, not 'fine'"),
+    ],
+)
+def test_a_plugin_that_cannot_say_is_a_warning_that_names_it(check, answer, said):
+    _, found = check(answer)
+    severity, text = found["gpu.example.com: its own check"]
+    assert severity == "warning"
+    assert said in text
+    assert found["gpu.example.com"] == ("ok", "1 devices")
+    assert "racks: racks" in found
