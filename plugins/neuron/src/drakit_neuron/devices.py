@@ -22,6 +22,11 @@ NETWORK_LAYER_LABELS = {
 }
 """Attribute by label: the layers of the network above an instance, widest first, as EC2 names them."""
 
+CORES = "neuron.drakit/cores"
+"""The capacity that says how many physical cores a device has."""
+NODE_DEVICE = "neuron-node"
+"""The name of the device that stands for all devices of a node."""
+
 _NAME = re.compile(r"neuron-device-(0|[1-9][0-9]*)", re.ASCII)
 
 
