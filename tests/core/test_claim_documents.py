@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from drakit import AllocatedDevice, ClaimError, ClaimRef, ConfigSource, DeviceRef, InvalidDeviceConfig, Quantity
+from drakit import (
+    AllocatedDevice,
+    ClaimError,
+    ClaimRef,
+    ConfigSource,
+    DeviceRef,
+    InvalidDeviceConfig,
+    Quantity,
+    TaintEffect,
+    Toleration,
+    TolerationOperator,
+)
 from drakit.decoding import load_json
 from drakit.documents import claim_allocation, claim_ref
 from hypothesis import given
@@ -144,3 +155,21 @@ def test_a_configuration_of_an_unknown_source_is_refused(source):
 def test_a_configuration_of_a_future_type_is_refused():
     with pytest.raises(InvalidDeviceConfig, match="not opaque"):
         claim_allocation(document(result(), configs=({"source": "FromClaim", "typed": {}},)), DRIVER)
+
+
+def test_the_tolerations_of_a_result_are_read():
+    entries = [
+        {"key": "gpu.example.com/unhealthy", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "a", "value": "b", "tolerationSeconds": 60},
+    ]
+    (device,) = claim_allocation(document(result(tolerations=entries)), DRIVER).devices
+    assert device.tolerations == (
+        Toleration(key="gpu.example.com/unhealthy", operator=TolerationOperator.EXISTS, effect=TaintEffect.NO_SCHEDULE),
+        Toleration(key="a", value="b", toleration_seconds=60),
+    )
+
+
+def test_a_toleration_of_a_later_release_tolerates_nothing_and_costs_no_claim():
+    entries = [{"key": "a", "operator": "Matches"}, {"key": "a", "effect": "Whatever"}, {"key": "a"}]
+    (device,) = claim_allocation(document(result(tolerations=entries)), DRIVER).devices
+    assert device.tolerations == (Toleration(key="a"),)

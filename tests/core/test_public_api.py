@@ -17,7 +17,8 @@ PUBLIC = """
     DRAError Device DeviceGroup DeviceNode DeviceRef DeviceStatus DeviceUnfit Fault FaultEnd Finding Health
     HealthStatus Hold InvalidDeviceConfig Inventory Mount NetworkData NodeSelection NodeSelector
     NodeSelectorRequirement OpaqueConfig PciFunction PluginContext Pool PreparedDevice Quantity RequestPolicy
-    Severity SharePolicy Taint TaintEffect ValidRange Version hookimpl pci_attributes read_document
+    Severity SharePolicy Taint TaintEffect Toleration TolerationOperator ValidRange Version hookimpl pci_attributes
+    read_document
 """
 
 

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
         SharePolicy,
         Taint,
         TaintEffect,
+        Toleration,
+        TolerationOperator,
         ValidRange,
         Version,
     )
@@ -110,6 +112,8 @@ __all__ = [
     "SharePolicy",
     "Taint",
     "TaintEffect",
+    "Toleration",
+    "TolerationOperator",
     "ValidRange",
     "Version",
     "hookimpl",

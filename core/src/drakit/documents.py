@@ -6,7 +6,8 @@ alone: no document read from the API is written back from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from drakit.decoding import duplicate_key
@@ -35,6 +36,9 @@ from drakit.model import (
     RequestPolicy,
     SharePolicy,
     Taint,
+    TaintEffect,
+    Toleration,
+    TolerationOperator,
     ValidRange,
     Version,
 )
@@ -104,7 +108,21 @@ def _allocated(result: Mapping[str, Any], configs: Sequence[tuple[frozenset[str]
         consumed={name: Quantity(value) for name, value in (result.get("consumedCapacity") or {}).items()},
         admin_access=bool(result.get("adminAccess")),
         opaque=tuple(config for requests, config in configs if not requests or requests & names),
+        tolerations=tuple(_tolerations(result.get("tolerations") or ())),
     )
+
+
+def _tolerations(entries: Sequence[Mapping[str, Any]]) -> Iterator[Toleration]:
+    """The tolerations of a result. One that cannot be read, as of a later release, tolerates nothing here."""
+    for entry in entries:
+        with contextlib.suppress(ValueError):
+            yield Toleration(
+                key=entry.get("key") or "",
+                operator=TolerationOperator(entry.get("operator") or TolerationOperator.EQUAL),
+                value=entry.get("value") or "",
+                effect=TaintEffect(entry["effect"]) if entry.get("effect") else None,
+                toleration_seconds=entry.get("tolerationSeconds"),
+            )
 
 
 def status_to_api(claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> Document:

@@ -25,6 +25,7 @@ from drakit.model.pool import DeviceGroup, Inventory, Pool, ResolvedPool
 from drakit.model.quantity import Quantity
 from drakit.model.sharing import RequestPolicy, SharePolicy, ValidRange
 from drakit.model.status import Condition, ConditionStatus, DeviceStatus, NetworkData
+from drakit.model.toleration import Toleration, TolerationOperator
 from drakit.model.version import Version
 
 __all__ = [
@@ -72,6 +73,8 @@ __all__ = [
     "SharePolicy",
     "Taint",
     "TaintEffect",
+    "Toleration",
+    "TolerationOperator",
     "ValidRange",
     "Version",
 ]

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from drakit.model.converters import frozen_mapping, frozen_tuple
 from drakit.model.device import DeviceRef
 from drakit.model.quantity import Quantity
+from drakit.model.toleration import Toleration
 
 
 @frozen
@@ -46,7 +47,7 @@ class AllocatedDevice:
 
     `request` is the name in the claim, `request/subrequest` where a prioritized list was used. `opaque` are the
     configurations that apply to this result, lowest precedence first; `config` are the same, decoded into the classes
-    that the plugin declares in `config_types`.
+    that the plugin declares in `config_types`. `tolerations` are the taints that the request puts up with.
     """
 
     request: str
@@ -56,6 +57,7 @@ class AllocatedDevice:
     admin_access: bool = False
     opaque: tuple[OpaqueConfig, ...] = field(default=(), converter=frozen_tuple)
     config: tuple[Any, ...] = field(default=(), converter=frozen_tuple)
+    tolerations: tuple[Toleration, ...] = field(default=(), converter=frozen_tuple)
 
     @property
     def base_request(self) -> str:

@@ -14,7 +14,7 @@ from attrs import Attribute, field, frozen
 from drakit.decoding import structure
 from drakit.documents import API_VERSION, claim_ref
 from drakit.errors import ConfigError
-from drakit.model import Quantity, Taint, TaintEffect
+from drakit.model import Quantity, Taint, TaintEffect, Toleration
 from drakit.model.names import check_count, check_label, check_qualified_name
 from drakit.plan.errors import InvalidDocument
 
@@ -34,13 +34,6 @@ class AllocationMode(enum.StrEnum):
     ALL = "All"
 
 
-class TolerationOperator(enum.StrEnum):
-    """How a toleration is compared with a taint."""
-
-    EQUAL = "Equal"
-    EXISTS = "Exists"
-
-
 @frozen(kw_only=True)
 class CelSelector:
     """A CEL expression."""
@@ -53,32 +46,6 @@ class DeviceSelector:
     """One selector; CEL is the only kind there is."""
 
     cel: CelSelector
-
-
-@frozen(kw_only=True)
-class Toleration:
-    """Taints that a request puts up with."""
-
-    key: str = ""
-    operator: TolerationOperator = TolerationOperator.EQUAL
-    value: str = ""
-    effect: TaintEffect | None = None
-    toleration_seconds: int | None = None
-
-    def tolerates(self, taint: Taint) -> bool:
-        """Whether this taint is one of them."""
-        if self.effect is not None and self.effect != taint.effect:
-            return False
-        if self.key and self.key != taint.key:
-            return False
-        return self.operator is TolerationOperator.EXISTS or self.value == taint.value
-
-    def to_api(self) -> dict[str, Any]:
-        """The toleration as an allocation result repeats it."""
-        document: dict[str, Any] = {"key": self.key, "operator": str(self.operator), "value": self.value}
-        document["effect"] = self.effect and str(self.effect)
-        document["tolerationSeconds"] = self.toleration_seconds
-        return {key: value for key, value in document.items() if value not in (None, "")}
 
 
 @frozen(kw_only=True)

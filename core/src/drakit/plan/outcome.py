@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drakit.model import BindingConditions, DeviceRef
-from drakit.plan.claims import DeviceClaim, DeviceClass, ExactRequest, Toleration
+from drakit.model import BindingConditions, DeviceRef, Toleration
+from drakit.plan.claims import DeviceClaim, DeviceClass, ExactRequest
 
 
 @frozen(kw_only=True)
