@@ -41,6 +41,8 @@ def test_fields_are_where_the_kubelet_puts_them():
     resource = messages.ClaimResource(driver_name="d", pool_name="p", device_name="n", share_id="s")
     dynamic = messages.DynamicResource(claim_name="c", claim_namespace="ns", claim_resources=[resource])
     assert dynamic.SerializeToString() == b"\x12\x01c\x1a\x02ns\x22\x0c\x12\x01d\x1a\x01p\x22\x01n\x2a\x01s"
+    plugins = messages.ContainerDevices(resource_name="r", device_ids=["d"])
+    assert messages.ContainerResources(devices=[plugins]).SerializeToString() == b"\x12\x06\x0a\x01r\x12\x01d"
     container = messages.ContainerResources(dynamic_resources=[messages.DynamicResource()])
     assert container.SerializeToString() == b"\x2a\x00"
     assert messages.PodResources(containers=[messages.ContainerResources()]).SerializeToString() == b"\x1a\x00"
@@ -62,6 +64,21 @@ def test_claims_are_named_with_all_of_their_drivers(kubelet, path):
     }
     kubelet.pods.remove(claim("one").uid)
     assert list(claims(path)) == [("default", "other")]
+
+
+def test_extended_resources_are_named_while_a_container_has_devices_of_them(kubelet, path):
+    def resources():
+        return asyncio.run(PodResources(path).extended_resources())
+
+    kubelet.pods.add(claim("one"), [GPU])
+    assert resources() == set()
+    kubelet.pods.hold("example.com/gpu", "gpu-0", "gpu-1")
+    assert resources() == {"example.com/gpu"}
+    kubelet.pods.hold("example.com/gpu")
+    assert resources() == set()
+    kubelet.pods.fail("starting")
+    with pytest.raises(PodResourcesUnknown, match="starting"):
+        resources()
 
 
 def test_what_the_kubelet_has_prepared_is_in_its_pods(node, path):

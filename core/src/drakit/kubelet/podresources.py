@@ -1,4 +1,4 @@
-"""Which claims the kubelet's pods use: its PodResources service, `/v1.PodResourcesLister/List` (Kubernetes 1.28)."""
+"""Which claims, and which device plugins' devices, the kubelet's pods use: `/v1.PodResourcesLister/List` (1.28)."""
 
 from __future__ import annotations
 
@@ -43,6 +43,22 @@ class PodResources:
         A pod is missing while the kubelet starts, after it was deleted by force, and where only its init containers
         have the claim. Raises PodResourcesUnknown, within the bound.
         """
+        return _by_name(resource for container in await self._containers() for resource in container.dynamic_resources)
+
+    async def extended_resources(self) -> frozenset[str]:
+        """The extended resources of which containers have devices, from device plugins that may be gone by now.
+
+        The same pods are missing as with `claims`. Raises PodResourcesUnknown, within the bound.
+        """
+        return frozenset(
+            devices.resource_name
+            for container in await self._containers()
+            for devices in container.devices
+            if devices.device_ids
+        )
+
+    async def _containers(self) -> list[Any]:
+        """Those of all pods that are not terminal."""
         if not self.is_offered:
             raise PodResourcesUnknown(
                 f"{self.socket} is not there: mount the kubelet's pod-resources directory, or set "
@@ -63,9 +79,7 @@ class PodResources:
                 answer = await ask(messages.ListPodResourcesRequest(), timeout=self._timeout_seconds)
             except grpc.aio.AioRpcError as error:
                 raise PodResourcesUnknown(f"{self.socket}: {error.details()} ({error.code().name})") from error
-        return _by_name(
-            resource for pod in answer.pod_resources for one in pod.containers for resource in one.dynamic_resources
-        )
+        return [container for pod in answer.pod_resources for container in pod.containers]
 
 
 def _by_name(resources: Iterable[Any]) -> NamedClaims:

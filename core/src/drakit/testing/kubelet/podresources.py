@@ -1,4 +1,4 @@
-"""The kubelet's PodResources service: which claims its pods use."""
+"""The kubelet's PodResources service: which claims, and which devices of device plugins, its pods use."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class PodResourcesServer:
         self._socket = socket
         self._prepared = prepared
         self._added: dict[str, tuple[ClaimRef, list[DeviceRef]]] = {}
+        self._extended: dict[str, list[str]] = {}
         self._failure = ""
         self._lock = threading.Lock()
         self._server: grpc.Server | None = None
@@ -61,6 +62,11 @@ class PodResourcesServer:
         with self._lock:
             self._added.pop(uid, None)
 
+    def hold(self, resource: str, *devices: str) -> None:
+        """A pod has these devices of a device plugin, by its extended resource; without any it has ended."""
+        with self._lock:
+            self._extended[resource] = list(devices)
+
     def fail(self, reason: str) -> None:
         """From now on, refuse to answer, for this reason; with "" answer again."""
         with self._lock:
@@ -69,11 +75,12 @@ class PodResourcesServer:
     def _list(self, _request: Any, context: grpc.ServicerContext) -> Any:
         with self._lock:
             self.asked += 1
-            failure, added = self._failure, list(self._added.values())
+            failure, added, extended = self._failure, list(self._added.values()), dict(self._extended)
         if failure:
             context.abort(grpc.StatusCode.UNAVAILABLE, failure)
         prepared = [(claim, [handle.device for handle in handles]) for claim, handles in self._prepared()]
-        return messages.ListPodResourcesResponse(pod_resources=[_pod(*one) for one in prepared + added])
+        pods = [_pod(*one) for one in prepared + added] + [_pod_of_plugin(*one) for one in extended.items() if one[1]]
+        return messages.ListPodResourcesResponse(pod_resources=pods)
 
 
 def _pod(claim: ClaimRef, devices: Sequence[DeviceRef]) -> Any:
@@ -87,3 +94,10 @@ def _pod(claim: ClaimRef, devices: Sequence[DeviceRef]) -> Any:
     )
     container = messages.ContainerResources(name="main", dynamic_resources=[resource])
     return messages.PodResources(name=f"pod-{claim.name}", namespace=claim.namespace, containers=[container])
+
+
+def _pod_of_plugin(resource: str, devices: Sequence[str]) -> Any:
+    """A pod with one container, which has devices of a device plugin."""
+    held = messages.ContainerDevices(resource_name=resource, device_ids=devices)
+    container = messages.ContainerResources(name="main", devices=[held])
+    return messages.PodResources(name="pod-of-plugin", namespace="default", containers=[container])
