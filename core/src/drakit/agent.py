@@ -63,6 +63,7 @@ class Agent:
         self._labels: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
+        self._health_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hooks = HookTally()
         self._deaths = Deaths(
@@ -92,7 +93,11 @@ class Agent:
         """Hardware or health may differ now: look soon. May be called from any thread."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has closed: nobody looks any more
-                self._loop.call_soon_threadsafe(self._wanted.set)
+                self._loop.call_soon_threadsafe(self._look_again)
+
+    def _look_again(self) -> None:
+        self._wanted.set()
+        self._health_wanted.set()
 
     def stop(self) -> None:
         """Ask `run` to drain and return. Called on the event loop."""
@@ -257,6 +262,7 @@ class Agent:
     async def _ask_health(self, observer: Observer) -> None:
         """Ask for health once the devices are known, tell the drivers, and have changed taints published."""
         await self.surveyed.wait()
+        self._health_wanted.clear()
         reports, failures = await observer.health()
         self._tell("health", failures.items())
         for name, driver in self.drivers.items():
@@ -270,7 +276,11 @@ class Agent:
         if taints != self._taints:
             self._taints = taints
             self._wanted.set()
-        await asyncio.sleep(self.settings.health_seconds)
+        pause = min(ROUND_SECONDS, self.settings.health_seconds)
+        await asyncio.sleep(pause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.health_seconds - pause):
+                await self._health_wanted.wait()
 
     async def _read_node(self, client: KubeClient) -> None:
         """Read the Node: its labels, and what it offers by device plugins. Plugins are asked again when labels differ.
@@ -294,7 +304,7 @@ class Agent:
             self._labels.update(labels)
             self._wanted.set()
         allocatable = (node.get("status") or {}).get("allocatable") or {}
-        beside = [driver.name for driver in self.drivers.values() if driver.meet(allocatable)]
+        beside = [driver.name for driver in self.drivers.values() if await driver.meet(allocatable)]
         pause = self.settings.discovery_seconds if beside else self._label_seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause if pause <= 3600 else None):

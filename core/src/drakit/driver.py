@@ -12,6 +12,7 @@ from typing import Any
 from drakit.backend import HostedBackend
 from drakit.cdi import CdiDirectory
 from drakit.claims import ClaimsEngine
+from drakit.coexistence import Coexistence
 from drakit.context import read_boot_id
 from drakit.custody import Custody
 from drakit.decoding import camel
@@ -38,7 +39,7 @@ from drakit.model import (
     Health,
     ResolvedPool,
 )
-from drakit.occupancy import beside_device_plugin, offered_by_device_plugins, paths_of, take_sockets
+from drakit.occupancy import paths_of, take_sockets
 from drakit.settings import VARIABLES, Settings
 from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
@@ -74,17 +75,21 @@ class Driver:
         self._client = client
         self._backend = backend
         self._refusal = refusal
-        self._beside = ""
-        self._alone = asyncio.Event()
         self._plugin = backend.instance.plugin if backend is not None else ""
-        self._claimed = backend.declarations.device_plugin_resources if backend is not None else ()
-        if not self._claimed:
-            self._alone.set()
+        self._pods = PodResources(settings.kubelet_pod_resources_socket)
+        self._beside = Coexistence(
+            name,
+            backend.declarations.device_plugin_resources if backend is not None else (),
+            self._pods,
+            lasting_seconds=settings.discovery_seconds,
+            log=self.log,
+        )
         self._after_registration = on_registered
         self._paths = paths_of(settings, settings.pod_uid)
         for path_of in (self._paths.registration_socket, self._paths.dra_socket):
             path_of(name)
         self._known: Mapping[DeviceRef, Device] | None = None
+        self._pools: Sequence[ResolvedPool] | None = None
         self._surveyed = asyncio.Event()
         self._left_out: frozenset[str] = frozenset()
         self.worker: Worker[Job, tuple[DeviceHandle, ...]] = Worker(
@@ -109,7 +114,7 @@ class Driver:
     @property
     def refusal(self) -> str:
         """Why new claims are refused, in words; empty while they are not."""
-        return self._beside or self._refusal
+        return self._beside.refusal or self._refusal
 
     @property
     def publisher(self) -> SlicePublisher | None:
@@ -134,7 +139,7 @@ class Driver:
     def _unpublished(self) -> str:
         if self._publisher is None or self._publisher.status.published_at:
             return ""
-        if not self._alone.is_set():
+        if not self._beside.settled.is_set():
             return (
                 "its ResourceSlices are published once the Node has been read, which says whether a device plugin "
                 "offers the same hardware; if it cannot be read, the log says why"
@@ -185,24 +190,14 @@ class Driver:
         await server.stop(self._settings.drain_seconds)
         await self.worker.finish(until - clock())
 
-    def meet(self, allocatable: Mapping[str, Any]) -> bool:
+    async def meet(self, allocatable: Mapping[str, Any]) -> bool:
         """Take what the Node itself offers; returns whether a device plugin offers this driver's hardware.
 
-        While one does, new claims are refused, for pods of both would get one device. What is published stays; nothing
-        is published for the first time before it is known that there is none.
+        While one does, new claims are refused, and when that has lasted what is published is withdrawn.
         """
-        offered = offered_by_device_plugins(self._claimed, allocatable)
-        if offered and not self._beside:
-            self._beside = beside_device_plugin(self.name, offered)
-            self.log.error("%s", self._beside)
-        elif self._beside and not offered:
-            self._beside = ""
-            self.log.info("the node no longer offers this hardware by a device plugin; new claims are prepared")
-        if offered:
-            self._alone.clear()
-        else:
-            self._alone.set()
-        return bool(offered)
+        gives_way = await self._beside.meet(allocatable)
+        self._show()
+        return gives_way
 
     def publish(self, survey: Survey) -> None:
         """Take the driver's part of a round: what it may prepare, and what its slices are to be."""
@@ -217,12 +212,19 @@ class Driver:
         self._known = {
             DeviceRef(self.name, pool.name, device.name): device for pool in pools for device in pool.devices
         }
+        self._pools = pools
         self._surveyed.set()
-        if self._publisher is not None:
-            try:
-                self._publisher.desired(pools)
-            except DRAError as error:
-                self.log.error("what is published stays as it is: %s", describe(error))
+        self._show()
+
+    def _show(self) -> None:
+        """Have published what the driver has, or nothing where it gives way to a device plugin."""
+        pools = () if self._beside.withdraws else self._pools
+        if self._publisher is None or pools is None:
+            return
+        try:
+            self._publisher.desired(pools)
+        except DRAError as error:
+            self.log.error("what is published stays as it is: %s", describe(error))
 
     def _publishable(self, pools: Sequence[ResolvedPool]) -> Sequence[ResolvedPool]:
         """The pools as the cluster takes them; what has to be left out is said when it begins."""
@@ -309,7 +311,7 @@ class Driver:
             engine=engine,
             worker=self.worker,
             reader=self._reader,
-            pods=PodResources(self._settings.kubelet_pod_resources_socket),
+            pods=self._pods,
             log=self.log,
             round_seconds=self._settings.discovery_seconds,
             registered_seconds=lambda: self.standing.registered_seconds,
@@ -339,7 +341,7 @@ class Driver:
     async def _publish(self, server: KubeletServer, publisher: SlicePublisher) -> None:
         # Published before the kubelet knows the driver, a device could be given to a pod that cannot start yet.
         await server.registered.wait()
-        await self._alone.wait()
+        await self._beside.settled.wait()
         await publisher.run()
 
     async def _withdraw(self, server: KubeletServer) -> None:

@@ -6,16 +6,13 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from attrs import frozen
 
-from drakit.errors import LimitExceeded
 from drakit.kubelet.leftovers import lock_path, sign
 from drakit.kubelet.server import KubeletServer
 from drakit.kubelet.sockets import KubeletPaths, is_alive
-from drakit.model import Quantity
 from drakit.settings import Settings
 
 OCCUPIED_SECONDS = 2.0
@@ -65,26 +62,6 @@ def _is_at(path: str, lock: int) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.stat(path), os.fstat(lock))
     return False
-
-
-def offered_by_device_plugins(resources: Iterable[str], allocatable: Mapping[str, Any]) -> list[str]:
-    """Those of the extended resources that a Node's `status.allocatable` has any of: a device plugin serves them."""
-    return [name for name in resources if Quantity(0) < _count(allocatable.get(name, "0"))]
-
-
-def _count(value: Any) -> Quantity:
-    try:
-        return Quantity(value)
-    except (LimitExceeded, TypeError):
-        return Quantity(0)  # what cannot be read offers nothing to anybody
-
-
-def beside_device_plugin(driver: str, offered: Iterable[str]) -> str:
-    """Why a driver takes no new claims beside a device plugin, and what to do."""
-    return (
-        f"driver {driver} prepares no new claims: this node also offers the hardware as {', '.join(offered)}, by a "
-        f"device plugin; remove that device plugin from the node"
-    )
 
 
 def paths_of(settings: Settings, pod_uid: str) -> KubeletPaths:
