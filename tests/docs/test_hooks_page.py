@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import drakit
+import pytest
 import yaml
 from attrs import frozen
-from drakit import PluginContext
+from drakit import ClaimError, ClaimRef, DeviceRef, Hold, PluginContext, PreparedDevice
 from drakit.decoding import structure
 from drakit.documents import status_to_api
 from drakit.loading import GROUP
@@ -81,3 +83,20 @@ def test_the_printed_pci_device_has_standard_attributes(tmp_path):
     context = PluginContext(driver="gpu.example.com", node="node-1", pool="node-1", root=tmp_path)
     device = run("**pci_attributes", **(PUBLIC | {"context": context}))["device"]
     assert device.attributes["resource.kubernetes.io/pciBusID"] == "0000:c9:00.0"
+
+
+def test_the_printed_division_gives_what_is_left_and_the_same_again():
+    names = PUBLIC | {"Callable": Callable, "Sequence": Sequence, "ClaimError": ClaimError}
+    free_port = run("def free_port", **names)["free_port"]
+    device = DeviceRef("serial.example.com", "node-1", "hub")
+    claims = [ClaimRef(f"uid-{index}", "default", f"claim-{index}") for index in range(5)]
+    holds: list[Hold] = []
+    for claim in claims[:4]:
+        state = {"port": free_port(None, claim, device, lambda _device: holds)}
+        holds.append(Hold(claim, PreparedDevice("hub", device, state=state)))
+    assert [hold.prepared.state["port"] for hold in holds] == ["0", "1", "2", "3"]
+    assert free_port(None, claims[2], device, lambda _device: holds) == "2"
+    with pytest.raises(ClaimError, match="held by default/claim-0, default/claim-1"):
+        free_port(None, claims[4], device, lambda _device: holds)
+    with pytest.raises(ClaimError, match="not on record"):
+        free_port(None, claims[4], device, lambda _device: [Hold(claims[0], PreparedDevice("", device))])

@@ -11,7 +11,10 @@ from drakit.decoding import decode_config
 from drakit.errors import ClaimError, InvalidDeviceConfig
 from drakit.host import Instance, PluginHost
 from drakit.loading import Declarations
-from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceRef, PreparedDevice
+from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceRef, Hold, PreparedDevice
+
+Held = Callable[[DeviceRef], Sequence[Hold]]
+"""What is prepared of a device; for the call alone that it is given to."""
 
 
 class Backend(Protocol):
@@ -21,7 +24,7 @@ class Backend(Protocol):
     def declarations(self) -> Declarations:
         """What the plugin class says of itself."""
 
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+    def prepare(self, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
         """Ask the plugin. Raises ClaimError or PluginError."""
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
@@ -43,9 +46,9 @@ class HostedBackend:
         """What the plugin class says of itself."""
         return self.instance.declarations
 
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+    def prepare(self, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
         """Ask the plugin to prepare."""
-        return self.host.prepare(self.instance.name, claim)
+        return self.host.prepare(self.instance.name, claim, held)
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Ask the plugin to undo it."""
@@ -85,17 +88,19 @@ class Hooks:
             return allocation
         return evolve(allocation, devices=tuple(self._decode(device, strict) for device in allocation.devices))
 
-    def prepare(self, decoded: ClaimAllocation) -> tuple[PreparedDevice, ...]:
+    def prepare(self, decoded: ClaimAllocation, held: Held) -> tuple[PreparedDevice, ...]:
         """Ask for a preparation; the answer is in the order of the allocation, so that ids depend on it alone."""
         self.began(f"prepare of {decoded.claim}")
         order = {device.key: index for index, device in enumerate(decoded.devices)}
-        return tuple(sorted(self.required().prepare(decoded), key=lambda device: order[device.key]))
+        return tuple(sorted(self.required().prepare(decoded, held), key=lambda device: order[device.key]))
 
-    def prepare_again(self, decoded: ClaimAllocation, before: Sequence[PreparedDevice]) -> tuple[PreparedDevice, ...]:
+    def prepare_again(
+        self, decoded: ClaimAllocation, before: Sequence[PreparedDevice], held: Held
+    ) -> tuple[PreparedDevice, ...]:
         """Ask about what is prepared already; conditions that hold as they did `before` do so since then."""
         return tuple(
             evolve(now, status=now.status.since(then.status)) if now.status and then.status else now
-            for now, then in zip(self.prepare(decoded), before, strict=True)
+            for now, then in zip(self.prepare(decoded, held), before, strict=True)
         )
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice] = ()) -> None:

@@ -20,11 +20,12 @@ from attrs import Factory, evolve, field, frozen
 from drakit.backend import Backend, Hooks
 from drakit.cdi import CdiDirectory, check_uid
 from drakit.entries import Entry, Phase, allocation_digest
-from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound, DRAError, JournalError, describe
+from drakit.errors import ClaimError, DeviceNotFound, DRAError, JournalError, describe
+from drakit.holds import HeldDevices, check_free
 from drakit.jobs import Adopt, Answer, Job, Prepare, Reclaim, Repeat, Restore, RollBack, Unprepare
 from drakit.journal import Journal
 from drakit.metadata import MetadataDirectory
-from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
+from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
 from drakit.recovery import adopt_damaged, in_words, only_warned, remove_strays
 from drakit.subject import about
 
@@ -188,7 +189,8 @@ class ClaimsEngine:
         if self._stage_intent(allocation):
             self._commit_intents()
         try:
-            prepared = self._hooks.prepare(decoded)
+            with self._held() as held:
+                prepared = self._hooks.prepare(decoded, held)
             entry = Entry(
                 claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
             )
@@ -319,7 +321,9 @@ class ClaimsEngine:
             return entry
         try:
             allocation = self._hooks.decoded(ClaimAllocation(entry.claim, entry.devices), strict=False)
-            current = self.metadata.renewed(entry, self._hooks.prepare_again(allocation, entry.prepared))
+            with self._held() as held:
+                prepared = self._hooks.prepare_again(allocation, entry.prepared, held)
+            current = self.metadata.renewed(entry, prepared)
         except Exception as error:
             if refuse and isinstance(error, ClaimError):
                 raise
@@ -329,6 +333,9 @@ class ClaimsEngine:
             return current
         self.warn(f"claim {entry.claim}: kept as it was prepared: the plugin now edits other devices of it, or fewer")
         return entry
+
+    def _held(self) -> HeldDevices:
+        return HeldDevices(self.journal, self.metadata.unmounted)
 
     def _check_devices(self, allocation: ClaimAllocation) -> None:
         known = self.known()
@@ -340,20 +347,7 @@ class ClaimsEngine:
                     f"device {wanted.device} is not on this node: it was removed or renamed after the claim was "
                     f"allocated; delete the pod to have it scheduled anew"
                 )
-        self._check_free(allocation)
-
-    def _check_free(self, allocation: ClaimAllocation) -> None:
-        """Last line of defence against a device given to two claims."""
-        mine = (device for device in allocation.devices if not device.admin_access)
-        holds = [(wanted, uid) for wanted in mine for uid in self.journal.holders(wanted.device)]
-        # First who had it first: a user is to look for them, and not for a claim of this batch that is yet to come.
-        for wanted, uid in sorted(holds, key=lambda hold: self._fresh.get(hold[1], -1)):
-            holder = self.journal.entries[uid]
-            held = (device for device in holder.devices if device.device == wanted.device)
-            if uid != allocation.claim.uid and not all(_compatible(wanted, device) for device in held):
-                raise DeviceBusy(
-                    f"device {wanted.device} is held by claim {holder.claim} ({uid}) until that claim's pod has ended"
-                )
+        check_free(self.journal, allocation, self._fresh)
 
     def _ensure_file(self, entry: Entry, *, anew: bool = False) -> None:
         self.metadata.ensure(entry)  # first: a container with a mount of nothing does not start
@@ -389,8 +383,3 @@ _ENDED_KEPT = 4096
 
 _NOT_OURS = (Phase.QUARANTINED, Phase.ADOPTED)
 """What nobody here knows the preparation of: its pod ends, whatever the backend makes of it."""
-
-
-def _compatible(wanted: AllocatedDevice, held: AllocatedDevice) -> bool:
-    """Whether two claims may hold one device: as shares of it, or one of them by admin access."""
-    return held.admin_access or (wanted.share_id is not None and held.share_id is not None)

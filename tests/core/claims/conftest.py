@@ -20,6 +20,7 @@ from drakit import (
     Device,
     DeviceRef,
     DeviceStatus,
+    Hold,
     OpaqueConfig,
     PreparedDevice,
 )
@@ -30,6 +31,7 @@ from drakit.journal import Entry, Journal, Phase
 from drakit.loading import Declarations
 from drakit.metadata import MetadataDirectory
 
+Held = Callable[[DeviceRef], Sequence[Hold]]
 DRIVER, POOL = "gpu.example.com", "node-1"
 
 
@@ -65,9 +67,12 @@ class FakeBackend:
         self.failures: dict[str, BaseException] = {}
         self.in_use_answers: dict[str, bool | None] = {}
         self.undone: dict[str, Sequence[PreparedDevice]] = {}
+        self.asking: Callable[[Held], Any] = lambda _held: None
 
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+    def prepare(self, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
+        self.held = held
         self._begin("prepare", claim.claim)
+        self.asking(held)
         if self.declarations.side_effects:
             self.hardware.prepared[claim.claim.uid] = frozenset(device.device.name for device in claim.devices)
         self.configs[claim.claim.uid] = tuple(config for device in claim.devices for config in device.config)
@@ -105,6 +110,8 @@ class Bench:
         self.root = root
         root.mkdir(exist_ok=True)
         self.hardware = Hardware()
+        self.asking: Callable[[Held], Any] = lambda _held: None
+        """What `prepare` asks of what is held."""
         self.boot = 1
         self.boot_id: str | None = None
         self.side_effects = side_effects
@@ -130,6 +137,7 @@ class Bench:
         """Start a process: nothing is remembered but what is on disk."""
         self.kill()
         self.backend = FakeBackend(self.hardware, self._at, side_effects=self.side_effects)
+        self.backend.asking = self._asked
         self.journal = Journal(self.path, sync=self._sync)
         self.engine = ClaimsEngine(
             driver=DRIVER,
@@ -161,6 +169,9 @@ class Bench:
         self.hardware.generation += 1
         shutil.rmtree(self.cdi, ignore_errors=True)
         self.restart()
+
+    def _asked(self, held: Held) -> None:
+        self.asking(held)
 
     def _at(self, where: str) -> None:
         self.moment(where)

@@ -221,7 +221,7 @@ KILLED = """
     class Backend:
         declarations = Declarations(driver_name="gpu.example.com", side_effects=True)
 
-        def prepare(self, claim):
+        def prepare(self, claim, held):
             die("prepare")
             return [PreparedDevice.of(d, ContainerEdits(device_nodes=["/dev/gpu-0-1"])) for d in claim.devices]
 

@@ -24,6 +24,7 @@ from drakit.model import (
     ClaimRef,
     Device,
     DeviceRef,
+    Hold,
     Pool,
     PreparedDevice,
     SharePolicy,
@@ -167,13 +168,15 @@ class Subject:
 class Session:
     """One instance of the plugin. Each call is made on a thread of its own and is bounded; raises what the host does.
 
-    A hook that does not return raises NotTried: how long hooks take is a rule of its own.
+    It keeps a record of what is prepared, as the journal does, for plugins that ask what is held. A hook that does not
+    return raises NotTried: how long hooks take is a rule of its own.
     """
 
     def __init__(self, subject: Subject, host: PluginHost) -> None:
         self._subject = subject
         self._host = host
         (self._name,) = host.instances
+        self._on_record: dict[ClaimRef, Prepared] = {}
 
     def discover(self) -> Sequence[Pool]:
         """Ask for the hardware."""
@@ -197,12 +200,14 @@ class Session:
 
     def prepare(self, claim: ClaimAllocation) -> Prepared:
         """Prepare, with the configuration decoded; in the order of the allocation."""
-        answered = self._ask("prepare", self._host.prepare, decoded(claim, self._subject.declarations))
-        return in_order(claim, answered)
+        answered = self._ask("prepare", self._host.prepare, decoded(claim, self._subject.declarations), self._held)
+        self._on_record[claim.claim] = in_order(claim, answered)
+        return self._on_record[claim.claim]
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice] = ()) -> None:
         """Undo it."""
         self._ask("unprepare", self._host.unprepare, claim, prepared)
+        self._on_record.pop(claim, None)
 
     def release(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Undo it after a rule about something else: whether that succeeds is not looked at."""
@@ -226,6 +231,14 @@ class Session:
             return self.prepare(claim)
         except (ClaimError, PluginError) as error:
             raise NotTried(f"prepare fails, see prepare_answers_every_device: {error}") from error
+
+    def _held(self, device: DeviceRef) -> Sequence[Hold]:
+        return [
+            Hold(claim, prepared)
+            for claim, devices in self._on_record.items()
+            for prepared in devices
+            if prepared.device == device
+        ]
 
     def _ask(self, hook: str, call: Callable[..., T], *arguments: Any) -> T:
         return within(self._subject, hook, lambda: call(self._name, *arguments))
