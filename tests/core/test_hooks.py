@@ -16,6 +16,7 @@ from drakit import (
     DeviceGroup,
     DeviceRef,
     Health,
+    Hold,
     Inventory,
     PciFunction,
     Pool,
@@ -198,8 +199,14 @@ def test_hook_prepare_returns_one_answer_per_device_in_any_order(hosted):
         (None, "did not prepare gpu.example.com/node-1/gpu-0"),
         ((*PREPARED, PREPARED[0]), "prepared unasked gpu.example.com/node-1/gpu-0"),
         ((*PREPARED, PreparedDevice("gpu", NIC)), "prepared unasked nic.example.com/node-1/nic-0"),
-        ((PREPARED[0], PreparedDevice("other", PREPARED[1].device)), "did not prepare"),
-        ((PREPARED[0], PreparedDevice("gpu", PREPARED[1].device, share_id="x")), "did not prepare"),
+        (
+            (PREPARED[0], PreparedDevice("other", PREPARED[1].device)),
+            "of claim default/claim; it answered gpu.example.com/node-1/gpu-1 for request 'other' instead",
+        ),
+        (
+            (PREPARED[0], PreparedDevice("gpu", PREPARED[1].device, share_id="x")),
+            "of claim default/claim; it answered gpu.example.com/node-1/gpu-1 for request 'gpu', share 'x', instead",
+        ),
         ([device.device for device in PREPARED], "must return PreparedDevice only"),
     ],
 )
@@ -312,6 +319,24 @@ def test_hook_close_is_asked_of_all_even_where_one_fails(hosted):
 
 
 # Arguments
+
+
+def test_hook_prepare_is_given_what_is_held(hosted):
+    told = []
+
+    def prepare(held: Callable, **_: Any) -> Any:
+        told.extend(held(GPU))
+        return PREPARED
+
+    class Dividing(hosted.backend()):
+        @hookimpl
+        def prepare(self, claim, held):
+            return prepare(held=held)
+
+    hold = Hold(CLAIM, PREPARED[0])
+    name = hosted.add(Dividing)
+    assert hosted.host.prepare(name, ALLOCATION, lambda device: [hold] if device == GPU else []) == PREPARED
+    assert told == [hold]
 
 
 def test_an_implementation_may_leave_out_arguments(hosted):

@@ -51,6 +51,7 @@ from drakit.model.names import check_label_value
 from drakit.subject import about
 
 T = TypeVar("T")
+_Key = tuple[str, DeviceRef, str | None]
 
 
 @frozen
@@ -178,12 +179,7 @@ class PluginHost:
         prepared = self._sequence(name, "prepare", PreparedDevice, self._ask(name, "prepare", claim=claim, held=held))
         wanted, answered = Counter(d.key for d in claim.devices), Counter(d.key for d in prepared)
         if wanted != answered:
-            lacking, surplus = wanted - answered, answered - wanted
-            problem = "did not prepare" if lacking else "prepared unasked"
-            request, device, _ = next(iter(lacking or surplus))
-            raise PluginContractError(
-                name, "prepare", f"{problem} {device} for request {request!r} of claim {claim.claim}"
-            )
+            raise PluginContractError(name, "prepare", _unlike(claim, wanted - answered, answered - wanted))
         return prepared
 
     def unprepare(self, name: str, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
@@ -291,6 +287,19 @@ class PluginHost:
             if not isinstance(item, kind):
                 raise PluginContractError(name, hook, f"must return {kind.__name__} only, not {shorten(item)}")
         return tuple(answer)
+
+
+def _unlike(claim: ClaimAllocation, lacking: Counter[_Key], surplus: Counter[_Key]) -> str:
+    """How an answer of `prepare` differs from what was allocated: what it lacks, and what stands there instead."""
+    key = next(iter(lacking or surplus))
+    problem = f"{'did not prepare' if lacking else 'prepared unasked'} {_in_words(key)} of claim {claim.claim}"
+    instead = next((other for other in surplus if other[1] == key[1]), None) if lacking else None
+    return f"{problem}; it answered {_in_words(instead)} instead" if instead else problem
+
+
+def _in_words(key: _Key) -> str:
+    request, device, share = key
+    return f"{device} for request {request!r}" + (f", share {share!r}," if share is not None else "")
 
 
 @contextlib.contextmanager
