@@ -161,3 +161,50 @@ def test_beside_a_device_plugin_new_claims_are_refused_until_it_is_gone(fleet, k
     api.wait_for(lambda server: len(server.list("ResourceSlice")) == 2)
     assert not kubelet.prepare([claim], DRIVER)[claim.uid].error
     assert fleet.log.read_text().count("by a device plugin; remove") == 2  # once at start, once as the claim's error
+
+
+def published(server, driver: str = DRIVER) -> list[dict]:
+    return [document for document in server.list("ResourceSlice") if document["spec"]["driver"] == driver]
+
+
+@pytest.mark.reliability(
+    fault="A device plugin for the hardware of a driver comes to a node where the driver has published it",
+    injected="The Node's allocatable comes to name the plugin's extended resource; the agent is restarted",
+    promise="New claims are refused; slices are withdrawn, and back when it is gone; what is prepared is unprepared",
+)
+def test_what_was_published_before_a_device_plugin_came_is_withdrawn_while_it_is_there(fleet, kubelet, api, new_claim):
+    before = new_claim("before", {DRIVER: ("x", ["gpu-0"])})
+    fleet.start(BACKENDS, discoverySeconds=0.1)
+    kubelet.wait_for(DRIVER)
+    api.wait_for(published)
+    assert not kubelet.prepare([before], DRIVER)[before.uid].error
+    offer(api, **{"example.com/gpu": "4"})
+    fleet.end()
+    fleet.start(BACKENDS, discoverySeconds=0.1)
+    api.wait_for(lambda server: not published(server) and published(server, "b.example.com"))
+    late = new_claim("late", {DRIVER: ("x", ["gpu-1"])})
+    assert "this node also offers the hardware" in kubelet.prepare([late], DRIVER)[late.uid].error
+    assert not kubelet.prepare([before], DRIVER)[before.uid].error
+    assert kubelet.unprepare([before], DRIVER) == {before.uid: ""}
+    offer(api)
+    api.wait_for(published)
+    assert not kubelet.prepare([late], DRIVER)[late.uid].error
+
+
+@pytest.mark.reliability(
+    fault="A device plugin restarts, and the Node offers nothing of its resource meanwhile",
+    injected="Allocatable says 0 while the kubelet's PodResources names containers with its devices",
+    promise="The driver still gives way, and says to whom; it prepares again when the last such pod has ended",
+)
+def test_pods_of_a_device_plugin_that_restarts_still_have_the_hardware(fleet, kubelet, api, new_claim, until):
+    offer(api, **{"example.com/gpu": "0"})
+    kubelet.pods.hold("example.com/gpu", "GPU-3")
+    fleet.start(BACKENDS, discoverySeconds=0.1)
+    claim = new_claim("one", {DRIVER: ("x", ["gpu-0"])})
+    kubelet.wait_for(DRIVER)
+    until(lambda: "pods on this node still have the hardware" in fleet.log.read_text(), "the pods to be seen")
+    assert "as example.com/gpu, by a device plugin" in kubelet.prepare([claim], DRIVER)[claim.uid].error
+    assert published(api) == []
+    kubelet.pods.hold("example.com/gpu")
+    api.wait_for(published)
+    assert not kubelet.prepare([claim], DRIVER)[claim.uid].error
