@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from attrs import field, frozen
 from drakit import PluginContext
 
-from drakit_neuron.instances import InstanceEntry
+from drakit_neuron.instances import InstanceEntry, InstanceType, UltraServerDevices, instance_type
 
 
 @frozen(kw_only=True)
 class HealthOptions:
     """What counts as a fault of a device."""
-
-
-class UltraServerDevices(enum.StrEnum):
-    """What a node of an UltraServer publishes: one device for the node, one for each of its Neuron devices, or both."""
-
-    AS_TYPE = ""
-    NODE = "node"
-    DEVICES = "devices"
-    BOTH = "both"
 
 
 def _read_only(entries: Mapping[str, InstanceEntry]) -> Mapping[str, InstanceEntry]:
@@ -54,3 +44,8 @@ class NeuronOptions:
 def options_of(context: PluginContext) -> NeuronOptions:
     """The settings a plugin was given; the defaults where it was given none, as offline."""
     return context.options if isinstance(context.options, NeuronOptions) else NeuronOptions()
+
+
+def known_instance(context: PluginContext, name: str) -> InstanceType | None:
+    """The facts of an instance type, those that the options add included; None for one that is not known."""
+    return instance_type(name, options_of(context).instances)

@@ -176,10 +176,10 @@ def _places(
 
 def _check_function(context: PluginContext, address: str, known: InstanceType) -> None:
     """Raise unless a Neuron device of the type's generation is at this address."""
-    for name, expected in (("vendor", AMAZON), ("device", known.architecture.pci_device)):
+    for name, expected in (("vendor", (AMAZON,)), ("device", known.architecture.pci_devices)):
         path = f"{PCI_DEVICES}/{address}/{name}"
-        if (found := _read_number(context, path, 16)) != expected:
-            raise Unreadable(f"{path} is {found:#06x}, not {expected:#06x}")
+        if (found := _read_number(context, path, 16)) not in expected:
+            raise Unreadable(f"{path} is {found:#06x}, not {expected[0]:#06x}")
 
 
 def _numa_node(context: PluginContext, address: str) -> int | None:
