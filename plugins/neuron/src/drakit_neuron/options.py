@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from attrs import field, frozen
+from attrs.validators import ge
 from drakit import PluginContext
 
 from drakit_neuron.instances import InstanceEntry, InstanceType, UltraServerDevices, instance_type
@@ -13,7 +14,26 @@ from drakit_neuron.instances import InstanceEntry, InstanceType, UltraServerDevi
 
 @frozen(kw_only=True)
 class HealthOptions:
-    """What counts as a fault of a device."""
+    """What counts as a fault of a device.
+
+    The numbers are how many errors of a kind it takes, counted since the fault was last cleared; 0 is never. One that
+    was reached stands until the kernel module is loaded anew, the node is rebooted, or an operator clears it.
+
+    `uncorrected_ecc`: errors of the memory that lost data. `repairable_ecc`: those that the next load of the kernel
+    module repairs. `corrected_ecc`: those that lost nothing. `hardware_errors`: errors of cores and DMA engines.
+
+    `components`: whether what the firmware calls unhealthy is a fault.
+
+    `kmsg`: whether the kernel's log is read for hardware errors, where it may be. The runtime writes those lines for
+    whoever may open the device: have it off where pods are not to be trusted with that.
+    """
+
+    uncorrected_ecc: int = field(default=1, validator=ge(0))
+    repairable_ecc: int = field(default=0, validator=ge(0))
+    corrected_ecc: int = field(default=0, validator=ge(0))
+    hardware_errors: int = field(default=1, validator=ge(0))
+    components: bool = True
+    kmsg: bool = True
 
 
 def _read_only(entries: Mapping[str, InstanceEntry]) -> Mapping[str, InstanceEntry]:
