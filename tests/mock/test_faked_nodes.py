@@ -279,7 +279,7 @@ def test_no_other_directory_is_taken_for_a_faked_node(tmp_path, root):
 
 @pytest.mark.parametrize("wrong", ["/etc", "dev/card0", "sys/../dev/card0", "sys/card0"])
 def test_what_goes_with_a_function_is_in_the_trees_sysfs(tmp_path, wrong):
-    for fields in ({"companions": [wrong]}, {"when_unhealthy": {wrong: "1"}}):
+    for fields in ({"companions": [wrong]}, {"faults": {"broken": {wrong: "1"}}}):
         function = evolve(CARD, **fields)
         laid = lay_out("box", tmp_path / next(iter(fields)), [plugin("cards", lambda *_, it=function: [it])])
         assert next(iter(fields)) in str(laid.problems[0])

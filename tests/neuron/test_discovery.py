@@ -19,7 +19,7 @@ def common(node_type, number):
     return {
         "deviceId": number,
         "instanceType": node_type,
-        "neuronDriverVersion": "2.26.10.0",
+        "neuronDriverVersion": "2.30.2.0",
         "draDriverVersion": Version(metadata.version("drakit-neuron")),
         "resourceType": "neuron_device",
         "networkNodeLayer1": "nn-1",

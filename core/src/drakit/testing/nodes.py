@@ -35,6 +35,9 @@ from drakit.model.converters import frozen_mapping, frozen_tuple
 MARKER = ".drakit-node"
 """The file that tells a directory laid out by us, with the node's type in it."""
 
+VARIANT = "@"
+"""Parts the type of a machine from a variant of it."""
+
 _FUNCTIONS = ".drakit-functions.json"
 """The PCI functions that were written, by plugin."""
 _NODE = "faked-node"
@@ -56,6 +59,9 @@ class NodeLayout:
 def lay_out(node_type: str, root: Path, plugins: Iterable[LoadedPlugin] | None = None) -> NodeLayout:
     """Write a faked node of a type into `root`; with no `plugins` given, every installed one is asked for its part.
 
+    A plugin may know variants of a type, declared among its node types as `TYPE@VARIANT`: a machine of this type that
+    differs in what the plugin says of its hardware. Plugins that do not know the variant write their part of the type.
+
     The directory is made where it is missing. Laying out the same type again gives the same tree. A plugin that fails
     costs its own hardware: the rest is written, and the failure is in the `problems`.
 
@@ -74,12 +80,17 @@ def lay_out(node_type: str, root: Path, plugins: Iterable[LoadedPlugin] | None =
         _take(root, node_type)
         asked = dict(_ask(node_type, root, able, problems))
         _check_unique(node_type, asked)
-        _write_machine(root, node_type)
+        _write_machine(root, machine_type(node_type))
         functions = dict(_write_functions(root, asked, problems))
         (root / _FUNCTIONS).write_text(json.dumps(unstructure(functions), indent=1, sort_keys=True) + "\n")
     except OSError as error:
         raise ConfigError(f"cannot lay out a faked node in {root}: {error}") from error
     return NodeLayout(node_type, root, functions, problems)
+
+
+def machine_type(node_type: str) -> str:
+    """The type of the machine, without the variant that follows an `@`: DMI says this."""
+    return node_type.partition(VARIANT)[0]
 
 
 def is_laid_out(root: Path) -> bool:
@@ -113,11 +124,14 @@ def read_layout(root: Path) -> NodeLayout:
 
 
 def _check_known(node_type: str, plugins: Sequence[LoadedPlugin], problems: Sequence[PluginError]) -> None:
-    known = sorted({known for plugin in plugins for known in plugin.declarations.node_types})
-    if node_type in known:
+    declared = sorted({known for plugin in plugins for known in plugin.declarations.node_types})
+    if node_type in declared:
         return
-    close = difflib.get_close_matches(node_type, known, n=1)
+    close = difflib.get_close_matches(node_type, declared, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
+    machine = machine_type(node_type)
+    is_variant = machine in declared and machine != node_type
+    known = [one for one in declared if (machine_type(one) == machine if is_variant else VARIANT not in one)]
     failed = "".join(f"; {problem}" for problem in problems)
     raise ConfigError(
         f"no plugin knows the node type {node_type!r}; {hint}known are {', '.join(known) or 'none'}{failed}"
@@ -146,7 +160,8 @@ def _ask(
     for plugin in plugins:
         try:
             host.add(plugin.name, plugin, _context(plugin, root))
-            functions = tuple(host.layout(plugin.name, node_type, root))
+            known = node_type if node_type in plugin.declarations.node_types else machine_type(node_type)
+            functions = tuple(host.layout(plugin.name, known, root))
             for function in functions:
                 _check_function(plugin.name, function)
         except PluginError as error:
@@ -180,7 +195,8 @@ def _check_function(plugin: str, function: PciFunction) -> None:
         "subsystem_vendor": 0 <= function.subsystem_vendor <= 0xFFFF,
         "subsystem_device": 0 <= function.subsystem_device <= 0xFFFF,
         "companions": all(map(_is_inside, function.companions)),
-        "when_unhealthy": all(map(_is_inside, function.when_unhealthy)),
+        "module": function.module is None or _DRIVER.fullmatch(function.module),
+        "faults": all(map(_is_inside, (path for files in function.faults.values() for path in files))),
     }.items():
         if not legal:
             value = getattr(function, what)

@@ -2,82 +2,72 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from drakit import PciFunction
 
 from drakit_neuron.devices import device_name
-from drakit_neuron.instances import AMAZON, INSTANCE_TYPES, InstanceType, read_data
-from drakit_neuron.sysfs import CLASS, MODULE_VERSION, UNCORRECTED_COUNTERS
+from drakit_neuron.faked import FAKED_NODES, FakedNode, class_files, device_files, faults, places
+from drakit_neuron.instances import AMAZON
+from drakit_neuron.sysfs import CLASS, MODULE_VERSION
 
-_FAKED = read_data("faked.json")
-_NODES: Mapping[str, Mapping[str, Any]] = {name: node for node in _FAKED["nodes"] for name in node["types"]}
-
-NODE_TYPES = tuple(sorted(_NODES))
-"""The instance types that can be faked."""
+NODE_TYPES = tuple(sorted(FAKED_NODES))
+"""The node types that can be faked: instance types and variants of them."""
 
 _VIRTUAL = "sys/devices/virtual/neuron_device"
 _MAJOR = 243
 """The kernel assigns the driver's major number; this is one it was seen to assign."""
 
+_PRIVATE = ("reset", "core_count", "connected_devices")
+"""Files that only root may read, but for the last two where the kernel module lets others."""
+
 _SYSTEM_PERIPHERAL = 0x088000
 
 
 def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
-    """Write the devices of an instance type below `root`, over what is there; an unknown type has none."""
-    node = _NODES.get(node_type)
+    """Write the devices of a node type below `root`, over what is there; an unknown type has none."""
+    node = FAKED_NODES.get(node_type)
     if node is None:
         return ()
-    instance = INSTANCE_TYPES[node_type]
-    connections = _FAKED["connections"][node["connections"]]
-    for number in range(instance.devices):
-        _write_device(root, instance, number, connections[number] if connections else ())
-    for name, text in node.get("classFiles", {}).items():
-        _write(root / CLASS[1:] / name, f"{text}\n")
-    _write(root / MODULE_VERSION[1:], f"{_FAKED['driverVersion']}\n")
-    return [_function(instance, number, *place) for number, place in enumerate(node["devices"])]
+    for number in range(node.instance.devices):
+        _write_device(root, node, number)
+    _write_all(root / CLASS[1:], class_files(node))
+    _write_all(root, {MODULE_VERSION[1:]: f"{node.release.version}\n"})
+    return [_function(node, number, place) for number, place in enumerate(places(node))]
 
 
-def _function(instance: InstanceType, number: int, address: str, pci_root: str, numa_node: int) -> PciFunction:
+def _function(node: FakedNode, number: int, place: tuple[str, str, int]) -> PciFunction:
+    address, pci_root, numa_node = place
     device = f"{_VIRTUAL}/neuron{number}"
     return PciFunction(
         address=address,
         vendor=AMAZON,
-        device=instance.architecture.pci_device,
+        device=node.instance.architecture.pci_device,
         class_code=_SYSTEM_PERIPHERAL,
         driver="neuron-driver",
         root=pci_root,
         subsystem_vendor=AMAZON,
-        subsystem_device=instance.architecture.pci_device,
+        subsystem_device=node.instance.architecture.pci_device,
         numa_node=numa_node,
         published_as=device_name(number),
         companions=[device],
-        when_unhealthy={f"{device}/stats/hardware/{UNCORRECTED_COUNTERS[0]}": "1\n"},
+        module="neuron",
+        faults={
+            word: {f"{device}/{path}": text for path, text in files.items()} for word, files in faults(node).items()
+        },
     )
 
 
-def _write_device(root: Path, instance: InstanceType, number: int, neighbours: Sequence[int]) -> None:
+def _write_device(root: Path, node: FakedNode, number: int) -> None:
     directory = root / _VIRTUAL / f"neuron{number}"
-    architecture = instance.architecture
-    files = {
-        "dev": f"{_MAJOR}:{number}\n",
-        "core_count": str(architecture.cores),
-        "connected_devices": ", ".join(map(str, neighbours)) + "\n",
-        "reset": "1\n",
-        "info/serial_number": _serial(instance, number) + "\n",
-        "info/architecture/arch_type": f"{architecture.generation}\n",
-        "info/architecture/instance_type": f"{architecture.name}\n",
-        "info/architecture/device_name": f"{architecture.device_name}\n",
-    }
-    files |= {f"stats/hardware/{name}": "0\n" for name in (*UNCORRECTED_COUNTERS, "mem_ecc_repairable_uncorrected")}
-    for name, text in files.items():
-        _write(directory / name, text)
+    _write_all(directory, {"dev": f"{_MAJOR}:{number}\n", **device_files(node, number)})
+    for name in _PRIVATE:
+        is_public = node.release.readable and name != "reset"
+        (directory / name).chmod(0o444 if is_public else 0o400)
     link = root / CLASS[1:] / directory.name
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
@@ -85,14 +75,37 @@ def _write_device(root: Path, instance: InstanceType, number: int, neighbours: S
     _make_node(root / "dev" / directory.name, number)
 
 
-def _serial(instance: InstanceType, number: int) -> str:
-    """Sixteen hex digits, the same in every run."""
-    return hashlib.sha256(json.dumps([instance.name, number]).encode()).hexdigest()[:16]
+def _write_all(directory: Path, files: dict[str, str]) -> None:
+    """Write files below a directory; thousands of them, so that none costs more than it must."""
+    directory.mkdir(parents=True, exist_ok=True)
+    base = str(directory)
+    for parent in sorted(_parents(files)):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{base}/{parent}")
+    for name, text in files.items():
+        _write(f"{base}/{name}", text)
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="ascii")
+def _parents(names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for name in names:
+        parent = name.rpartition("/")[0]
+        while parent and parent not in found:
+            found.add(parent)
+            parent = parent.rpartition("/")[0]
+    return found
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    except PermissionError:  # ours, of an earlier layout, and closed even to its owner
+        os.chmod(path, 0o644)
+        file = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        os.write(file, text.encode("ascii"))
+    finally:
+        os.close(file)
 
 
 def _make_node(path: Path, minor: int) -> None:

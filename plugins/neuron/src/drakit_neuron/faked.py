@@ -1,0 +1,213 @@
+"""Faked nodes: which there are, and what the files of their devices hold.
+
+A node type is an instance type, or a variant of one: `TYPE@driver-RELEASE`, with an older kernel module; and, of
+UltraServers, `TYPE@node-1` to `TYPE@node-3`, the other nodes of the server that the type itself is node 0 of,
+`TYPE@alone`, a node whose links to the others are down, and `TYPE@busy`, one that is still looking for them.
+Facts: the aws-neuronx kernel module, and its release notes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from drakit_neuron.instances import INSTANCE_TYPES, InstanceType, read_data
+
+_DATA = read_data("faked.json")
+
+CONNECTED_BUFFER = 20
+"""The kernel module writes the ids of connected devices into a buffer of this size, and nothing if they do not fit."""
+
+CORE_COUNTERS = (
+    "hw_error",
+    "hw_collectives_error",
+    "hw_hbm_ue_error",
+    "hw_nc_ue_error",
+    "hw_dma_abort_error",
+    "hw_repairable_hbm_ue_error",
+)
+"""Counters below the `stats/status` of every core, of some twenty-five that the kernel module has."""
+
+_SERVER_NODES = 4
+ALONE, BUSY = "alone", "busy"
+_NO_SERVER = "0" * 16
+
+
+@frozen(kw_only=True)
+class Release:
+    """A release of the kernel module.
+
+    `readable`: others than root may read what cores a device has and what it is connected to. `corrected`: corrected
+    memory errors are counted. `health_status`: the files of this directory, with what they hold on a good device.
+    """
+
+    version: str
+    readable: bool = False
+    corrected: bool = False
+    health_status: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class FakedNode:
+    """A node to be faked. `member` is which one of an UltraServer it is: a number, ALONE or BUSY; "" for all others."""
+
+    instance: InstanceType
+    release: Release
+    member: str = ""
+
+    @property
+    def shape(self) -> str:
+        """Its generation and number of devices."""
+        return f"{self.instance.architecture.name}-{self.instance.devices}"
+
+    @property
+    def counts_memory_errors(self) -> bool:
+        """Whether its devices have counters of memory errors."""
+        return self.instance.architecture.name not in _DATA["withoutHardwareCounters"]
+
+
+def _release(name: str) -> Release:
+    facts: dict[str, Any] = _DATA["releases"][name]
+    return Release(
+        version=facts["version"],
+        readable=facts.get("readable", False),
+        corrected=facts.get("corrected", False),
+        health_status=facts.get("healthStatus", {}),
+    )
+
+
+def _nodes() -> Iterator[tuple[str, FakedNode]]:
+    platforms = {name: kind for kind, names in _DATA["ultraServers"].items() for name in names}
+    for name, instance in INSTANCE_TYPES.items():
+        release = _release(_DATA["releaseOf"].get(instance.architecture.name, _DATA["release"]))
+        first = FakedNode(instance=instance, release=release, member="0" if name in platforms else "")
+        yield name, first
+        if name in _DATA["aged"]["types"]:
+            for age in _DATA["aged"]["releases"]:
+                yield f"{name}@driver-{age}", evolve(first, release=_release(age))
+        if name in platforms:
+            for number in range(1, _SERVER_NODES):
+                yield f"{name}@node-{number}", evolve(first, member=str(number))
+            for state in (ALONE, BUSY):
+                yield f"{name}@{state}", evolve(first, member=state)
+
+
+FAKED_NODES: Mapping[str, FakedNode] = MappingProxyType(dict(_nodes()))
+"""Every node that can be faked, by its type."""
+
+
+def places(node: FakedNode) -> Sequence[tuple[str, str, int]]:
+    """By device id: PCI address, PCI root and NUMA node; each on a root of its own where nothing better is known."""
+    key = _DATA["placesOf"].get(node.instance.name, node.shape)
+    if key in _DATA["places"]:
+        return [(address, root, numa_node) for address, root, numa_node in _DATA["places"][key]]
+    buses = range(0x10, 0x10 + node.instance.devices)
+    return [(f"0000:{bus:02x}:00.0", f"pci0000:{bus:02x}", -1) for bus in buses]
+
+
+def device_files(node: FakedNode, number: int) -> dict[str, str]:
+    """What the files of a device hold, by their path below its directory."""
+    architecture = node.instance.architecture
+    files = {
+        "core_count": str(architecture.cores),
+        "connected_devices": _connected(node, number),
+        "reset": "1\n",
+        "info/notify_delay": "-1\n",
+        "info/architecture/arch_type": f"{architecture.generation}\n",
+        "info/architecture/instance_type": f"{architecture.name}\n",
+        "info/architecture/device_name": f"{architecture.device_name}\n",
+    }
+    files |= {f"stats/memory_usage/host_mem/{name}": "0\n" for name in ("total", "present", "peak")}
+    files |= {
+        f"neuron_core{core}/stats/status/{counter}/{name}": "0\n"
+        for core in range(architecture.cores)
+        for counter in CORE_COUNTERS
+        for name in ("total", "present")
+    }
+    return files | (_hardware_files(node, number) if node.counts_memory_errors else {})
+
+
+def class_files(node: FakedNode) -> dict[str, str]:
+    """What the files beside the devices hold, which only nodes of an UltraServer have."""
+    if not node.member:
+        return {}
+    if node.instance.name in _DATA["ultraServers"]["trn2u"]:
+        return _pair_and_server(node.member)
+    if node.member == ALONE:
+        return {"node_id": "-1\n", "reservation_id": f"{_NO_SERVER}\n", "ultraserver_mode": "4\n"}
+    if node.member == BUSY:
+        return {"node_id": "busy\n", "reservation_id": f"{_NO_SERVER}\n", "ultraserver_mode": "busy\n"}
+    server = _hex(node.instance.name, "reservation")
+    return {"node_id": f"{node.member}\n", "reservation_id": f"{server}\n", "ultraserver_mode": "1,2,4\n"}
+
+
+def faults(node: FakedNode) -> dict[str, dict[str, str]]:
+    """What can go wrong with a device, by a word: files below its directory, and what they hold then."""
+    hardware, health = "stats/hardware", "stats/hardware/health_status"
+    core = "neuron_core0/stats/status/hw_error"
+    found = {
+        "core-error": {f"{core}/total": "+1", f"{core}/present": "1\n"},
+        "unlinked": {"connected_devices": "\n"},
+    }
+    if node.counts_memory_errors:
+        found["ecc"] = {f"{hardware}/mem_ecc_uncorrected": "+1"}
+        found["sram-ecc"] = {f"{hardware}/sram_ecc_uncorrected": "+1"}
+        found["repairable-ecc"] = {f"{hardware}/mem_ecc_repairable_uncorrected": "+1"}
+    if node.counts_memory_errors and node.release.corrected:
+        found["corrected-ecc"] = {f"{hardware}/mem_ecc_corrected": "+1"}
+    shown = _health_status(node)
+    if "mem_ecc_uncorrected" in shown:
+        found["ecc"][f"{health}/mem_ecc_uncorrected"] = "+1"
+        found["repairable-ecc"][f"{health}/mem_ecc_repairable_uncorrected"] = "+1"
+        found["core-error"][f"{health}/hw_error_event"] = "+1"
+    if "unhealthy_components" in shown:
+        found["link-down"] = {f"{health}/unhealthy_components": "link_intraserver\n"}
+        found["hbm-down"] = {f"{health}/unhealthy_components": "hbm\n"}
+    return {"unhealthy": found["ecc" if node.counts_memory_errors else "core-error"], **found}
+
+
+def _connected(node: FakedNode, number: int) -> str:
+    """As the kernel module prints them: nothing at all where they do not fit."""
+    connections = _DATA["connections"].get(node.shape)
+    text = (", ".join(map(str, connections[number])) if connections else "") + "\n"
+    return text if len(text) < CONNECTED_BUFFER else ""
+
+
+def _hardware_files(node: FakedNode, number: int) -> dict[str, str]:
+    counters = ["mem_ecc_uncorrected", "mem_ecc_repairable_uncorrected", "sram_ecc_uncorrected"]
+    if node.release.corrected:
+        counters += ["mem_ecc_corrected", "sram_ecc_corrected"]
+    files = {f"stats/hardware/{name}": "0\n" for name in counters}
+    files |= {f"stats/hardware/health_status/{name}": f"{text}\n" for name, text in _health_status(node).items()}
+    return files | {"info/serial_number": f"{_hex(node.instance.name, node.member, number)}\n"}
+
+
+def _health_status(node: FakedNode) -> Mapping[str, str]:
+    return node.release.health_status if node.instance.architecture.name in _DATA["withHealthStatus"] else {}
+
+
+def _pair_and_server(member: str) -> dict[str, str]:
+    """The files of Trn2 UltraServers: of the pair of nodes, and of all four."""
+    if member in (ALONE, BUSY):
+        node_id, mode = ("-1", "4") if member == ALONE else ("busy", "busy")
+        ids = {f"node_id_{size}": f"{node_id}\n" for size in (2, 4)}
+        servers = {f"server_id_{size}": f"{_NO_SERVER}\n" for size in (2, 4)}
+        return {**ids, **servers, "ultraserver_mode": f"{mode}\n"}
+    number = int(member)
+    return {
+        "node_id_2": f"{number % 2}\n",
+        "node_id_4": f"{number}\n",
+        "server_id_2": f"{_hex('trn2u', 'pair', number // 2)}\n",
+        "server_id_4": f"{_hex('trn2u', 'server')}\n",
+        "ultraserver_mode": "1,2,4\n",
+    }
+
+
+def _hex(*words: object) -> str:
+    """Sixteen hex digits, the same in every run."""
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
