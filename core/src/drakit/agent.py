@@ -12,7 +12,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -26,11 +26,11 @@ from drakit.driver import Driver, check_directories, holds_claims
 from drakit.errors import ConfigError, DRAError, PluginStuck, describe
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME
-from drakit.kube.client import NODES, ApiError, KubeClient
+from drakit.kube.client import KubeClient
 from drakit.kube.credentials import Credentials, find_credentials
 from drakit.kube.events import EventRecorder
-from drakit.kube.observed import PERMISSIONS
 from drakit.model import DeviceRef, Taint
+from drakit.node import OwnNode
 from drakit.notices import LOOK_SECONDS, NoticeBoard, notices_of
 from drakit.settings import Settings
 from drakit.survey import Observer, taints_of
@@ -48,8 +48,6 @@ ROUND_SECONDS = 0.5
 """The least pause between two rounds over the hardware, however often a plugin says that something has changed."""
 ANSWER_SECONDS = 2.0
 """How long whoever asks how the agent is waits, after its start, for drivers that are not registered."""
-LABEL_SECONDS = 60.0
-"""How long after the first time the node's labels are read again."""
 
 
 class Agent:
@@ -84,10 +82,9 @@ class Agent:
         """Set when the first round over the hardware is done."""
         self._taints: dict[DeviceRef, list[Taint]] = {}
         self._told: dict[str, dict[str, tuple[str, DRAError]]] = {}
-        self._registered = asyncio.Event()
+        self._own_node: OwnNode | None = None
         self._all_registered = asyncio.Event()
         self._rounds = Rounds()
-        self._label_seconds = LABEL_SECONDS
 
     def changed(self) -> None:
         """Hardware or health may differ now: look soon. May be called from any thread."""
@@ -124,11 +121,14 @@ class Agent:
         observer = Observer(
             self.assembly.host, self.node, bound_seconds=self.settings.hook_bound_seconds, changed=self.changed
         )
+        own_node = self._own_node = self._make_own_node(client)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._keep_running(driver)) for driver in self.drivers.values()]
-            tasks.append(group.create_task(_forever("the survey of the node", partial(self._survey, observer))))
+            tasks.append(
+                group.create_task(_forever("the survey of the node", partial(self._survey, observer, own_node)))
+            )
             tasks.append(group.create_task(_forever("asking for health", partial(self._ask_health, observer))))
-            tasks.append(group.create_task(_forever("reading the Node", partial(self._read_node, client))))
+            tasks.append(group.create_task(_forever("reading the Node", own_node.look)))
             tasks.append(group.create_task(self._answer(ports, client, observer)))
             tell = EventRecorder(client, self.node)
             tasks.append(group.create_task(_forever("writing events", tell.run)))
@@ -163,6 +163,21 @@ class Agent:
         if not self.drivers:
             reasons = "; ".join(map(str, self.assembly.failures.values())) or "no backends are configured"
             raise ConfigError(f"there is no driver to serve: {reasons}")
+
+    def _make_own_node(self, client: KubeClient) -> OwnNode:
+        """The Node, to be labelled by who is enabled to. What others have labelled before, they take away."""
+        own_node = OwnNode(
+            client,
+            self.node,
+            self.drivers.values(),
+            often_seconds=self.settings.discovery_seconds,
+            relabelled=self._relabelled,
+            tell=self._tell,
+        )
+        for instance in self.assembly.host.instances.values():
+            if instance.declarations.node_label_keys and "node_labels" not in instance.hooks:
+                own_node.label(instance.name, {})
+        return own_node
 
     def _without_backend(self) -> Iterator[str]:
         """The drivers that have left claims on this node, and have no backend any more; and those held out.
@@ -234,7 +249,7 @@ class Agent:
         )
         ports.serve(vitals)
 
-    async def _survey(self, observer: Observer) -> None:
+    async def _survey(self, observer: Observer, own_node: OwnNode) -> None:
         """One round over the hardware, then wait for a reason for the next."""
         self._wanted.clear()
         begin = time.monotonic()
@@ -248,6 +263,7 @@ class Agent:
             self.surveyed.set()
             gc.collect()
             gc.freeze()  # what is alive now stays so: later collections need not look at it
+        await self._ask_labels(observer, own_node)
         await asyncio.sleep(ROUND_SECONDS)
         # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
@@ -282,39 +298,24 @@ class Agent:
             async with asyncio.timeout(self.settings.health_seconds - pause):
                 await self._health_wanted.wait()
 
-    async def _read_node(self, client: KubeClient) -> None:
-        """Read the Node: its labels, and what it offers by device plugins. Plugins are asked again when labels differ.
+    async def _ask_labels(self, observer: Observer, own_node: OwnNode) -> None:
+        """Ask backends how their Node should be labelled, where the operator has enabled that."""
+        labels, failures = await observer.node_labels()
+        self._tell("node labels", failures.items())
+        for name in labels:
+            own_node.label(name, labels[name])
 
-        Labels come late when a node joins, and nothing waits for them. The Node is read again after each registration,
-        and at intervals that double until they are an hour: after that only a registration asks for it. While a device
-        plugin offers what a driver has, it is read as often as hardware is looked for.
-        """
-        self._registered.clear()
-        try:
-            node = await client.get(NODES, self.node)
-        except ApiError as error:
-            advice = f"; {PERMISSIONS}" if error.denied else ""
-            self._tell("labels", [("", DRAError(f"the Node cannot be read: {describe(error)}{advice}"))])
-            await asyncio.sleep(RETRY_SECONDS)
-            return
-        self._tell("labels", [])
-        labels = (node.get("metadata") or {}).get("labels") or {}
+    def _relabelled(self, labels: Mapping[str, str]) -> None:
+        """Show plugins the labels of the Node, and ask them again if these are others than before."""
         if labels != self._labels:
             self._labels.clear()
             self._labels.update(labels)
             self._wanted.set()
-        allocatable = (node.get("status") or {}).get("allocatable") or {}
-        beside = [driver.name for driver in self.drivers.values() if await driver.meet(allocatable)]
-        pause = self.settings.discovery_seconds if beside else self._label_seconds
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause if pause <= 3600 else None):
-                await self._registered.wait()
-                self._label_seconds = LABEL_SECONDS / 2
-        self._label_seconds *= 1 if beside else 2
 
     def _on_registered(self) -> None:
         """A kubelet has registered a driver, perhaps after a restart of the node: look at everything again."""
-        self._registered.set()
+        if self._own_node is not None:
+            self._own_node.registered()
         self._wanted.set()
         if not any(driver.standing.unregistered for driver in self.drivers.values()):
             self._all_registered.set()

@@ -89,10 +89,16 @@ def assemble(
 
 
 def _as_set(loaded: LoadedPlugin, item: BackendSettings | ExtensionSettings) -> LoadedPlugin:
-    """The plugin with what the settings say otherwise than its class."""
-    if isinstance(item, ExtensionSettings) or item.device_metadata is None:
+    """The plugin with what the settings say otherwise than its class. Raises ConfigError where it cannot be so."""
+    if isinstance(item, ExtensionSettings):
         return loaded
-    return evolve(loaded, declarations=evolve(loaded.declarations, device_metadata=item.device_metadata))
+    if item.device_metadata is not None:
+        loaded = evolve(loaded, declarations=evolve(loaded.declarations, device_metadata=item.device_metadata))
+    if item.node_labels and "node_labels" not in loaded.hooks:
+        raise ConfigError(f"plugin {item.plugin!r} names no labels for its Node; remove its nodeLabels")
+    if not item.node_labels:
+        loaded = evolve(loaded, hooks=tuple(hook for hook in loaded.hooks if hook != "node_labels"))
+    return loaded
 
 
 def _instance_name(item: BackendSettings | ExtensionSettings, loaded: LoadedPlugin) -> str:

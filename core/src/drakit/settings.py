@@ -93,6 +93,8 @@ class BackendSettings:
     """Decoded into the plugin's own settings class, strictly."""
     device_metadata: bool | None = None
     """Whether containers get files that describe their devices; by default as the plugin declares."""
+    node_labels: bool = False
+    """Whether the Node gets the labels that the plugin names; the agent must be allowed to write them."""
 
 
 @frozen(kw_only=True)

@@ -98,6 +98,12 @@ class Observer:
         await self._ask_all("health", self._host.health, failures, fresh)
         return fresh, failures
 
+    async def node_labels(self) -> tuple[dict[str, Mapping[str, str]], dict[str, DRAError]]:
+        """Ask backends how their Node should be labelled; the labels, or the last good ones, and who failed."""
+        failures: dict[str, DRAError] = {}
+        labels = await self._ask_all("node_labels", self._host.node_labels, failures)
+        return labels, failures
+
     async def check(self) -> tuple[dict[str, Sequence[Finding]], dict[str, DRAError]]:
         """Ask every plugin what an operator should know of this node; findings by instance, and who failed."""
         failures: dict[str, DRAError] = {}

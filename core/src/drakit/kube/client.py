@@ -122,19 +122,22 @@ class KubeClient:
         metadata = document["metadata"]
         return await self._object("PUT", resource.path(metadata["name"], metadata.get("namespace", "")), document)
 
-    async def apply(self, resource: Resource, document: Mapping[str, Any], *, manager: str) -> Document:
+    async def apply(
+        self, resource: Resource, document: Mapping[str, Any], *, manager: str, force: bool = True
+    ) -> Document:
         """Make the manager's part of an object be what the document says; returns the object, created if need be.
 
-        Server-side apply: what the manager applied before and no longer says goes, what others have stays.
+        Server-side apply: what the manager applied before and no longer says goes, what others have stays. Where
+        another has set a field to another value, it is taken over, or without `force` refused: Conflict (409).
         """
-        return await self._apply("", resource, document, manager)
+        return await self._apply("", resource, document, manager, force=force)
 
     async def apply_status(self, resource: Resource, document: Mapping[str, Any], *, manager: str) -> Document:
         """Apply, as `apply` does, to an object's status. NotFound (404) if it is not there.
 
         Conflict (409) if the document has another uid.
         """
-        return await self._apply("/status", resource, document, manager)
+        return await self._apply("/status", resource, document, manager, force=True)
 
     async def delete(self, resource: Resource, document: Mapping[str, Any]) -> None:
         """Delete exactly this object in this version. Conflict (409) if it is another by now."""
@@ -190,10 +193,13 @@ class KubeClient:
         major, minor = (int(match[0]) for match in numbers if match)
         return major, minor
 
-    async def _apply(self, part: str, resource: Resource, document: Mapping[str, Any], manager: str) -> Document:
+    async def _apply(
+        self, part: str, resource: Resource, document: Mapping[str, Any], manager: str, *, force: bool
+    ) -> Document:
         metadata = document["metadata"]
         path = resource.path(metadata["name"], metadata.get("namespace", ""))
-        return await self._object("PATCH", f"{path}{part}{_query(fieldManager=manager, force='true')}", document)
+        query = _query(fieldManager=manager, force="true" if force else "")
+        return await self._object("PATCH", f"{path}{part}{query}", document)
 
     async def _object(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, decode: Decode = json.loads
