@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from drakit import (
     ClaimRef,
     ConfigSource,
     DeviceRef,
+    Hold,
     OpaqueConfig,
     PluginContext,
+    PreparedDevice,
 )
 from drakit.decoding import decode_config
 from drakit.loading import inspect
@@ -54,6 +56,30 @@ class FakeNode:
         return self.told.warnings()
 
 
+@define
+class Record:
+    """What is prepared, as the core has it on record and shows it to a plugin that prepares."""
+
+    claims: dict[ClaimRef, Sequence[PreparedDevice]] = field(factory=dict)
+
+    def held(self, device: DeviceRef) -> list[Hold]:
+        return [
+            Hold(claim, prepared)
+            for claim, devices in self.claims.items()
+            for prepared in devices
+            if prepared.device == device
+        ]
+
+    def prepare(self, plugin: NeuronPlugin, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+        self.claims[claim.claim] = plugin.prepare(claim, self.held)
+        return self.claims[claim.claim]
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record()
+
+
 @pytest.fixture
 def node(tmp_path: Path, told: Any) -> FakeNode:
     return FakeNode(tmp_path, told)
@@ -61,22 +87,56 @@ def node(tmp_path: Path, told: Any) -> FakeNode:
 
 @pytest.fixture
 def claim_of() -> Callable[..., ClaimAllocation]:
-    """A claim for devices by number, with configurations as documents, decoded as the core does it."""
+    """A claim for devices, by number or name, with configurations as documents, decoded as the core does it.
 
-    def build(*numbers: int, configs: Mapping[int, list[dict[str, Any]]] | list[dict[str, Any]] = ()) -> Any:
+    What else an allocation of its devices has is given by name.
+    """
+
+    def build(
+        *devices: int | str,
+        configs: Mapping[int | str, list[dict[str, Any]]] | list[dict[str, Any]] = (),
+        name: str = "claim",
+        **changes: Any,
+    ) -> ClaimAllocation:
         return ClaimAllocation(
-            ClaimRef("uid-1", "default", "claim"),
+            ClaimRef(f"uid-of-{name}", "default", name),
             tuple(
                 AllocatedDevice(
-                    request=f"request-{number}",
-                    device=DeviceRef("neuron.aws.com", "node-1", f"neuron-device-{number}"),
+                    request=f"request-{device}",
+                    device=DeviceRef("neuron.aws.com", "node-1", _name(device)),
                     config=tuple(
                         decode_config(OpaqueConfig(ConfigSource.CLAIM, document), NeuronPlugin.config_types)
-                        for document in (configs.get(number, []) if isinstance(configs, Mapping) else configs)
+                        for document in (configs.get(device, []) if isinstance(configs, Mapping) else configs)
                     ),
+                    **changes,
                 )
-                for number in numbers
+                for device in devices
             ),
         )
 
     return build
+
+
+def _name(device: int | str) -> str:
+    return device if isinstance(device, str) else f"neuron-device-{device}"
+
+
+def _document(kind: str, field_name: str) -> Callable[[Any], dict[str, Any]]:
+    return lambda value: {"apiVersion": "neuron.aws.com/v1", "kind": kind, field_name: value}
+
+
+@pytest.fixture
+def core_size() -> Callable[[Any], dict[str, Any]]:
+    """A NeuronConfig."""
+    return _document("NeuronConfig", "logicalNeuronCore")
+
+
+@pytest.fixture
+def ultraserver() -> Callable[[Any], dict[str, Any]]:
+    """An UltraServerConfig."""
+    return _document("UltraServerConfig", "ultraserverMode")
+
+
+@pytest.fixture
+def environments() -> Callable[[Sequence[PreparedDevice]], list[dict[str, str]]]:
+    return lambda prepared: [dict(device.edits.env) for device in prepared]

@@ -6,18 +6,19 @@ process, not of the hardware: claims with different sizes live side by side on a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from attrs import Attribute, field, frozen
-from drakit import AllocatedDevice, ClaimAllocation, InvalidDeviceConfig, PluginContext
+from drakit import AllocatedDevice, InvalidDeviceConfig
 
-from drakit_neuron import ultraserver
-from drakit_neuron.devices import device_id
-from drakit_neuron.instances import ARCHITECTURES, INSTANCE_TYPES, Architecture
-from drakit_neuron.sysfs import Unreadable, read_architecture, read_instance_type
+from drakit_neuron.hardware import Hardware
+from drakit_neuron.instances import ARCHITECTURES
 
 API_VERSION = "neuron.aws.com/v1"
+
+CORE_SIZE = "NEURON_LOGICAL_NC_CONFIG"
+"""The runtime's older name for this, NEURON_RT_VIRTUAL_CORE_SIZE, is left to images that still use it."""
 
 
 def _one_of(name: str, allowed: tuple[int, ...]) -> Callable[[Any, Attribute[int], int], None]:
@@ -46,17 +47,43 @@ class UltraServerConfig:
     ultraserver_mode: int = field(validator=_one_of("ultraserverMode", (1, 2, 4)))
 
 
-def claim_environment(context: PluginContext, claim: ClaimAllocation) -> list[Mapping[str, str]]:
-    """The environment for each device of a claim, in order.
+@frozen(kw_only=True)
+class Asked:
+    """What the configurations of one allocated device ask for together; None where they leave it open."""
+
+    core_size: int | None = None
+    nodes: int | None = None
+
+
+def asked(device: AllocatedDevice) -> Asked:
+    """What is asked for: of each kind the last configuration counts, since they come lowest precedence first."""
+    last = {type(config): config for config in device.config}
+    neuron, ultraserver = last.get(NeuronConfig), last.get(UltraServerConfig)
+    return Asked(
+        core_size=neuron.logical_neuron_core if neuron else None,
+        nodes=ultraserver.ultraserver_mode if ultraserver else None,
+    )
+
+
+def check_core_size(hardware: Hardware, size: int) -> None:
+    """Raise InvalidDeviceConfig unless logical cores of the hardware come in several sizes, this one among them."""
+    if len(hardware.core_sizes) > 1 and size in hardware.core_sizes:
+        return
+    able = " or ".join(known.name for known in ARCHITECTURES.values() if known.has_core_sizes)
+    raise InvalidDeviceConfig(
+        f"logicalNeuronCore cannot be set on {hardware.name}: it needs {able} devices; remove NeuronConfig from the "
+        f"claim and its class, or ask for an instance type with {able}"
+    )
+
+
+def check_agreement(environments: Iterable[tuple[AllocatedDevice, Mapping[str, str]]]) -> None:
+    """Raise InvalidDeviceConfig where devices of one claim would set a variable to different values.
 
     A container may get several devices of a claim, and of a variable set twice it sees one value only. So a variable
-    has one value over the whole claim. Raises InvalidDeviceConfig.
+    has one value over the whole claim.
     """
-    environments = []
     first: dict[str, tuple[str, str]] = {}
-    for device in claim.devices:
-        environment = _device_environment(context, device)
-        environments.append(environment)
+    for device, environment in environments:
         for name, value in environment.items():
             other, request = first.setdefault(name, (value, device.request))
             if other != value:
@@ -64,46 +91,3 @@ def claim_environment(context: PluginContext, claim: ClaimAllocation) -> list[Ma
                     f"requests {request!r} and {device.request!r} ask for different values of {name} ({other} and "
                     f"{value}), and a container with both could get one only; use a claim for each"
                 )
-    return environments
-
-
-def _device_environment(context: PluginContext, device: AllocatedDevice) -> Mapping[str, str]:
-    # Configurations come with the lowest precedence first, so that of each kind the last one counts.
-    effective = {type(config): config for config in device.config}
-    environment: dict[str, str] = {}
-    for config in effective.values():
-        if isinstance(config, NeuronConfig):
-            _check_core_sizes(context, device)
-            # The runtime's older name for this, NEURON_RT_VIRTUAL_CORE_SIZE, is left to images that still use it.
-            environment["NEURON_LOGICAL_NC_CONFIG"] = str(config.logical_neuron_core)
-        elif isinstance(config, UltraServerConfig):
-            environment |= ultraserver.environment(context, config.ultraserver_mode)
-    return environment
-
-
-def _check_core_sizes(context: PluginContext, device: AllocatedDevice) -> None:
-    """Raise InvalidDeviceConfig unless the device's logical cores come in several sizes."""
-    name, architecture = _hardware(context, device)
-    if architecture is not None and architecture.has_core_sizes:
-        return
-    able = " or ".join(known.name for known in ARCHITECTURES.values() if known.has_core_sizes)
-    raise InvalidDeviceConfig(
-        f"logicalNeuronCore cannot be set on {name}: it needs {able} devices; remove NeuronConfig from the claim "
-        f"and its class, or ask for an instance type with {able}"
-    )
-
-
-def _hardware(context: PluginContext, device: AllocatedDevice) -> tuple[str, Architecture | None]:
-    """A name for people, and the architecture: by the instance type, or of a new type by the device itself."""
-    try:
-        instance_type = read_instance_type(context)
-    except Unreadable:
-        instance_type = ""
-    if (known := INSTANCE_TYPES.get(instance_type)) is not None:
-        return known.name, known.architecture
-    number = device_id(device.device.name)
-    try:
-        architecture = ARCHITECTURES.get(read_architecture(context, number)) if number is not None else None
-    except Unreadable:
-        architecture = None
-    return instance_type or "this instance", architecture

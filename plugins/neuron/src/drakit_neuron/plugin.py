@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from drakit import (
     ClaimAllocation,
     ClaimRef,
+    Device,
     DeviceGroup,
     DeviceRef,
     Health,
+    Hold,
     Inventory,
     PciFunction,
     PluginContext,
     Pool,
     PreparedDevice,
+    SharePolicy,
     hookimpl,
 )
 
@@ -25,8 +28,9 @@ from drakit_neuron.devices import device_id, device_name, devices
 from drakit_neuron.health import device_health
 from drakit_neuron.instances import DATA, INSTANCE_TYPES
 from drakit_neuron.layout import NODE_TYPES, lay_out
-from drakit_neuron.options import NeuronOptions
+from drakit_neuron.options import NeuronOptions, options_of
 from drakit_neuron.preparing import prepare_claim
+from drakit_neuron.sharing import share_policy
 from drakit_neuron.sysfs import Unreadable, read_instance_type, read_node
 from drakit_neuron.topology import by_pci_address, device_groups
 
@@ -56,6 +60,11 @@ class NeuronPlugin:
         return [Pool(devices(node, self._context.node_labels))]
 
     @hookimpl
+    def share(self, device: Device) -> SharePolicy | None:
+        """By cores, where the operator has enabled it."""
+        return share_policy(device) if options_of(self._context).core_sharing else None
+
+    @hookimpl
     def devicegroups(self, inventory: Inventory) -> Sequence[DeviceGroup]:
         """Join Neuron devices with the EFA adapters nearest to them, whatever driver publishes those."""
         numbered = {device_id(ref.name): ref for ref, _ in inventory.of(self._context.driver)}
@@ -64,9 +73,9 @@ class NeuronPlugin:
         return device_groups(adapters, neurons, by_pci_address(inventory)) if adapters else []
 
     @hookimpl
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
-        """Give each device's node to the container, and the environment its configuration asks for."""
-        return prepare_claim(self._context, claim)
+    def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
+        """Give each device's node to the container, and the environment its configuration and its share ask for."""
+        return prepare_claim(self._context, claim, held)
 
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:

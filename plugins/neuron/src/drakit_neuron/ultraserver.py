@@ -2,70 +2,118 @@
 
 The kernel module describes this node's place in one by files beside the devices' directories: by size of the job on
 Trn2 UltraServers (`server_id_4`, `node_id_4`), one for all sizes on Trn3 (`reservation_id`, `node_id`). Names, the
-numbers of the modes and what an empty id means are those of AWS's own set-up script for UltraServers.
+numbers of the modes and what an empty id means are those of AWS's own set-up script for UltraServers, and so is what a
+job on one node is told.
+
+A node works in one mode at a time: the kernel module refuses another as long as any core of the node is in use, and
+says "busy" while the nodes still find out who is linked to whom. Which of a job's pods is the first
+(`NEURON_GLOBAL_TOPOID`) is for the job to say, not for one node.
 """
 
 from __future__ import annotations
 
-from drakit import InvalidDeviceConfig, PluginContext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from drakit import DeviceRef, DeviceUnfit, Hold, InvalidDeviceConfig, PluginContext
+from drakit.errors import ClaimError, DeviceBusy
 
 from drakit_neuron.sysfs import CLASS, Unreadable, read_text
 
+MODE = "NEURON_RT_ULTRASERVER_MODE"
+STATE = "ultraserverMode"
+"""The key of a preparation's state that says in which of the driver's modes it has the node's links."""
+FAULT = "ultraserver-mode"
+"""The fault of a node that is not linked as a claim needs it."""
+
+_SERVER = "NEURON_RT_ULTRASERVER_SERVER_ID"
+_NODE = "NEURON_RT_ULTRASERVER_NODE_ID"
 _MODES = {1: (4,), 2: (3, 2), 4: (1,)}
 """By number of nodes, the driver's modes that do it, the preferred one first."""
 
 _NO_SERVER = "0000000000000000"
 _NO_NODE = "-1"
+_BUSY = "busy"
 
 
-def environment(context: PluginContext, nodes: int) -> dict[str, str]:
-    """What the Neuron runtime must be told to run a job over so many nodes. Raises InvalidDeviceConfig."""
-    offered = _offered_modes(context, nodes)
+def environment(context: PluginContext, nodes: int, *, is_member: bool, devices: Sequence[str]) -> Mapping[str, str]:
+    """What the Neuron runtime must be told to run a job over so many nodes.
+
+    `is_member`: whether the instance type is one of an UltraServer. `devices` are named in a lasting refusal. Raises
+    InvalidDeviceConfig on hardware that is in no UltraServer, DeviceUnfit where this one cannot do it, and ClaimError
+    where it cannot yet.
+    """
+    offered = _offered_modes(context, nodes, is_member, devices)
+    if nodes == 1:  # every node can, and no id is asked of it
+        return {MODE: str(_MODES[1][0]), _SERVER: _NO_SERVER, _NODE: _NO_NODE}
     mode = next((mode for mode in _MODES[nodes] if mode in offered), None)
     if mode is None:
-        sizes = sorted(size for size, modes in _MODES.items() if offered.intersection(modes))
-        able = f"over {', '.join(map(str, sizes))} nodes" if sizes else "over no number of nodes now"
-        raise InvalidDeviceConfig(f"ultraserverMode {nodes} is not possible here: this UltraServer can work {able}")
-    variables = {"NEURON_RT_ULTRASERVER_MODE": str(mode)}
-    if nodes > 1:
-        variables["NEURON_RT_ULTRASERVER_SERVER_ID"] = _identity(
-            context, nodes, (f"server_id_{nodes}", "reservation_id"), _NO_SERVER
-        )
-        variables["NEURON_RT_ULTRASERVER_NODE_ID"] = _identity(
-            context, nodes, (f"node_id_{nodes}", "node_id"), _NO_NODE
-        )
-    return variables
+        sizes = sorted({1, *(size for size, modes in _MODES.items() if offered.intersection(modes))})
+        raise _unfit(nodes, f"its links allow jobs over {' or '.join(map(str, sizes))} nodes only", devices)
+    return {
+        MODE: str(mode),
+        _SERVER: _identity(context, nodes, (f"server_id_{nodes}", "reservation_id"), _NO_SERVER, devices),
+        _NODE: _identity(context, nodes, (f"node_id_{nodes}", "node_id"), _NO_NODE, devices),
+    }
 
 
-def _offered_modes(context: PluginContext, nodes: int) -> set[int]:
+def check_mode(mode: str, node_devices: Iterable[DeviceRef], others: Callable[[DeviceRef], Sequence[Hold]]) -> None:
+    """Raise DeviceBusy where another claim has the node's links in another mode.
+
+    `node_devices` are all that the node may have, `others` the holds of one by other claims.
+    """
+    for device in node_devices:
+        for hold in others(device):
+            other = hold.prepared.state.get(STATE, mode)
+            if other != mode:
+                raise DeviceBusy(
+                    f"claim {hold.claim} has {device.name}, and with it the links of this node in UltraServer mode "
+                    f"{other}, and mode {mode} is needed; a node works in one mode at a time: this is tried again "
+                    "until that claim's pod has ended"
+                )
+
+
+def _offered_modes(context: PluginContext, nodes: int, is_member: bool, devices: Sequence[str]) -> set[int]:
     """The modes the driver lists as possible now."""
     try:
         text = read_text(context, f"{CLASS}/ultraserver_mode")
     except Unreadable as error:
+        if is_member:
+            raise _unfit(nodes, f"{error}, and nothing else says how it is linked", devices) from None
         raise InvalidDeviceConfig(
-            f"ultraserverMode {nodes} needs a node of an UltraServer, and this is none: {error}; remove "
+            f"ultraserverMode {nodes} needs a node of an UltraServer, and this one shows none: {error}; remove "
             "UltraServerConfig from the claim, or ask for an UltraServer's instance type"
         ) from None
-    if text == "busy":
-        raise InvalidDeviceConfig(
-            f"ultraserverMode {nodes} cannot be set up now: the links of this UltraServer are in use by another job; "
-            "it is tried again until they are free"
-        )
+    if text == _BUSY:
+        raise _not_yet(nodes)
     return {int(part) for part in text.split(",") if part.strip().isdecimal()}
 
 
-def _identity(context: PluginContext, nodes: int, files: tuple[str, ...], none: str) -> str:
+def _identity(context: PluginContext, nodes: int, files: tuple[str, ...], none: str, devices: Sequence[str]) -> str:
     """The first of the files that is there; its value for "none" means that no job of that size can run here."""
     for name in files:
         try:
             value = read_text(context, f"{CLASS}/{name}")
         except Unreadable:
             continue
+        if value == _BUSY:
+            raise _not_yet(nodes)
         if value != none:
             return value
-        raise InvalidDeviceConfig(
-            f"ultraserverMode {nodes} is not possible here: {CLASS}/{name} is {none}, so this node is not set up for it"
-        )
-    raise InvalidDeviceConfig(
-        f"ultraserverMode {nodes} is not possible here: none of {', '.join(files)} can be read in {CLASS}"
+        raise _unfit(nodes, f"{CLASS}/{name} is {none}, so this node is in no group of that size", devices)
+    raise _unfit(nodes, f"none of {', '.join(files)} can be read in {CLASS}", devices)
+
+
+def _not_yet(nodes: int) -> ClaimError:
+    return ClaimError(
+        f"ultraserverMode {nodes} cannot be set up yet: the nodes of this UltraServer are still finding out how they "
+        "are linked; this is tried again until they have"
+    )
+
+
+def _unfit(nodes: int, why: str, devices: Sequence[str]) -> DeviceUnfit:
+    return DeviceUnfit(
+        f"ultraserverMode {nodes} is not possible on this node: {why}; delete the pod to have it placed anew, and if "
+        "the node should be able to, see which of its UltraServer's nodes do not run or have lost their links",
+        fault=FAULT,
+        devices=devices,
     )

@@ -1,0 +1,47 @@
+"""What a claim is prepared on: the instance type and the generation of its devices."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from drakit import PluginContext
+
+from drakit_neuron.instances import ARCHITECTURES, Architecture, InstanceType, instance_type
+from drakit_neuron.options import options_of
+from drakit_neuron.sysfs import CLASS, Unreadable, read_architecture, read_instance_type, read_text
+
+
+@frozen(kw_only=True)
+class Hardware:
+    """`name` is for people. What is not known is None."""
+
+    name: str
+    instance: InstanceType | None
+    architecture: Architecture | None
+
+    @property
+    def core_sizes(self) -> tuple[int, ...]:
+        """How many physical cores a logical one may be made of; empty where that is not known."""
+        return self.architecture.logical_core_sizes if self.architecture else ()
+
+
+def read_hardware(context: PluginContext, number: int) -> Hardware:
+    """The hardware of a device: by the instance type, or of a new type by the device itself."""
+    try:
+        name = read_instance_type(context)
+    except Unreadable:
+        name = ""
+    if (known := instance_type(name, options_of(context).instances)) is not None:
+        return Hardware(name=known.name, instance=known, architecture=known.architecture)
+    try:
+        architecture = ARCHITECTURES.get(read_architecture(context, number))
+    except Unreadable:
+        architecture = None
+    return Hardware(name=name or "this instance", instance=None, architecture=architecture)
+
+
+def read_cores(context: PluginContext, hardware: Hardware, number: int) -> int | None:
+    """How many physical cores a device has: as its driver says, else as its generation has; None where neither says."""
+    try:
+        return int(read_text(context, f"{CLASS}/neuron{number}/core_count"))
+    except (Unreadable, ValueError):
+        return hardware.architecture.cores if hardware.architecture else None
