@@ -24,7 +24,7 @@ def mock() -> None:
 
 
 @mock.command()
-@click.option("--node", "node_type", required=True, metavar="TYPE", help="Instance type to fake, such as p5.48xlarge.")
+@click.option("--node", "node_type", required=True, metavar="TYPE", help="Type to fake: p5.48xlarge, or TYPE@VARIANT.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def layout(node_type: str, directory: Path) -> None:
     """Write a faked node into DIR: what the installed plugins would find on a machine of this TYPE.
@@ -52,26 +52,34 @@ def layout(node_type: str, directory: Path) -> None:
     help="The agent's configuration; DRAKIT_CONFIG by default. With it, names are checked.",
 )
 @click.option("--driver", metavar="DRIVER", help="Of several mock drivers with such a device, only this one.")
-@click.option("--message", metavar="TEXT", help="unhealthy, fail-prepare: why.")
+@click.option("--message", metavar="TEXT", help="unhealthy, faulty, fail-prepare, unfit: why.")
 @click.option("--taint", metavar="EFFECT", help="unhealthy: also a taint, NoSchedule, NoExecute or None.")
 @click.option("--seconds", type=float, metavar="N", help="slow: how much longer the hook takes.")
 @click.option("--hook", metavar="HOOK", help=f"slow, hang: prepare by default; or {', '.join(HOOKS)}.")
-@click.argument("words", nargs=-1, required=True, metavar="DEVICE KIND | list | clear | renumber")
+@click.option("--name", metavar="NAME", help="faulty, unfit: what the fault is called.")
+@click.option("--end", metavar="WHEN", help="faulty: when it is over, gone by default; or steady, cleared.")
+@click.option("--count", type=int, metavar="N", help="faulty: how often the device has counted it.")
+@click.option("--threshold", type=int, metavar="N", help="faulty, with a count: from how many on it is a fault.")
+@click.argument("words", nargs=-1, required=True, metavar="DEVICE KIND | list | clear | renumber | reload")
 def fault(root: Path | None, config: Path | None, words: tuple[str, ...], **options: object) -> None:
     """Break a device, or mend it: one of a mock backend, or hardware of a faked node.
 
     \b
     unhealthy     health says so, with --message and perhaps a --taint
+    faulty        health reports a fault of this --name, which outlasts its report as --end says
+    reset         it was reset: what it counted and health reported is over
     vanish        it is not there any more
     slow, hang    a --hook takes --seconds longer, or does not return
     fail-prepare  claims for it fail, with --message
+    unfit         claims for it are refused for good, by a fault of this --name
     in-use        it says that something has it open
     heal, return  whatever was injected into it ends
 
-    `list` shows what is injected, `clear` ends all of it, and `renumber` deals the device numbers of a faked node out
-    anew. Mock devices are named as they are published, hardware of a faked node so or by its PCI address; that can be
-    unhealthy, vanish and heal. A running agent takes faults up when it next asks for health; they outlast restarts.
-    Exit code 2: there is no such device or fault, or it cannot be injected here.
+    `list` shows what is injected, `clear` ends all of it. `renumber` deals the device numbers of a faked node out anew,
+    `reload` loads its kernel modules anew. Mock devices are named as they are published, hardware of a faked node so or
+    by its PCI address; that can vanish, be reset, heal, and have the faults that its plugin knows, such as unhealthy. A
+    running agent takes faults up when it next asks for health; they outlast restarts. Exit code 2: there is no such
+    device or fault, or it cannot be injected here.
     """  # noqa: D301 - \b, as the character that it is, keeps click from filling the lines after it
     with _complaining():
         for line in _act(Rehearsal(config, root), words, options):
@@ -80,7 +88,12 @@ def fault(root: Path | None, config: Path | None, words: tuple[str, ...], **opti
 
 def _act(rehearsal: Rehearsal, words: tuple[str, ...], options: Mapping[str, Any]) -> list[str]:
     given = [name for name, value in options.items() if value is not None]
-    acts = {"list": rehearsal.listed, "clear": rehearsal.clear, "renumber": rehearsal.renumber}
+    acts = {
+        "list": rehearsal.listed,
+        "clear": rehearsal.clear,
+        "renumber": rehearsal.renumber,
+        "reload": rehearsal.reload,
+    }
     if len(words) == 2 and (words[0] not in acts or words[1] in KINDS):
         return rehearsal.do(*words, **options)
     if words[0] in acts and len(words) > 1:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from attrs import evolve
 from drakit.errors import ConfigError
 
-from drakit_mock.faults import Fault, FaultKind, read_faults
+from drakit_mock.faults import Fault, FaultKind, MockFaults, read_state
 from drakit_mock.filestamp import stamp_of
 
 GLANCE_SECONDS = 0.05
@@ -25,25 +26,35 @@ class InjectedFaults:
         self._path = path
         self._driver = driver
         self._changed = changed
-        self._read: tuple[object, tuple[Fault, ...]] = (None, ())
+        self._stamp: object = None
+        self._state = MockFaults()
 
     def refresh(self) -> None:
         """Read the file if it is another one now. Raises ConfigError, each time, for one that is wrong."""
         stamp = stamp_of(self._path)
-        if stamp == self._read[0]:
+        if stamp == self._stamp:
             return
-        faults = tuple(fault for fault in read_faults(self._path) if fault.driver in (None, self._driver))
-        self._read = (stamp, faults)
+        state = read_state(self._path)
+        own = tuple(fault for fault in state.faults if fault.driver in (None, self._driver))
+        self._state, self._stamp = evolve(state, faults=own), stamp
         self._changed()
 
     def find(self, device: str, kind: FaultKind) -> Fault | None:
-        """The fault of a kind that a device has."""
-        return next((fault for fault in self._read[1] if fault.device == device and fault.kind is kind), None)
+        """The fault of a kind that a device has; the first if there are several."""
+        return next(self.of(device, kind), None)
+
+    def of(self, device: str, kind: FaultKind) -> Iterator[Fault]:
+        """Every fault of a kind that a device has, in the order they were injected."""
+        return (fault for fault in self._state.faults if fault.device == device and fault.kind is kind)
+
+    def epoch(self, device: str) -> str:
+        """What differs after each reset of a device."""
+        return str(self._state.resets_of(device, self._driver))
 
     def hold_up(self, hook: str, devices: Iterable[str]) -> None:
         """Take as long as the faults of these devices make the hook take: for as long as they say so."""
         self.refresh_quietly()
-        if not self._read[1]:
+        if not self._state.faults:
             return
         names, begun = frozenset(devices), time.monotonic()
         while time.monotonic() - begun < self._seconds(hook, names):
@@ -56,5 +67,5 @@ class InjectedFaults:
             self.refresh()
 
     def _seconds(self, hook: str, devices: frozenset[str]) -> float:
-        concerned = [fault for fault in self._read[1] if fault.hook == hook and fault.device in devices]
+        concerned = [fault for fault in self._state.faults if fault.hook == hook and fault.device in devices]
         return max((math.inf if fault.seconds is None else fault.seconds for fault in concerned), default=0.0)

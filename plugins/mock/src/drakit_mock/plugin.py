@@ -27,7 +27,7 @@ from drakit import (
     Taint,
     hookimpl,
 )
-from drakit.errors import ClaimError, DeviceNotFound
+from drakit.errors import ClaimError, DeviceNotFound, DeviceUnfit
 
 from drakit_mock.effects import Effects
 from drakit_mock.environment import capacity_variable, check_names, device_variable
@@ -147,6 +147,13 @@ class MockPlugin:
         return self._faults.find(name, FaultKind.VANISH) is not None
 
     def _health(self, name: str, report: Report) -> Health:
+        told = self._told(name, report)
+        faults = [fault.reported() for fault in self._faults.of(name, FaultKind.FAULTY)]
+        counters = {fault.name: fault.count for fault in faults if fault.count is not None}
+        return evolve(told, faults=faults, counters=counters, epoch=self._faults.epoch(name))
+
+    def _told(self, name: str, report: Report) -> Health:
+        """What is said of a device beside the faults that end of themselves."""
         ref = self._ref(name)
         if self._has_vanished(name):
             return Health(ref, HealthStatus.UNHEALTHY, f"{name} has vanished: a fault that was injected")
@@ -157,6 +164,10 @@ class MockPlugin:
         return Health(ref, HealthStatus.UNHEALTHY, fault.message or "a fault that was injected", taint)
 
     def _fail_where_told(self, name: str) -> None:
+        unfit = self._faults.find(name, FaultKind.UNFIT)
+        if unfit is not None:
+            why = unfit.message or f"{self._ref(name)} is unfit: a fault that was injected"
+            raise DeviceUnfit(why, fault=unfit.name, devices=[name])
         fault = self._faults.find(name, FaultKind.FAIL_PREPARE)
         if fault is not None:
             raise ClaimError(fault.message or f"{self._ref(name)} cannot be prepared: a fault that was injected")

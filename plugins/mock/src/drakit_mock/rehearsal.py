@@ -8,19 +8,32 @@ from pathlib import Path
 
 import attrs
 from attrs import frozen
-from drakit import PciFunction, TaintEffect
+from drakit import FaultEnd, PciFunction, TaintEffect
 from drakit.errors import ConfigError
 from drakit.testing import configured, is_laid_out, read_layout
 
-from drakit_mock.faults import HOOKS, Fault, FaultKind, end_faults, faults_file, inject, read_faults, state_directory
+from drakit_mock.faults import (
+    HOOKS,
+    Fault,
+    FaultKind,
+    end_faults,
+    faults_file,
+    inject,
+    read_faults,
+    reset_device,
+    state_directory,
+)
+from drakit_mock.reloading import reload_modules
 from drakit_mock.renumbering import renumber
 from drakit_mock.source import FleetSource, MockOptions
 from drakit_mock.tree import FakedTree
 
 ENDINGS = ("heal", "return")
 """The words that end what was injected into a device."""
-KINDS = (*FaultKind, *ENDINGS)
-_WORDS = {"hook": HOOKS, "taint": tuple(TaintEffect)}
+RESET = "reset"
+"""The word that has a device begin anew: what it counted and told of is over, and it says that it was reset."""
+KINDS = (*FaultKind, RESET, *ENDINGS)
+_WORDS = {"hook": HOOKS, "taint": tuple(TaintEffect), "end": tuple(FaultEnd)}
 _TYPO = 0.8
 """How alike two names are of which one must be a slip of the pen."""
 
@@ -57,7 +70,6 @@ class Rehearsal:
 
         `details` are those of a Fault.
         """
-        check_known("kind of fault", kind, KINDS)
         given = {name: value for name, value in details.items() if value is not None}
         for name, known in _WORDS.items():
             if name in given:
@@ -68,10 +80,13 @@ class Rehearsal:
         function = self._tree.find(device) if self._tree and not mocked else None
         if self._tree and function:
             return self._do_to_tree(self._tree, function, device, kind, given)
-        if kind not in ENDINGS:
+        check_known("kind of fault", kind, KINDS)
+        if kind in tuple(FaultKind):
             return self._inject(device, FaultKind(kind), driver, given)
         if given:
             raise ConfigError(f"{kind} takes no {min(given)}")
+        if kind == RESET:
+            return self._reset(device, driver)
         ended = self._end(lambda fault: fault.concerns(device, driver))
         if not ended:
             self._check_device(device, driver)
@@ -100,6 +115,12 @@ class Rehearsal:
             )
         return renumber(self._tree)
 
+    def reload(self) -> list[str]:
+        """Load the kernel modules of the faked tree anew."""
+        if self._tree is None:
+            raise ConfigError("only a node that was laid out by `drakit mock layout` has modules; give its --root")
+        return reload_modules(self._tree)
+
     def _inject(self, device: str, kind: FaultKind, driver: str | None, details: Mapping[str, object]) -> list[str]:
         if kind in (FaultKind.SLOW, FaultKind.HANG):
             details = {"hook": "prepare", **details}
@@ -107,6 +128,11 @@ class Rehearsal:
         for path in self._check_device(device, driver):
             inject(path, fault)
         return [describe(fault)]
+
+    def _reset(self, device: str, driver: str | None) -> list[str]:
+        for path in self._check_device(device, driver):
+            reset_device(path, device, driver)
+        return [f"{device} was reset"]
 
     def _end(self, concerned: Callable[[Fault], bool]) -> list[Fault]:
         return [fault for path in self._files for fault in end_faults(path, concerned)]
@@ -132,17 +158,19 @@ class Rehearsal:
     ) -> list[str]:
         if details:
             raise ConfigError(f"{name} is hardware of a faked node: it takes no {min(details)}")
-        if kind == FaultKind.VANISH:
-            tree.vanish(function)
-        elif kind == FaultKind.UNHEALTHY:
-            tree.make_unhealthy(function)
-        elif kind in ENDINGS:
-            tree.mend(function)
-        else:
+        told = (*function.faults, FaultKind.UNHEALTHY)
+        if kind in tuple(FaultKind) and kind not in (FaultKind.VANISH, *told):
             raise ConfigError(
                 f"{name} is hardware of a faked node, whose plugin is a real one: only mock devices can be {kind}"
             )
-        return [f"{name}: {'as it was' if kind in ENDINGS else kind}"]
+        check_known("kind of fault", kind, [*dict.fromkeys((FaultKind.VANISH, *told)), RESET, *ENDINGS])
+        if kind in told:
+            tree.tell(function, kind)
+            return [f"{name}: {kind}"]
+        acts = {FaultKind.VANISH: tree.vanish, RESET: tree.reset}
+        acts.get(kind, tree.mend)(function)
+        said = {FaultKind.VANISH: "vanish", RESET: "was reset"}
+        return [f"{name}: {said.get(kind, 'as it was')}"]
 
 
 def describe(fault: Fault) -> str:

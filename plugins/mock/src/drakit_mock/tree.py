@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ from drakit import PciFunction
 from drakit.errors import ConfigError
 from drakit.testing import read_layout
 
+from drakit_mock.told import ToldFaults
+
 ASIDE = ".drakit-aside"
-"""Below the tree's root: what has vanished, by PCI address, and what files held before they told of a fault."""
+"""Below the tree's root: what has vanished, by PCI address, and what files tell of."""
+VANISH = "vanish"
 
 
 @frozen
 class TreeFault:
-    """One fault of the tree. `kind` is `vanish` or `unhealthy`."""
+    """One fault of the tree. `kind` is `vanish` or a word of the plugin's, as often as it was injected."""
 
     address: str
     device: str
@@ -39,6 +42,7 @@ class FakedTree:
         self.root = layout.root
         self._functions = {function.address: function for own in layout.functions.values() for function in own}
         self._aside = self.root / ASIDE
+        self._told = ToldFaults(self.root, self._aside)
 
     def names(self) -> list[str]:
         """Everything a function can be called by."""
@@ -52,15 +56,14 @@ class FakedTree:
     def faults(self) -> list[TreeFault]:
         """What is wrong with the tree now."""
         return [
-            TreeFault(one.address, one.published_as or "", kind)
+            TreeFault(one.address, one.published_as or "", word)
             for one in self._functions.values()
-            for kind in ("vanish", "unhealthy")
-            if self._place(one, kind).exists()
+            for word in ([VANISH] if self._place(one).exists() else []) + self._told.words(one)
         ]
 
     def vanish(self, function: PciFunction) -> None:
         """Take away everything the tree has of a function. Does nothing to one that has vanished."""
-        place = self._place(function, "vanish")
+        place = self._place(function)
         if not place.exists():
             paths = [str(path.relative_to(self.root)) for path in self._belongings(function)]
             _write(place / "paths.json", paths)
@@ -70,7 +73,7 @@ class FakedTree:
 
     def bring_back(self, function: PciFunction) -> None:
         """Put a function that has vanished where it was. Does nothing to any other."""
-        place = self._place(function, "vanish")
+        place = self._place(function)
         if not place.exists():
             return
         paths = [path for path in reversed(_read(place / "paths.json")) if os.path.lexists(place / "tree" / path)]
@@ -83,32 +86,27 @@ class FakedTree:
         for path in paths:
             _move(place / "tree" / path, self.root / path)
         _forget(place)
+        self._told.write()
 
-    def make_unhealthy(self, function: PciFunction) -> None:
-        """Have the files that tell of a function's health tell of a fault."""
+    def tell(self, function: PciFunction, word: str) -> None:
+        """Have files tell of a fault that its plugin has a word for: a number goes up again each time."""
         name = function.published_as or function.address
-        if not function.when_unhealthy:
-            raise ConfigError(f"{name} has nothing in its files that tells of its health: it can only vanish")
-        if self._place(function, "vanish").exists():
+        if word not in function.faults:
+            raise ConfigError(
+                f"{name} cannot be {word!r}: nothing in its files tells of that; it can {_words(function)}"
+            )
+        if self._place(function).exists():
             raise ConfigError(f"{name} has vanished; bring it back first")
-        place = self._place(function, "unhealthy")
-        if not place.exists():
-            _write(place / "texts.json", {path: self._text(path) for path in function.when_unhealthy})
-        for path, text in function.when_unhealthy.items():
-            (self.root / path).write_text(text, encoding="utf-8")
+        self._told.add(function, word)
 
-    def make_healthy(self, function: PciFunction) -> None:
-        """Have its files hold again what they held. Does nothing to a function that was not made unhealthy."""
-        place = self._place(function, "unhealthy")
-        if place.exists():
-            for path, text in _read(place / "texts.json").items():
-                (self.root / path).write_text(text, encoding="utf-8")
-            _forget(place)
+    def reset(self, function: PciFunction) -> None:
+        """Have its files tell of no fault, as after a reset of the device. Does nothing to one that has none."""
+        self._told.end(function)
 
     def mend(self, function: PciFunction) -> None:
         """Undo whatever was done to a function, but renumbering."""
         self.bring_back(function)
-        self.make_healthy(function)
+        self.reset(function)
 
     def mend_all(self) -> list[TreeFault]:
         """Mend everything; returns what was wrong."""
@@ -117,18 +115,22 @@ class FakedTree:
             self.mend(self._functions[fault.address])
         return faults
 
-    def _place(self, function: PciFunction, kind: str) -> Path:
-        return self._aside / kind / function.address
+    def functions(self) -> Sequence[PciFunction]:
+        """All that was laid out."""
+        return tuple(self._functions.values())
 
-    def _text(self, path: str) -> str:
-        return (self.root / path).read_text(encoding="utf-8")
+    def belongings(self, directories: Sequence[Path]) -> list[Path]:
+        """What goes with directories, in the order in which it goes: links into them, device nodes, themselves."""
+        return [*_links_into(self.root / "sys", directories), *self._nodes(directories), *directories]
+
+    def _place(self, function: PciFunction) -> Path:
+        return self._aside / VANISH / function.address
 
     def _belongings(self, function: PciFunction) -> list[Path]:
-        """All that is of a function, in the order in which it goes: links to it, its device nodes, its directories."""
+        """All that is of a function."""
         link = self.root / "sys/bus/pci/devices" / function.address
         own = [Path(os.path.realpath(link)), *(self.root / companion for companion in function.companions)]
-        directories = [directory for directory in own if directory.is_dir()]
-        return [*_links_into(self.root / "sys", directories), *self._nodes(directories), *directories]
+        return self.belongings([directory for directory in own if directory.is_dir()])
 
     def _nodes(self, directories: Sequence[Path]) -> Iterator[Path]:
         """The device nodes of these directories: the kernel calls them as it calls what has their number in `dev`."""
@@ -152,6 +154,10 @@ def _links_into(sysfs: Path, directories: Sequence[Path]) -> Iterator[Path]:
                     yield path
 
 
+def _words(function: PciFunction) -> str:
+    return f"be {', '.join(function.faults)}, and vanish" if function.faults else "only vanish"
+
+
 def _move(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     os.rename(path, target)
@@ -165,7 +171,7 @@ def _forget(place: Path) -> None:
             directory.rmdir()
 
 
-def _write(path: Path, value: Sequence[str] | Mapping[str, str]) -> None:
+def _write(path: Path, value: Sequence[str]) -> None:
     """Write a record into a new directory, which is there only with it."""
     begun = path.parent.with_name(f".{path.parent.name}")
     shutil.rmtree(begun, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""Kernel modules of a faked node, loaded anew: their files are others, every counter begins again.
+
+What a module shows goes away and is laid out once more, by the plugins themselves: the same names, as new directories.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from drakit.errors import ConfigError
+from drakit.testing import lay_out, read_layout
+
+from drakit_mock.tree import ASIDE, FakedTree
+
+_UNLOADED = f"{ASIDE}/unloaded"
+
+
+def reload_modules(tree: FakedTree) -> list[str]:
+    """Load every kernel module of the tree anew; returns which, in words. Faults that files told of have ended.
+
+    Raises ConfigError for a tree without modules, or from which something has vanished: it would be there again.
+    """
+    modules = sorted({function.module for function in tree.functions() if function.module})
+    if not modules:
+        raise ConfigError(f"nothing on {tree.root} says which kernel module it is of; there is nothing to load anew")
+    vanished = [fault.address for fault in tree.faults() if fault.kind == "vanish"]
+    if vanished:
+        raise ConfigError(f"{vanished[0]} has vanished; bring it back before modules are loaded anew")
+    tree.mend_all()
+    aside = tree.root / _UNLOADED
+    for path in _shown(tree, modules):
+        _unload(tree.root, path, aside)
+    laid = lay_out(read_layout(tree.root).node_type, tree.root)
+    shutil.rmtree(aside.parent, ignore_errors=True)  # kept until now, so that what is new is another file
+    if laid.problems:
+        raise laid.problems[0]
+    return [f"{module} was loaded anew" for module in modules]
+
+
+def _shown(tree: FakedTree, modules: list[str]) -> list[Path]:
+    companions = {path for function in tree.functions() if function.module for path in function.companions}
+    directories = [tree.root / path for path in sorted(companions)]
+    directories += [tree.root / "sys/module" / module for module in modules]
+    return tree.belongings([path for path in directories if path.is_dir()])
+
+
+def _unload(root: Path, path: Path, aside: Path) -> None:
+    target = aside / path.relative_to(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(target)
