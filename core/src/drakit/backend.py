@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from drakit.decoding import decode_config
 from drakit.errors import ClaimError, InvalidDeviceConfig
+from drakit.faults import FaultBook
 from drakit.host import Instance, PluginHost
 from drakit.loading import Declarations
 from drakit.model import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceRef, Hold, PreparedDevice
@@ -23,6 +24,9 @@ class Backend(Protocol):
     @property
     def declarations(self) -> Declarations:
         """What the plugin class says of itself."""
+
+    def check(self, claim: ClaimAllocation) -> None:
+        """Raise ClaimError where a device of a claim that is not prepared yet is known to be faulty."""
 
     def prepare(self, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
         """Ask the plugin. Raises ClaimError or PluginError."""
@@ -40,11 +44,18 @@ class HostedBackend:
 
     host: PluginHost
     instance: Instance
+    faults: FaultBook | None = None
+    """What is known to be wrong with its devices; None where that is not kept."""
 
     @property
     def declarations(self) -> Declarations:
         """What the plugin class says of itself."""
         return self.instance.declarations
+
+    def check(self, claim: ClaimAllocation) -> None:
+        """Raise ClaimError where a device is faulty, and the claim does not put up with that."""
+        if self.faults is not None:
+            self.faults.check(claim)
 
     def prepare(self, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
         """Ask the plugin to prepare."""
@@ -89,10 +100,9 @@ class Hooks:
         return evolve(allocation, devices=tuple(self._decode(device, strict) for device in allocation.devices))
 
     def prepare(self, decoded: ClaimAllocation, held: Held) -> tuple[PreparedDevice, ...]:
-        """Ask for a preparation; the answer is in the order of the allocation, so that ids depend on it alone."""
-        self.began(f"prepare of {decoded.claim}")
-        order = {device.key: index for index, device in enumerate(decoded.devices)}
-        return tuple(sorted(self.required().prepare(decoded, held), key=lambda device: order[device.key]))
+        """Ask for the first preparation of a claim, unless a device of it is faulty."""
+        self.required().check(decoded)
+        return self._prepared(decoded, held)
 
     def prepare_again(
         self, decoded: ClaimAllocation, before: Sequence[PreparedDevice], held: Held
@@ -100,7 +110,7 @@ class Hooks:
         """Ask about what is prepared already; conditions that hold as they did `before` do so since then."""
         return tuple(
             evolve(now, status=now.status.since(then.status)) if now.status and then.status else now
-            for now, then in zip(self.prepare(decoded, held), before, strict=True)
+            for now, then in zip(self._prepared(decoded, held), before, strict=True)
         )
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice] = ()) -> None:
@@ -112,6 +122,12 @@ class Hooks:
         """Ask whether anything has a device of the claim open; None where that is not known."""
         self.began(f"in_use of {device}, of {claim}")
         return self.required().in_use(device)
+
+    def _prepared(self, decoded: ClaimAllocation, held: Held) -> tuple[PreparedDevice, ...]:
+        """Ask the plugin; the answer is in the order of the allocation, so that ids depend on it alone."""
+        self.began(f"prepare of {decoded.claim}")
+        order = {device.key: index for index, device in enumerate(decoded.devices)}
+        return tuple(sorted(self.required().prepare(decoded, held), key=lambda device: order[device.key]))
 
     def _decode(self, device: AllocatedDevice, strict: bool) -> AllocatedDevice:
         kinds = self.required().declarations.config_types

@@ -21,6 +21,7 @@ from drakit import hookspecs
 from drakit.context import PluginContext
 from drakit.errors import (
     ClaimError,
+    DeviceUnfit,
     HookFailed,
     LimitExceeded,
     PluginContractError,
@@ -37,6 +38,7 @@ from drakit.model import (
     Device,
     DeviceGroup,
     DeviceRef,
+    Fault,
     Finding,
     Health,
     Hold,
@@ -176,7 +178,12 @@ class PluginHost:
         self, name: str, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]] = lambda _device: ()
     ) -> Sequence[PreparedDevice]:
         """Ask a backend to prepare a claim. Raises ClaimError as the plugin raised it, else PluginError."""
-        prepared = self._sequence(name, "prepare", PreparedDevice, self._ask(name, "prepare", claim=claim, held=held))
+        try:
+            answer = self._ask(name, "prepare", claim=claim, held=held)
+        except DeviceUnfit as error:
+            _check_refusal(name, claim, error)
+            raise
+        prepared = self._sequence(name, "prepare", PreparedDevice, answer)
         wanted, answered = Counter(d.key for d in claim.devices), Counter(d.key for d in prepared)
         if wanted != answered:
             raise PluginContractError(name, "prepare", _unlike(claim, wanted - answered, answered - wanted))
@@ -199,6 +206,10 @@ class PluginHost:
         for report in reports:
             if report.device.driver != self.instances[name].driver:
                 raise PluginContractError(name, "health", f"reports on {report.device}, a device of another driver")
+        faults = Counter((report.device, fault.name) for report in reports for fault in report.faults)
+        for (device, fault), times in faults.items():
+            if times > 1:
+                raise PluginContractError(name, "health", f"reports fault {fault!r} of {device} {times} times")
         return reports
 
     def node_labels(self, name: str) -> Mapping[str, str]:
@@ -300,6 +311,17 @@ def _unlike(claim: ClaimAllocation, lacking: Counter[_Key], surplus: Counter[_Ke
 def _in_words(key: _Key) -> str:
     request, device, share = key
     return f"{device} for request {request!r}" + (f", share {share!r}," if share is not None else "")
+
+
+def _check_refusal(name: str, claim: ClaimAllocation, error: DeviceUnfit) -> None:
+    """What a refusal asks to be remembered must be of the claim, and have a name that a taint may have."""
+    with _legal(name, "prepare"):
+        Fault(error.fault, str(error))
+    unknown = sorted(set(error.devices) - {device.device.name for device in claim.devices})
+    if unknown:
+        raise PluginContractError(
+            name, "prepare", f"refused device {unknown[0]!r}, which claim {claim.claim} does not have: {error}"
+        )
 
 
 @contextlib.contextmanager

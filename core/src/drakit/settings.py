@@ -18,8 +18,9 @@ from attrs import Attribute, field, frozen
 
 from drakit.decoding import camel, load_yaml, structure
 from drakit.errors import ConfigError, LimitExceeded
+from drakit.model import TaintEffect
 from drakit.model.converters import frozen_tuple
-from drakit.model.names import check_driver_name
+from drakit.model.names import check_driver_name, check_label_key
 
 API_VERSION = "drakit/v1alpha1"
 KIND = "AgentConfiguration"
@@ -43,6 +44,7 @@ VARIABLES = {
     "drain_seconds": "DRAKIT_DRAIN_SECONDS",
     "discovery_seconds": "DRAKIT_DISCOVERY_SECONDS",
     "health_seconds": "DRAKIT_HEALTH_SECONDS",
+    "fault_steady_seconds": "DRAKIT_FAULT_STEADY_SECONDS",
     "log_level": "DRAKIT_LOG_LEVEL",
     "log_format": "DRAKIT_LOG_FORMAT",
     "healthcheck_port": "HEALTHCHECK_PORT",
@@ -81,6 +83,26 @@ def _driver(_instance: Any, _attribute: Attribute[str | None], value: str | None
         check_driver_name("driver", value)
 
 
+def _taint_key(_instance: Any, _attribute: Attribute[str], value: str) -> None:
+    if value:
+        check_label_key("key", value)
+
+
+def _taint_effect(_instance: Any, _attribute: Attribute[TaintEffect], value: TaintEffect) -> None:
+    if value is TaintEffect.NONE:
+        raise LimitExceeded("effect", f"must be {TaintEffect.NO_SCHEDULE} or {TaintEffect.NO_EXECUTE}", value.value)
+
+
+@frozen(kw_only=True)
+class TaintSettings:
+    """The taint of a device with a fault; its value is the name of the fault."""
+
+    key: str = field(default="", validator=_taint_key)
+    """By default the driver's name, then `/unhealthy`."""
+    effect: TaintEffect = field(default=TaintEffect.NO_SCHEDULE, validator=_taint_effect)
+    """NoSchedule, or NoExecute to have pods evicted too."""
+
+
 @frozen(kw_only=True)
 class BackendSettings:
     """One backend: a plugin, the driver it serves, and the plugin's own options."""
@@ -95,6 +117,8 @@ class BackendSettings:
     """Whether containers get files that describe their devices; by default as the plugin declares."""
     node_labels: bool = False
     """Whether the Node gets the labels that the plugin names; the agent must be allowed to write them."""
+    taints: TaintSettings | None = None
+    """How devices with faults are tainted; without it they are not."""
 
 
 @frozen(kw_only=True)
@@ -134,6 +158,8 @@ class Settings:
     """How often hardware is looked for again, beside what plugins report themselves."""
     health_seconds: float = field(default=5.0, validator=_positive)
     """How often backends are asked for health."""
+    fault_steady_seconds: float = field(default=300.0, validator=_positive)
+    """How long a fault that may come back must not have been seen before it is over."""
     log_level: str = field(default="info", validator=_one_of(LOG_LEVELS))
     """debug, info, warning or error."""
     log_format: str = field(default="text", validator=_one_of(LOG_FORMATS))

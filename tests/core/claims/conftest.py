@@ -49,6 +49,8 @@ class Hardware:
     prepared: dict[str, frozenset[str]] = field(factory=dict)
     generation: int = 1
     """Numbers of device nodes change with it, as with a reboot or a module that is loaded anew."""
+    env: dict[str, dict[str, str]] = field(factory=dict)
+    """What claims set in their containers, by uid."""
     status: DeviceStatus | None = None
     """What every prepared device is to say in its claim."""
     edits: bool = True
@@ -69,6 +71,10 @@ class FakeBackend:
         self.undone: dict[str, Sequence[PreparedDevice]] = {}
         self.asking: Callable[[Held], Any] = lambda _held: None
 
+    def check(self, claim: ClaimAllocation) -> None:
+        if "check" in self.failures:
+            raise self.failures["check"]
+
     def prepare(self, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
         self.held = held
         self._begin("prepare", claim.claim)
@@ -78,7 +84,8 @@ class FakeBackend:
         self.configs[claim.claim.uid] = tuple(config for device in claim.devices for config in device.config)
         self.moment("after prepare")
         # In another order than asked for, as a plugin may.
-        return [self._prepared(device) for device in reversed(claim.devices)]
+        env = self.hardware.env.get(claim.claim.uid, {})
+        return [self._prepared(device, env) for device in reversed(claim.devices)]
 
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         self._begin("unprepare", claim)
@@ -97,9 +104,9 @@ class FakeBackend:
         if hook in self.failures:
             raise self.failures[hook]
 
-    def _prepared(self, device: AllocatedDevice) -> PreparedDevice:
+    def _prepared(self, device: AllocatedDevice, env: dict[str, str]) -> PreparedDevice:
         node = f"/dev/{device.device.name}-{self.hardware.generation}"
-        edits = ContainerEdits(device_nodes=[node] if self.hardware.edits else [])
+        edits = ContainerEdits(env, device_nodes=[node] if self.hardware.edits else [])
         return PreparedDevice.of(device, edits, {"node": node}, self.hardware.status)
 
 
@@ -112,6 +119,9 @@ class Bench:
         self.hardware = Hardware()
         self.asking: Callable[[Held], Any] = lambda _held: None
         """What `prepare` asks of what is held."""
+        self.containers: list[set[str]] | Exception = []
+        """The uids of the claims of each container, as the kubelet has it, or why it does not say."""
+        self.times_asked = 0
         self.boot = 1
         self.boot_id: str | None = None
         self.side_effects = side_effects
@@ -149,6 +159,7 @@ class Bench:
             backend=self.backend if self.has_backend else None,
             boot_id=f"boot-{self.boot}" if self.boot_id is None else self.boot_id,
             known=lambda: self.known,
+            containers=self._containers,
             began=lambda step: self._at(f"began {step}"),
             warn=self.warnings.append,
         )
@@ -169,6 +180,12 @@ class Bench:
         self.hardware.generation += 1
         shutil.rmtree(self.cdi, ignore_errors=True)
         self.restart()
+
+    def _containers(self) -> list[set[str]]:
+        self.times_asked += 1
+        if isinstance(self.containers, Exception):
+            raise self.containers
+        return [{f"default/claim-{uid}" for uid in uids} for uids in self.containers]
 
     def _asked(self, held: Held) -> None:
         self.asking(held)

@@ -123,8 +123,11 @@ class FaultBook:
             told: dict[DeviceRef, list[str]] = {}
             for fault in self.standing if self._standing else ():
                 told.setdefault(fault.device, []).append(str(fault))
-        judged = [_judged(report, told.pop(report.device, ())) for report in reports]
-        return judged + [Health(ref, HealthStatus.UNHEALTHY, "; ".join(texts)) for ref, texts in told.items()]
+        reported = {report.device for report in reports}
+        judged = [_judged(report, told.get(report.device, ())) for report in reports]
+        return judged + [
+            Health(ref, HealthStatus.UNHEALTHY, "; ".join(texts)) for ref, texts in told.items() if ref not in reported
+        ]
 
     def silence(self) -> None:
         """The backend did not report: what is to be steadily gone has to begin anew with that."""

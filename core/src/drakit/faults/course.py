@@ -60,7 +60,7 @@ class Moment:
 
 def advance(before: Course, reports: Sequence[Health], known: Collection[DeviceRef], moment: Moment) -> Course:
     """Take up a report of all devices. `known` are the devices the driver has, which need not all be reported."""
-    steps = [_Step(before, report, moment) for report in reports]
+    steps = [_Step(before, report, moment) for report in _by_device(reports)]
     reported = {step.ref for step in steps}
     steps += [_Step(before, None, moment, unreported=ref) for ref in before.memories if ref not in reported]
     course = Course(
@@ -83,6 +83,19 @@ def refused(before: Course, devices: Sequence[DeviceRef], fault: Fault, claim: s
         memories[ref] = evolve(memory, faults={**memory.faults, fault.name: evolve(known, refused=claim)})
     quiet = {key: since for key, since in before.quiet.items() if key[1] != fault.name or key[0] not in devices}
     return evolve(before, memories=memories, quiet=quiet)
+
+
+def _by_device(reports: Sequence[Health]) -> Sequence[Health]:
+    """One report per device: a backend may tell of a device in several."""
+    found: dict[DeviceRef, Health] = {}
+    for report in reports:
+        before = found.get(report.device)
+        found[report.device] = (
+            report
+            if before is None
+            else evolve(before, faults=before.faults + report.faults, epoch=before.epoch or report.epoch)
+        )
+    return list(found.values())
 
 
 class _Step:
