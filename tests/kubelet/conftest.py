@@ -58,12 +58,14 @@ class Claims:
     def __init__(self) -> None:
         self.prepared: list[ClaimRef] = []
         self.unprepared: list[ClaimRef] = []
+        self.together: dict[str, frozenset[str]] = {}
         self.errors: dict[str, BaseException] = {}
         self.answers: dict[str, Sequence[DeviceHandle]] = {}
 
-    async def prepare(self, claim: ClaimRef) -> Sequence[DeviceHandle]:
+    async def prepare(self, claim: ClaimRef, together: frozenset[str]) -> Sequence[DeviceHandle]:
         if claim.uid in self.errors:
             raise self.errors[claim.uid]
+        self.together[claim.uid] = together
         self.prepared.append(claim)
         return self.answers.get(claim.uid, [handle(claim.uid)])
 

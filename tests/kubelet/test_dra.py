@@ -133,7 +133,7 @@ class Gathering:
         self._waiting = expected
         self._all_here = asyncio.Event()
 
-    async def prepare(self, claim: Any) -> list[Any]:
+    async def prepare(self, claim: Any, _together: frozenset[str] = frozenset()) -> list[Any]:
         self._waiting -= 1
         if not self._waiting:
             self._all_here.set()
@@ -152,6 +152,21 @@ def test_the_claims_of_one_call_are_worked_on_at_once(node: Any, method: str) ->
     assert len(getattr(kubelet, method)([node.claim(str(i)) for i in range(20)], node.driver)) == 20
 
 
+def test_each_claim_is_told_of_the_others_of_its_call(node: Any) -> None:
+    claims = node.claims()
+    node.serve(claims)
+    kubelet = node.kubelet()
+    kubelet.wait_for(node.driver)
+    one, two, alone = (node.claim(name) for name in ("one", "two", "alone"))
+    kubelet.prepare([one, two], node.driver)
+    kubelet.prepare([alone], node.driver)
+    assert claims.together == {
+        one.uid: {one.uid, two.uid},
+        two.uid: {one.uid, two.uid},
+        alone.uid: {alone.uid},
+    }
+
+
 class Slow:
     """Shields its work, as the contract asks, and lets the test decide when it is done."""
 
@@ -163,7 +178,7 @@ class Slow:
         self.times = 0
         self._work: dict[str, asyncio.Task[list[Any]]] = {}
 
-    async def prepare(self, claim: Any) -> list[Any]:
+    async def prepare(self, claim: Any, _together: frozenset[str]) -> list[Any]:
         work = self._work.get(claim.uid) or asyncio.create_task(self._prepare())
         self._work[claim.uid] = work
         try:

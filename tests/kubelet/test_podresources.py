@@ -66,6 +66,21 @@ def test_claims_are_named_with_all_of_their_drivers(kubelet, path):
     assert list(claims(path)) == [("default", "other")]
 
 
+def test_containers_are_told_with_their_claims_prepared_or_not(kubelet, path):
+    def containers():
+        return asyncio.run(PodResources(path).containers())
+
+    assert containers() == []
+    kubelet.pods.add(claim("one"), [GPU])
+    kubelet.pods.put_in("pod", [claim("two"), claim("three")], [claim("two")], [])
+    assert containers() == [{"default/one"}, {"default/two", "default/three"}, {"default/two"}, set()]
+    kubelet.pods.put_in("pod")
+    assert containers() == [{"default/one"}]
+    kubelet.pods.fail("starting")
+    with pytest.raises(PodResourcesUnknown, match="starting"):
+        containers()
+
+
 def test_extended_resources_are_named_while_a_container_has_devices_of_them(kubelet, path):
     def resources():
         return asyncio.run(PodResources(path).extended_resources())

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from attrs import Factory, evolve, field, frozen
 
+from drakit.agreement import Agreement, Containers
 from drakit.backend import Backend, Hooks
 from drakit.cdi import CdiDirectory, check_uid
 from drakit.entries import Entry, Phase, allocation_digest
@@ -35,7 +36,8 @@ class ClaimsEngine:
     """One driver's claims.
 
     `backend` is None where the plugin is not there any more: then claims can only be unprepared. `known` gives the
-    devices this node has, None before the first discovery. `began` is told what starts now, for whoever bounds it.
+    devices this node has, None before the first discovery; `containers` the claims of each container, which is asked
+    only where claims differ in what they set. `began` is told what starts now, for whoever bounds it.
     """
 
     driver: str
@@ -45,12 +47,16 @@ class ClaimsEngine:
     backend: Backend | None
     boot_id: str
     known: Callable[[], Collection[DeviceRef] | None]
+    containers: Containers
     began: Callable[[str], None] = field(default=lambda _what: None)
     warn: Callable[[str], None] = field(default=lambda _message: None)
     _fresh: dict[str, int] = field(factory=dict, init=False)
     """The claims whose intents are of the batch under way. Any other intent is of an attempt that was interrupted."""
     _ended: deque[str] = field(factory=lambda: deque(maxlen=_ENDED_KEPT), init=False)
     """The claims that were unprepared here lately: what is heard of them only then is out of date."""
+    _agreement: Agreement = field(
+        init=False, default=Factory(lambda self: Agreement(self.journal, self.containers, self.began, self.warn), True)
+    )
     _hooks: Hooks = field(init=False, default=Factory(lambda self: Hooks(self.driver, self.backend, self.began), True))
 
     def entry(self, uid: str) -> Entry | None:
@@ -83,6 +89,7 @@ class ClaimsEngine:
             return [error] * len(jobs)
         finally:
             self._fresh.clear()
+            self._agreement.forget()
 
     def _run_locked(self, jobs: Sequence[Job]) -> list[Answer | BaseException]:
         if self.journal.damaged:
@@ -146,7 +153,7 @@ class ClaimsEngine:
     def _do(self, job: Job) -> Answer:
         match job:
             case Prepare():
-                return self._prepare(job.allocation)
+                return self._prepare(job.allocation, job.together)
             case Repeat():
                 return self._repeat(job.claim)
             case Unprepare():
@@ -161,7 +168,7 @@ class ClaimsEngine:
                 self._restore()
         return ()
 
-    def _prepare(self, allocation: ClaimAllocation) -> Answer:
+    def _prepare(self, allocation: ClaimAllocation, together: Collection[str]) -> Answer:
         claim = allocation.claim
         check_uid(claim.uid)
         digest = allocation_digest(allocation.devices)
@@ -173,9 +180,9 @@ class ClaimsEngine:
                 self._unprepare(claim)  # allocated anew under the same uid: that is another preparation
             elif entry.phase is Phase.COMMITTED:
                 return self._again(entry)
-        return self._prepare_anew(allocation, digest) if allocation.devices else ()
+        return self._prepare_anew(allocation, digest, together) if allocation.devices else ()
 
-    def _prepare_anew(self, allocation: ClaimAllocation, digest: str) -> Answer:
+    def _prepare_anew(self, allocation: ClaimAllocation, digest: str, together: Collection[str]) -> Answer:
         claim = allocation.claim
         try:
             decoded = self._checked(allocation)
@@ -191,6 +198,7 @@ class ClaimsEngine:
         try:
             with self._held() as held:
                 prepared = self._hooks.prepare(decoded, held)
+            self._agreement.check(claim, prepared, together)
             entry = Entry(
                 claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
             )

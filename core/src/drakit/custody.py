@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from attrs import define, field
 
+from drakit.agreement import Containers
 from drakit.claims import ClaimsEngine
 from drakit.documents import claim_allocation
 from drakit.errors import ClaimError, describe
 from drakit.jobs import Adopt, Job, Reclaim, Restore, RollBack
+from drakit.journal import Journal
 from drakit.kube.claims import ClaimGone, ClaimReader, ClaimUnreadable
 from drakit.kubelet.podresources import NamedClaims, PodResources, PodResourcesUnknown
 from drakit.model import ClaimRef, DeviceHandle
 from drakit.subject import about
-from drakit.worker import Worker
+from drakit.worker import Worker, asking
 
 RETRY_SECONDS = 5.0
 """How long to wait before what a start could not do is tried again: files to restore, claims to adopt."""
@@ -27,6 +30,9 @@ LONG_SECONDS = 600.0
 
 A kubelet that starts knows of no pods at first, and registers its drivers before it does.
 """
+
+CONTAINERS_SECONDS = 2.0
+"""How long the kubelet has to say which claims a container has, while a pod waits for that."""
 
 
 @define(kw_only=True)
@@ -163,6 +169,24 @@ class Custody:
             self.log.warning("%s", message)
 
 
+def containers_by(socket: Path) -> Containers:
+    """A question to the kubelet, for the thread that works on claims: which claims each container has."""
+    pods = PodResources(socket, timeout_seconds=CONTAINERS_SECONDS)
+    return asking(asyncio.get_running_loop(), pods.containers, bound_seconds=2 * CONTAINERS_SECONDS)
+
+
 def _of(driver: str, named: NamedClaims) -> list[ClaimRef]:
     """The claims with devices of a driver; their uids are not told."""
     return [ClaimRef("", namespace, name) for (namespace, name), drivers in named.items() if driver in drivers]
+
+
+def holds_claims(journal_path: Path) -> bool:
+    """Whether a driver has left claims in its journal, as far as can be told without waiting.
+
+    Raises JournalError where the file cannot be opened or read.
+    """
+    journal = Journal(journal_path)
+    try:
+        return not journal.glance() or bool(journal.entries) or journal.damaged
+    finally:
+        journal.close()

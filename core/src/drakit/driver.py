@@ -9,15 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from drakit.backend import HostedBackend
 from drakit.cdi import CdiDirectory
 from drakit.claims import ClaimsEngine
 from drakit.coexistence import Coexistence
 from drakit.context import read_boot_id
-from drakit.custody import Custody
-from drakit.decoding import camel
+from drakit.custody import Custody, containers_by
 from drakit.documents import claim_allocation
-from drakit.errors import ClaimError, ConfigError, DRAError, describe
+from drakit.entries import Entry
+from drakit.errors import ClaimError, ConfigError, DeviceUnfit, DRAError, describe
+from drakit.faults import FaultBook
+from drakit.fitness import fault_book, remember_refusal
 from drakit.inventory import Survey
 from drakit.jobs import Job, Prepare, Repeat, Restore, Unprepare
 from drakit.journal import FILE_NAME, Journal, Phase
@@ -31,16 +35,9 @@ from drakit.kubelet.leftovers import served_beside
 from drakit.kubelet.podresources import PodResources
 from drakit.kubelet.server import KubeletServer
 from drakit.metadata import DIRECTORY, MetadataDirectory
-from drakit.model import (
-    ClaimRef,
-    Device,
-    DeviceHandle,
-    DeviceRef,
-    Health,
-    ResolvedPool,
-)
+from drakit.model import ClaimRef, Device, DeviceHandle, DeviceRef, Health, ResolvedPool
 from drakit.occupancy import paths_of, take_sockets
-from drakit.settings import VARIABLES, Settings
+from drakit.settings import Settings, make_directory
 from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
 from drakit.subject import about
@@ -67,8 +64,12 @@ class Driver:
         *,
         refusal: str = "",
         on_registered: Callable[[], None] = lambda: None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Touches nothing yet. Raises ConfigError where no socket path fits. `refusal`: why new claims are refused."""
+        """Touches nothing yet. Raises ConfigError where no socket path fits. `refusal`: why new claims are refused.
+
+        `changed` is called when health and taints may differ now.
+        """
         self.name = name
         self.log = logging.getLogger(f"drakit.drivers.{name}")
         self._settings = settings
@@ -85,9 +86,15 @@ class Driver:
             log=self.log,
         )
         self._after_registration = on_registered
+        self._changed = changed
         self._paths = paths_of(settings, settings.pod_uid)
         for path_of in (self._paths.registration_socket, self._paths.dra_socket):
             path_of(name)
+        self.faults: FaultBook | None = None
+        if backend is not None:
+            directory = self._paths.driver_directory(name)
+            self.faults = fault_book(backend.instance, settings, directory, self._entries, self.log)
+            self._backend = evolve(backend, faults=self.faults)
         self._known: Mapping[DeviceRef, Device] | None = None
         self._pools: Sequence[ResolvedPool] | None = None
         self._surveyed = asyncio.Event()
@@ -158,7 +165,9 @@ class Driver:
         server = KubeletServer(
             self._paths, self.name, self, self.health, on_registered=self._on_registered, log=self.log
         )
-        directory = _make_directory(self._paths.driver_directory(self.name))
+        directory = make_directory(self._paths.driver_directory(self.name))
+        if self.faults is not None:
+            self.faults.open()
         occupancy = await take_sockets(server, self._settings, self._not_served)
         engine: ClaimsEngine | None = None
         try:
@@ -246,13 +255,23 @@ class Driver:
     def no_report(self) -> None:
         """The backend did not say: the stream falls silent, and the kubelet lets the health age to unknown."""
         self._health_is_fresh = False
+        if self.faults is not None:
+            self.faults.silence()
 
-    async def prepare(self, claim: ClaimRef) -> Sequence[DeviceHandle]:
-        """Prepare one claim for the kubelet. A repeat queues behind the work it repeats, and gets the same answer."""
+    def judge(self, health: Sequence[Health]) -> Sequence[Health]:
+        """The backend's health report with the faults that stand. Called by the observer thread."""
+        return self.faults.judge(health, self._known or ()) if self.faults is not None else health
+
+    async def prepare(self, claim: ClaimRef, together: frozenset[str]) -> Sequence[DeviceHandle]:
+        """Prepare one claim of a call of the kubelet. A repeat queues behind the work it repeats, and answers the same."""
         with self.standing.call(PREPARE):
             with self.standing.arriving(claim):
-                job = await self._prepare_job(claim)
-            handles = await self.worker.ask(job)
+                job = await self._prepare_job(claim, together)
+            try:
+                handles = await self.worker.ask(job)
+            except DeviceUnfit as error:
+                self._remember(error, job)
+                raise
         self._report_status(claim)
         return handles
 
@@ -264,7 +283,7 @@ class Driver:
         if self._statuses is not None:
             self._statuses.forget(claim.uid)
 
-    async def _prepare_job(self, claim: ClaimRef) -> Job:
+    async def _prepare_job(self, claim: ClaimRef, together: frozenset[str]) -> Job:
         assert self._engine is not None  # nobody calls before the sockets are served
         assert self._keeper is not None
         entry = self._engine.entry(claim.uid)
@@ -284,7 +303,19 @@ class Driver:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FIRST_DISCOVERY_SECONDS):
                         await self._surveyed.wait()
-        return Prepare(claim_allocation(document, self.name))
+        return Prepare(claim_allocation(document, self.name), together)
+
+    def _remember(self, error: DeviceUnfit, job: Job) -> None:
+        """Keep new claims away from what cannot do for one what it needs. A Repeat is asked again as a Prepare."""
+        if isinstance(job, Prepare) and self.faults is not None:
+            remember_refusal(self.faults, error, job.allocation)
+            self._changed()
+
+    def _entries(self) -> Sequence[Entry] | None:
+        """What is journalled; None while it is not known who holds devices."""
+        if self._engine is None or self._keeper is None or not self._keeper.holders_known.is_set():
+            return None
+        return list(self._engine.journal.entries.values())
 
     def _report_status(self, claim: ClaimRef) -> None:
         entry = self._engine.entry(claim.uid) if self._engine is not None else None
@@ -326,6 +357,7 @@ class Driver:
             backend=self._backend,
             boot_id=read_boot_id(self._settings.root),
             known=lambda: self._known,
+            containers=containers_by(self._settings.kubelet_pod_resources_socket),
             began=self.worker.began,
             warn=self._warn,
         )
@@ -358,36 +390,3 @@ class Driver:
             self._after_registration()
             if self._publisher is not None:
                 self._publisher.verify()
-
-
-def holds_claims(journal_path: Path) -> bool:
-    """Whether a driver has left claims in its journal, as far as can be told without waiting.
-
-    Raises JournalError where the file cannot be opened or read.
-    """
-    journal = Journal(journal_path)
-    try:
-        return not journal.glance() or bool(journal.entries) or journal.damaged
-    finally:
-        journal.close()
-
-
-def check_directories(settings: Settings) -> None:
-    """Raise ConfigError unless the kubelet's two directories are there."""
-    for key, path in (
-        ("kubelet_registrar_directory_path", settings.kubelet_registrar_directory_path),
-        ("kubelet_plugins_directory_path", settings.kubelet_plugins_directory_path),
-    ):
-        if not path.is_dir():
-            raise ConfigError(
-                f"the kubelet's directory {path} does not exist; mount it at the same path as on the host, or set "
-                f"{camel(key)} ({VARIABLES[key]})"
-            )
-
-
-def _make_directory(path: Path) -> Path:
-    try:
-        path.mkdir(mode=0o750, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"the driver's directory {path} cannot be made: {error.strerror}") from None
-    return path

@@ -12,6 +12,8 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen
@@ -22,6 +24,8 @@ from drakit.model.converters import frozen_mapping, frozen_tuple
 
 SCHEMA = 1
 """Stands in every record, and grows when records come to mean something else."""
+
+_NO_VALUES: Mapping[str, AbstractSet[str]] = MappingProxyType({})
 
 
 class Phase(enum.StrEnum):
@@ -67,11 +71,42 @@ def allocation_digest(devices: Sequence[AllocatedDevice]) -> str:
     return digest.hexdigest()[:10]
 
 
+class Environment:
+    """What prepared claims set variables to, by namespace: a container has claims of its own namespace only."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, str], dict[str, set[str]]] = {}
+
+    def values(self, namespace: str, variable: str) -> Mapping[str, AbstractSet[str]]:
+        """The values that a variable has, and the claims that set it so by uid."""
+        return self._values.get((namespace, variable), _NO_VALUES)
+
+    def add(self, entry: Entry) -> None:
+        """Take in what a claim sets. It may set one variable to several values, for containers of their own."""
+        for device in entry.prepared:
+            for variable, value in device.edits.env.items():
+                values = self._values.setdefault((entry.claim.namespace, variable), {})
+                values.setdefault(value, set()).add(entry.claim.uid)
+
+    def remove(self, entry: Entry) -> None:
+        """Forget what a claim sets."""
+        for device in entry.prepared:
+            for variable, value in device.edits.env.items():
+                key = (entry.claim.namespace, variable)
+                claims = self._values.get(key, {}).get(value, set())
+                claims.discard(entry.claim.uid)
+                if not claims and key in self._values:
+                    self._values[key].pop(value, None)
+                    if not self._values[key]:
+                        del self._values[key]
+
+
 class Entries:
-    """The entries by uid, and who holds each device."""
+    """The entries by uid, who holds each device, and what they set in containers."""
 
     def __init__(self) -> None:
         self.by_uid: dict[str, Entry] = {}
+        self.environment = Environment()
         self.holders: dict[DeviceRef, set[str]] = {}
         self.released: set[str] = set()
         """The claims that were here and ended, for whoever meets an old record of one."""
@@ -79,8 +114,10 @@ class Entries:
     def apply(self, uid: str, entry: Entry | None) -> None:
         """Give a claim its new entry, or none. It is never without one in between: other threads may be looking."""
         before = self.by_uid.get(uid)
-        for device in before.devices if before else ():
-            self.holders[device.device].discard(uid)
+        if before is not None:
+            self.environment.remove(before)
+            for device in before.devices:
+                self.holders[device.device].discard(uid)
         if entry is None:
             if before is not None:
                 del self.by_uid[uid]
@@ -88,6 +125,7 @@ class Entries:
             return
         self.released.discard(uid)
         self.by_uid[uid] = entry
+        self.environment.add(entry)
         for device in entry.devices:
             self.holders.setdefault(device.device, set()).add(uid)
 

@@ -9,9 +9,13 @@ from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle
 
 @frozen
 class Prepare:
-    """Prepare a claim as it was allocated. Answered with the claim's handles."""
+    """Prepare a claim as it was allocated. Answered with the claim's handles.
+
+    `together` are the uids of all claims of the kubelet's call, which are of one pod.
+    """
 
     allocation: ClaimAllocation
+    together: frozenset[str] = frozenset()
 
     @property
     def claim(self) -> ClaimRef:

@@ -102,6 +102,10 @@ class Journal:
         """The uids of the claims that hold a device."""
         return self._entries.holders.get(device, frozenset())
 
+    def values(self, namespace: str, variable: str) -> Mapping[str, AbstractSet[str]]:
+        """What prepared claims of a namespace set an environment variable to: the uids of the claims by value."""
+        return self._entries.environment.values(namespace, variable)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the journal against other agents, with what they appended read. Waits for the lock.

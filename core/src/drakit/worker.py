@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from drakit.errors import PluginStuck
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class Worker(Generic[Job, Answer]):
@@ -160,6 +161,30 @@ def _as_exception(error: BaseException) -> BaseException:
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def asking(
+    loop: asyncio.AbstractEventLoop, question: Callable[[], Coroutine[Any, Any, T]], *, bound_seconds: float
+) -> Callable[[], T]:
+    """Make a question to a loop for code on another thread, which waits for the answer.
+
+    It raises what the question raises, and TimeoutError where nothing is answered within the bound.
+    """
+
+    def ask() -> T:
+        coroutine = question()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except RuntimeError:  # the loop has closed
+            coroutine.close()
+            raise
+        try:
+            return future.result(bound_seconds)
+        except TimeoutError:
+            future.cancel()
+            raise TimeoutError(f"no answer within {bound_seconds:g} s") from None
+
+    return ask
 
 
 class Call(NamedTuple):

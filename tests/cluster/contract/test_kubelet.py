@@ -162,8 +162,8 @@ def kubelet(request: pytest.FixtureRequest) -> Kubelet:
 class Claims(_fixtures.Claims):  # type: ignore[name-defined,misc]
     """Gives every claim the device, without anything for its containers."""
 
-    async def prepare(self, claim: Any) -> Any:
-        await super().prepare(claim)
+    async def prepare(self, claim: Any, together: frozenset[str]) -> Any:
+        await super().prepare(claim, together)
         return [DeviceHandle(REQUEST, DEVICE, (), None)]
 
 

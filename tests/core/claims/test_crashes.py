@@ -221,6 +221,9 @@ KILLED = """
     class Backend:
         declarations = Declarations(driver_name="gpu.example.com", side_effects=True)
 
+        def check(self, claim):
+            pass
+
         def prepare(self, claim, held):
             die("prepare")
             return [PreparedDevice.of(d, ContainerEdits(device_nodes=["/dev/gpu-0-1"])) for d in claim.devices]
@@ -245,6 +248,7 @@ KILLED = """
         backend=Backend(),
         boot_id="boot-1",
         known=lambda: [DEVICE],
+        containers=list,
         began=die,
     )
     engine.run([Prepare(ClaimAllocation(ClaimRef("a", "default", "claim-a"), [AllocatedDevice("gpu", DEVICE)]))])

@@ -30,8 +30,11 @@ class ClaimService(Protocol):
     shields what it has begun. A later call for the same claim joins the work or repeats its answer.
     """
 
-    async def prepare(self, claim: ClaimRef) -> Sequence[DeviceHandle]:
-        """Make the claim's devices ready: the devices of this driver, the same on every repeat."""
+    async def prepare(self, claim: ClaimRef, together: frozenset[str]) -> Sequence[DeviceHandle]:
+        """Make the claim's devices ready: the devices of this driver, the same on every repeat.
+
+        `together` are the uids of all claims of the call: the kubelet makes one for each pod.
+        """
         ...
 
     async def unprepare(self, claim: ClaimRef) -> None:
@@ -63,7 +66,8 @@ class _Version:
 
     async def prepare(self, request: Any, _context: grpc.aio.ServicerContext) -> Any:
         response = self._prepared()
-        await _each(request.claims, lambda claim: self._prepare_one(claim, response.claims[claim.uid]))
+        uids = frozenset(claim.uid for claim in request.claims)
+        await _each(request.claims, lambda claim: self._prepare_one(claim, uids, response.claims[claim.uid]))
         return response
 
     async def unprepare(self, request: Any, _context: grpc.aio.ServicerContext) -> Any:
@@ -71,9 +75,9 @@ class _Version:
         await _each(request.claims, lambda claim: self._unprepare_one(claim, response.claims[claim.uid]))
         return response
 
-    async def _prepare_one(self, claim: ClaimRef, answer: Any) -> None:
+    async def _prepare_one(self, claim: ClaimRef, together: frozenset[str], answer: Any) -> None:
         try:
-            for handle in await self._claims.prepare(claim):
+            for handle in await self._claims.prepare(claim, together):
                 self._add(handle, answer.devices)
         except (Exception, asyncio.CancelledError) as error:
             answer.Clear()

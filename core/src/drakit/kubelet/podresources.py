@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,17 @@ class PodResources:
             for devices in container.devices
             if devices.device_ids
         )
+
+    async def containers(self) -> Sequence[frozenset[str]]:
+        """The claims of each container, as `namespace/name`, those among them that the kubelet has yet to prepare.
+
+        It takes note of all claims of a pod before it asks drivers for the first. The same pods are missing as with
+        `claims`, and init containers that end. Raises PodResourcesUnknown, within the bound.
+        """
+        return [
+            frozenset(f"{resource.claim_namespace}/{resource.claim_name}" for resource in container.dynamic_resources)
+            for container in await self._containers()
+        ]
 
     async def _containers(self) -> list[Any]:
         """Those of all pods that are not terminal."""

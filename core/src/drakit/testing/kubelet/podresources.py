@@ -29,6 +29,7 @@ class PodResourcesServer:
         self._prepared = prepared
         self._added: dict[str, tuple[ClaimRef, list[DeviceRef]]] = {}
         self._extended: dict[str, list[str]] = {}
+        self._pods: dict[str, Sequence[Sequence[ClaimRef]]] = {}
         self._failure = ""
         self._lock = threading.Lock()
         self._server: grpc.Server | None = None
@@ -62,6 +63,11 @@ class PodResourcesServer:
         with self._lock:
             self._added.pop(uid, None)
 
+    def put_in(self, pod: str, *containers: Sequence[ClaimRef]) -> None:
+        """A pod has these containers, each with these claims, prepared or not; without any it is gone."""
+        with self._lock:
+            self._pods[pod] = containers
+
     def hold(self, resource: str, *devices: str) -> None:
         """A pod has these devices of a device plugin, by its extended resource; without any it has ended."""
         with self._lock:
@@ -76,10 +82,12 @@ class PodResourcesServer:
         with self._lock:
             self.asked += 1
             failure, added, extended = self._failure, list(self._added.values()), dict(self._extended)
+            told = dict(self._pods)
         if failure:
             context.abort(grpc.StatusCode.UNAVAILABLE, failure)
         prepared = [(claim, [handle.device for handle in handles]) for claim, handles in self._prepared()]
         pods = [_pod(*one) for one in prepared + added] + [_pod_of_plugin(*one) for one in extended.items() if one[1]]
+        pods += [_pod_of_containers(*one) for one in told.items()]
         return messages.ListPodResourcesResponse(pod_resources=pods)
 
 
@@ -94,6 +102,20 @@ def _pod(claim: ClaimRef, devices: Sequence[DeviceRef]) -> Any:
     )
     container = messages.ContainerResources(name="main", dynamic_resources=[resource])
     return messages.PodResources(name=f"pod-{claim.name}", namespace=claim.namespace, containers=[container])
+
+
+def _pod_of_containers(name: str, containers: Sequence[Sequence[ClaimRef]]) -> Any:
+    """A pod whose claims the kubelet knows of, before it has any of them prepared."""
+    made = [
+        messages.ContainerResources(
+            name=f"container-{index}",
+            dynamic_resources=[
+                messages.DynamicResource(claim_name=claim.name, claim_namespace=claim.namespace) for claim in claims
+            ],
+        )
+        for index, claims in enumerate(containers)
+    ]
+    return messages.PodResources(name=name, namespace="default", containers=made)
 
 
 def _pod_of_plugin(resource: str, devices: Sequence[str]) -> Any:
