@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -19,7 +18,7 @@ from drakit.context import read_boot_id
 from drakit.custody import Custody, containers_by
 from drakit.documents import claim_allocation
 from drakit.entries import Entry
-from drakit.errors import ClaimError, ConfigError, DeviceUnfit, DRAError, describe
+from drakit.errors import ClaimError, DeviceUnfit, DRAError, describe
 from drakit.faults import FaultBook
 from drakit.fitness import fault_book, remember_refusal
 from drakit.inventory import Survey
@@ -264,7 +263,7 @@ class Driver:
 
     async def prepare(self, claim: ClaimRef, together: frozenset[str]) -> Sequence[DeviceHandle]:
         """Prepare one claim of a call of the kubelet. A repeat queues behind the work it repeats, and answers the same."""
-        with self.standing.call(PREPARE):
+        """Prepare one claim of a call. A repeat queues behind the work it repeats, and gets the same answer."""
             with self.standing.arriving(claim):
                 job = await self._prepare_job(claim, together)
             try:
