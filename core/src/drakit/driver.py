@@ -262,8 +262,8 @@ class Driver:
         return self.faults.judge(health, self._known or ()) if self.faults is not None else health
 
     async def prepare(self, claim: ClaimRef, together: frozenset[str]) -> Sequence[DeviceHandle]:
-        """Prepare one claim of a call of the kubelet. A repeat queues behind the work it repeats, and answers the same."""
         """Prepare one claim of a call. A repeat queues behind the work it repeats, and gets the same answer."""
+        with self.standing.call(PREPARE):
             with self.standing.arriving(claim):
                 job = await self._prepare_job(claim, together)
             try:
