@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 from drakit.testing import InMemoryApiServer
 
 BOUND_SECONDS = 10
+_NODE = "/api/v1/nodes/n1"
 
 
 @frozen
@@ -145,3 +146,33 @@ def a_claim() -> Callable[..., dict[str, Any]]:
 def allocation() -> dict[str, Any]:
     result = {"request": "gpu", "driver": "gpu.example.com", "pool": "n1", "device": "gpu-0"}
     return {"devices": {"results": [result]}}
+
+
+@pytest.fixture
+def a_node(server: InMemoryApiServer) -> dict[str, Any]:
+    """A Node with a label of somebody else."""
+    metadata = {"name": "n1", "labels": {"example.com/other": "theirs"}}
+    return server.create({"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+
+
+@pytest.fixture
+def apply_labels(client: Client, a_node: dict[str, Any]) -> Callable[..., Answer]:
+    """`apply_labels(manager, force=False, **metadata)`: apply labels by `labels={...}`."""
+
+    def request(manager: str, *, force: bool = False, **metadata: Any) -> Answer:
+        patch = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", **metadata}}
+        query = f"fieldManager={manager}{'&force=true' if force else ''}"
+        return client.request("PATCH", f"{_NODE}?{query}", patch, "application/apply-patch+yaml")
+
+    return request
+
+
+@pytest.fixture
+def update_labels(client: Client, a_node: dict[str, Any]) -> Callable[..., Answer]:
+    """`update_labels(manager, labels)`: as `kubectl label` does, None takes a label away."""
+
+    def request(manager: str, labels: dict[str, str | None]) -> Answer:
+        patch = {"metadata": {"labels": labels}}
+        return client.request("PATCH", f"{_NODE}?fieldManager={manager}", patch, "application/merge-patch+json")
+
+    return request

@@ -20,6 +20,7 @@ from realkube.network import CONTROL_PLANE, inside
 
 _fixtures = borrow("apiserver/conftest.py")
 a_slice, a_claim, allocation, watch = _fixtures.a_slice, _fixtures.a_claim, _fixtures.allocation, _fixtures.watch
+a_node, apply_labels, update_labels = _fixtures.a_node, _fixtures.apply_labels, _fixtures.update_labels
 NEWEST = (1, 37)
 """The release that the in-memory server behaves as, unless it is told otherwise."""
 _NAMESPACES = ("one", "two")

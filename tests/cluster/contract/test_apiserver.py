@@ -7,7 +7,7 @@ from realkube.borrowed import borrow_tests
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane, pytest.mark.contract]
 
-FIXTURES = {"client", "server", "watch", "a_slice", "a_claim", "allocation"}
+FIXTURES = {"client", "server", "watch", "a_slice", "a_claim", "allocation", "a_node", "apply_labels", "update_labels"}
 OF_THE_FAKE_ALONE = {
     # What it is told to do.
     "test_expired_watches_end_and_cannot_be_continued",
@@ -32,5 +32,5 @@ OF_THE_FAKE_ALONE = {
 }
 """Tests that cannot hold for kube-apiserver, and why."""
 
-for _name in ("events", "objects", "validation", "watches"):
+for _name in ("events", "objects", "ownership", "validation", "watches"):
     globals().update(borrow_tests(f"apiserver/test_{_name}.py", FIXTURES, OF_THE_FAKE_ALONE))

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from drakit.decoding import load_yaml
 from drakit.errors import ConfigError
-from drakit.testing.apiserver.registry import Part, Registry
+from drakit.testing.apiserver.registry import NOBODY, Part, Registry
 from drakit.testing.apiserver.resources import Target, locate
 from drakit.testing.apiserver.selectors import selector
 from drakit.testing.apiserver.status import (
@@ -51,6 +51,12 @@ class Request:
     def parameters(self) -> dict[str, str]:
         """The query; of a parameter given twice, the last."""
         return dict(parse_qsl(self.query, keep_blank_values=True)) if self.query else {}
+
+    @property
+    def manager(self) -> str:
+        """Whose the fields are that it writes: as it says itself, or the program that sent it."""
+        agent = self.headers.get(b"user-agent", b"").decode("latin-1").partition("/")[0]
+        return self.parameters.get("fieldManager") or agent or NOBODY
 
 
 @frozen
@@ -106,9 +112,11 @@ class Api:
         part: Part = "status" if target.status else "main"
         match request.method:
             case "POST" if not target.name:
-                return Response(201, self.registry.create(target, _json_object(request.body)).body)
+                document = _json_object(request.body)
+                return Response(201, self.registry.create(target, document, manager=request.manager).body)
             case "PUT" if target.name:
-                return Response(200, self.registry.replace(target, _json_object(request.body), part).body)
+                document = _json_object(request.body)
+                return Response(200, self.registry.replace(target, document, part, request.manager).body)
             case "PATCH" if target.name:
                 return self._patch(target, request, part)
             case "DELETE" if target.name and not target.status:
@@ -199,7 +207,9 @@ class Api:
                 )
         else:
             raise unsupported_media_type(kind, (_MERGE_PATCH, _APPLY_PATCH))
-        return Response(200, self.registry.patch(target, patch, part, apply=kind == _APPLY_PATCH).body)
+        apply, force = kind == _APPLY_PATCH, request.parameters.get("force") in _TRUE
+        stored = self.registry.patch(target, patch, part, apply=apply, force=force, manager=request.manager)
+        return Response(200, stored.body)
 
     def _delete(self, target: Target, request: Request) -> Response:
         options = _json_object(request.body) if request.body else {}

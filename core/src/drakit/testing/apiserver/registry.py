@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from attrs import define, field
 
-from drakit.testing.apiserver import admission
+from drakit.testing.apiserver import admission, ownership
 from drakit.testing.apiserver.resources import Document, Resource, Target
 from drakit.testing.apiserver.status import Cause, already_exists, bad_request, conflict, invalid, not_found
 from drakit.testing.apiserver.store import Store, Stored
@@ -18,6 +19,9 @@ from drakit.testing.apiserver.validation import validate
 
 Part = Literal["main", "status", "all"]
 """What an update may change: everything but the status, the status alone, or, for who plays the cluster, both."""
+
+NOBODY = "unknown"
+"""The manager of whoever does not say who it is."""
 
 _MAX_GENERATED_BASE = 58
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
@@ -45,7 +49,15 @@ class Registry:
             raise not_found(target.resource, target.name)
         return stored
 
-    def create(self, target: Target, document: Document, *, keep_status: bool = False) -> Stored:
+    def create(
+        self,
+        target: Target,
+        document: Document,
+        *,
+        keep_status: bool = False,
+        manager: str = NOBODY,
+        operation: ownership.Operation = "Update",
+    ) -> Stored:
         """Store a new object. A claim's and a pod's status is what others make of it, unless `keep_status`."""
         resource = target.resource
         metadata = _check_shape(target, document)
@@ -63,10 +75,11 @@ class Registry:
                 metadata["namespace"] = target.namespace
             if resource.counts_generations:
                 metadata["generation"] = 1
+            ownership.written(resource, document, None, manager, operation)
             self._admit(resource, document, None)
             return self.store.put(resource, (target.namespace, name), document)
 
-    def replace(self, target: Target, document: Document, part: Part) -> Stored:
+    def replace(self, target: Target, document: Document, part: Part, manager: str = NOBODY) -> Stored:
         """Update an object, if the version in the document, where there is one, is the latest."""
         metadata = _check_shape(target, document)
         if metadata.get("name") != target.name:
@@ -74,21 +87,36 @@ class Registry:
         with self.store.changed:
             old = self.read(target)
             self._check_preconditions(target, old, metadata)
-            return self._update(target, old, document, part)
+            note = partial(ownership.written, target.resource, old=old.document, manager=manager)
+            return self._update(target, old, document, part, note)
 
-    def patch(self, target: Target, patch: Document, part: Part, *, apply: bool) -> Stored:
+    def patch(
+        self,
+        target: Target,
+        patch: Document,
+        part: Part,
+        *,
+        apply: bool,
+        force: bool = False,
+        manager: str = NOBODY,
+    ) -> Stored:
         """Merge into an object: by RFC 7396, or, for `apply`, keyed lists entry by entry.
 
-        Apply creates what is not there, but not for its status alone. It does not track which manager owns which
-        field: nothing is in conflict, and what a manager applies no more stays.
+        Apply creates what is not there, but not for its status alone. Which manager owns which field is tracked as far
+        as `ownership` says. Raises Refusal (409) for a conflict of apply without `force`.
         """
         with self.store.changed:
             if apply and part == "main" and self.store.get(target.resource, (target.namespace, target.name)) is None:
-                return self.create(target, patch)
+                return self.create(target, patch, manager=manager, operation="Apply")
             old = self.read(target)
             self._check_preconditions(target, old, patch.get("metadata") or {})
+            note = partial(ownership.written, target.resource, old=old.document, manager=manager)
+            if apply and part == "main":
+                note = partial(
+                    ownership.applied, target.resource, patch=patch, old=old.document, manager=manager, force=force
+                )
             merge = _apply if apply else _merge
-            return self._update(target, old, merge(old.document, patch), part)
+            return self._update(target, old, merge(old.document, patch), part, note)
 
     def delete(self, target: Target, preconditions: Mapping[str, Any]) -> Stored | None:
         """Delete an object; one with finalizers is only marked, and returned."""
@@ -121,7 +149,9 @@ class Registry:
                 why = f"its {key} is {have}, not {wanted[key]}; apply the change to the latest version and try again"
                 raise conflict(target.resource, target.name, why)
 
-    def _update(self, target: Target, old: Stored, document: Document, part: Part) -> Stored:
+    def _update(
+        self, target: Target, old: Stored, document: Document, part: Part, note: Callable[[Document], None]
+    ) -> Stored:
         resource, key = target.resource, (target.namespace, target.name)
         document = _compose(resource, old.document, document, part)
         before, metadata = old.document["metadata"], document["metadata"]
@@ -129,6 +159,7 @@ class Registry:
             metadata.pop(name, None)
             if name in before:
                 metadata[name] = before[name]
+        note(document)
         self._admit(resource, document, old.document)
         if document == old.document:
             return old
