@@ -319,9 +319,9 @@ def test_health_is_what_backends_say_now_and_nothing_kept(hosted, hanging):
 
     async def test() -> None:
         observer = Observer(hosted.host, NODE)
-        assert await observer.health() == ({GPUS: (report,)}, {})
+        assert await observer.health() == ({GPUS: (report,), NICS: ()}, {})
         fresh, failures = await observer.health()
-        assert fresh == {}
+        assert fresh == {NICS: ()}
         assert isinstance(failures[GPUS], HookFailed)
 
     run(test())

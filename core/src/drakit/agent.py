@@ -21,8 +21,9 @@ from drakit import cdi
 from drakit.assembly import Assembly, assemble
 from drakit.backend import HostedBackend
 from drakit.context import read_boot_id
+from drakit.custody import holds_claims
 from drakit.deaths import Deaths, PluginHeldOut
-from drakit.driver import Driver, check_directories, holds_claims
+from drakit.driver import Driver
 from drakit.errors import ConfigError, DRAError, PluginStuck, describe
 from drakit.inventory import Survey
 from drakit.journal import FILE_NAME
@@ -32,7 +33,7 @@ from drakit.kube.events import EventRecorder
 from drakit.model import DeviceRef, Taint
 from drakit.node import OwnNode
 from drakit.notices import LOOK_SECONDS, NoticeBoard, notices_of
-from drakit.settings import Settings
+from drakit.settings import Settings, check_directories
 from drakit.survey import Observer, taints_of
 from drakit.vitals import HookTally, Ports, Rounds, Vitals
 
@@ -80,6 +81,7 @@ class Agent:
         self.survey = Survey()
         self.surveyed = asyncio.Event()
         """Set when the first round over the hardware is done."""
+        self._asked_taints: dict[str, dict[DeviceRef, list[Taint]]] = {}
         self._taints: dict[DeviceRef, list[Taint]] = {}
         self._told: dict[str, dict[str, tuple[str, DRAError]]] = {}
         self._own_node: OwnNode | None = None
@@ -152,7 +154,12 @@ class Agent:
             if instance.driver is not None:
                 backend = HostedBackend(self.assembly.host, instance)
                 self.drivers[instance.name] = Driver(
-                    instance.name, self.settings, client, backend, on_registered=self._on_registered
+                    instance.name,
+                    self.settings,
+                    client,
+                    backend,
+                    on_registered=self._on_registered,
+                    changed=self.changed,
                 )
         for name, failure in self.assembly.failures.items():
             log.error("%s is not served: %s", name, failure, extra=self._fields(name))
@@ -253,6 +260,7 @@ class Agent:
         """One round over the hardware, then wait for a reason for the next."""
         self._wanted.clear()
         begin = time.monotonic()
+        self._taints = self._all_taints()
         self.survey = await observer.survey(self.survey, self._taints)
         self._rounds.add(self.survey, time.monotonic() - begin)
         problems = [(problem.driver, problem.error) for problem in self.survey.problems]
@@ -279,24 +287,30 @@ class Agent:
         """Ask for health once the devices are known, tell the drivers, and have changed taints published."""
         await self.surveyed.wait()
         self._health_wanted.clear()
-        reports, failures = await observer.health()
+        reports, failures = await observer.health(lambda name, said: self.drivers[name].judge(said))
         self._tell("health", failures.items())
         for name, driver in self.drivers.items():
             if name in reports:
                 driver.report(reports[name])
             elif name in failures:
                 driver.no_report()
-        taints = self._taints
         for name, report in reports.items():
-            taints = {ref: given for ref, given in taints.items() if ref.driver != name} | taints_of(report)
-        if taints != self._taints:
-            self._taints = taints
+            self._asked_taints[name] = taints_of(report)
+        if self._all_taints() != self._taints:
             self._wanted.set()
         pause = min(ROUND_SECONDS, self.settings.health_seconds)
         await asyncio.sleep(pause)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.health_seconds - pause):
                 await self._health_wanted.wait()
+
+    def _all_taints(self) -> dict[DeviceRef, list[Taint]]:
+        """The taints that devices are to have now: those that plugins ask for, and those of faults."""
+        taints = {ref: list(given) for asked in self._asked_taints.values() for ref, given in asked.items()}
+        for driver in self.drivers.values():
+            for ref, taint in driver.faults.taints().items() if driver.faults is not None else ():
+                taints.setdefault(ref, []).append(taint)
+        return taints
 
     async def _ask_labels(self, observer: Observer, own_node: OwnNode) -> None:
         """Ask backends how their Node should be labelled, where the operator has enabled that."""

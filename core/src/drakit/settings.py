@@ -262,3 +262,25 @@ def decode_options(kind: type | None, options: Mapping[str, Any], where: str) ->
             raise ConfigError(f"{where}: takes no options; remove {', '.join(map(repr, options))}")
         return None
     return structure(kind, dict(options), where)
+
+
+def check_directories(settings: Settings) -> None:
+    """Raise ConfigError unless the kubelet's two directories are there."""
+    for key, path in (
+        ("kubelet_registrar_directory_path", settings.kubelet_registrar_directory_path),
+        ("kubelet_plugins_directory_path", settings.kubelet_plugins_directory_path),
+    ):
+        if not path.is_dir():
+            raise ConfigError(
+                f"the kubelet's directory {path} does not exist; mount it at the same path as on the host, or set "
+                f"{camel(key)} ({VARIABLES[key]})"
+            )
+
+
+def make_directory(path: Path) -> Path:
+    """Make the directory of a driver, if it is not there. Raises ConfigError."""
+    try:
+        path.mkdir(mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the driver's directory {path} cannot be made: {error.strerror}") from None
+    return path

@@ -91,11 +91,22 @@ class Observer:
         current = inventory.with_groups(current, groups)
         return evolve(inventory.finish(current, last, taints), failures=failures)
 
-    async def health(self) -> tuple[dict[str, Sequence[Health]], dict[str, DRAError]]:
-        """Ask every backend that reports health; reports by instance, and who failed."""
+    async def health(
+        self, judge: Callable[[str, Sequence[Health]], Sequence[Health]] = lambda _name, reports: reports
+    ) -> tuple[dict[str, Sequence[Health]], dict[str, DRAError]]:
+        """Ask every backend that reports health; reports by instance, and who failed.
+
+        `judge` is given each report on the thread of its plugin, and an empty one for a backend that reports none.
+        """
+
+        def judged(name: str) -> Sequence[Health]:
+            reports = "health" in self._host.instances[name].hooks
+            return judge(name, self._host.health(name) if reports else ())
+
         failures: dict[str, DRAError] = {}
         fresh: Answers = {}
-        await self._ask_all("health", self._host.health, failures, fresh)
+        backends = [one for one in self._host.instances.values() if one.driver is not None]
+        await self._ask_all("health", judged, failures, fresh, backends)
         return fresh, failures
 
     async def node_labels(self) -> tuple[dict[str, Mapping[str, str]], dict[str, DRAError]]:
@@ -116,9 +127,10 @@ class Observer:
         ask: Callable[[str], Any],
         failures: dict[str, DRAError],
         fresh: Answers | None = None,
+        instances: Sequence[Instance] | None = None,
     ) -> Answers:
-        """One phase: the answer of each instance that implements the hook, or its last good one."""
-        instances = self._host.implementing(hook)
+        """One phase: the answer of each instance that implements the hook, or of those given, or its last good one."""
+        instances = self._host.implementing(hook) if instances is None else instances
         asked = await asyncio.gather(
             *(self._ask(instance, hook, ask) for instance in instances), return_exceptions=True
         )
