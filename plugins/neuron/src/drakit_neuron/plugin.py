@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from drakit import (
@@ -12,6 +11,7 @@ from drakit import (
     Device,
     DeviceGroup,
     DeviceRef,
+    Finding,
     Health,
     Hold,
     Inventory,
@@ -24,15 +24,14 @@ from drakit import (
 )
 
 from drakit_neuron.configuration import NeuronConfig, UltraServerConfig
-from drakit_neuron.devices import device_id, device_name, devices
-from drakit_neuron.health import device_health
-from drakit_neuron.instances import DATA, INSTANCE_TYPES
+from drakit_neuron.discovery import Discovery
+from drakit_neuron.health import HealthReporter
+from drakit_neuron.instances import DATA
 from drakit_neuron.layout import NODE_TYPES, lay_out
+from drakit_neuron.membership import LABELS
 from drakit_neuron.options import NeuronOptions, options_of
 from drakit_neuron.preparing import prepare_claim
 from drakit_neuron.sharing import share_policy
-from drakit_neuron.sysfs import Unreadable, read_instance_type, read_node
-from drakit_neuron.topology import by_pci_address, device_groups
 
 
 class NeuronPlugin:
@@ -43,21 +42,22 @@ class NeuronPlugin:
     config_types = (NeuronConfig, UltraServerConfig)
     side_effects = False
     device_plugin_resources = ("aws.amazon.com/neuron", "aws.amazon.com/neurondevice", "aws.amazon.com/neuroncore")
+    node_label_keys = LABELS
     node_types = NODE_TYPES
     data: Path = DATA
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
         self._seen: set[int] = set()
-        self._said: dict[str, frozenset[str]] = {}
+        self._discovery = Discovery(context)
+        self._health = HealthReporter(context)
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """Find the devices the kernel module has; on a node without any the pool is empty."""
-        node = read_node(self._context)
-        self._say("discover", logging.WARNING, node.problems)
-        self._seen.update(node.devices)
-        return [Pool(devices(node, self._context.node_labels))]
+        node = self._discovery.read()
+        self._seen.update(device.number for device in node.devices)
+        return [self._discovery.pool(node)]
 
     @hookimpl
     def share(self, device: Device) -> SharePolicy | None:
@@ -67,10 +67,17 @@ class NeuronPlugin:
     @hookimpl
     def devicegroups(self, inventory: Inventory) -> Sequence[DeviceGroup]:
         """Join Neuron devices with the EFA adapters nearest to them, whatever driver publishes those."""
-        numbered = {device_id(ref.name): ref for ref, _ in inventory.of(self._context.driver)}
-        neurons = {number: ref for number, ref in numbered.items() if number is not None}
-        adapters = self._adapters(bool(neurons))
-        return device_groups(adapters, neurons, by_pci_address(inventory)) if adapters else []
+        return self._discovery.groups(inventory)
+
+    @hookimpl
+    def node_labels(self) -> Mapping[str, str]:
+        """The place of the node in its UltraServer, by the labels that AWS's device plugin sets."""
+        return self._discovery.labels()
+
+    @hookimpl
+    def check(self) -> Sequence[Finding]:
+        """Say what is lost on this node, and why."""
+        return self._discovery.findings()
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
@@ -84,33 +91,14 @@ class NeuronPlugin:
     @hookimpl
     def health(self) -> Sequence[Health]:
         """Report on every device this instance has seen, also on one that has gone since."""
-        reports = []
-        for number in sorted(self._seen):
-            status, message = device_health(self._context, number)
-            ref = DeviceRef(self._context.driver, self._context.pool, device_name(number))
-            reports.append(Health(ref, status, message))
-        return reports
+        return self._health.report(self._seen)
+
+    @hookimpl
+    def close(self) -> None:
+        """Stop listening for changes of health."""
+        self._health.close()
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:
         """Write a faked node's Neuron devices."""
         return lay_out(node_type, root)
-
-    def _adapters(self, wanted: bool) -> Sequence[str]:
-        """The EFA adapters of this instance type by device id; empty, said once, where there is no map."""
-        try:
-            instance_type = read_instance_type(self._context)
-        except Unreadable:
-            return ()  # discovery has said so
-        known = INSTANCE_TYPES.get(instance_type)
-        adapters = known.adapters if known else ()
-        lacking = [] if adapters or not wanted else [f"{instance_type} has no map of EFA adapters: no device groups"]
-        self._say("devicegroups", logging.INFO, lacking)
-        return adapters
-
-    def _say(self, topic: str, level: int, lines: Iterable[str]) -> None:
-        """Log what was not so the last time: one line for a change, none for a rescan."""
-        now = frozenset(lines)
-        for line in sorted(now - self._said.get(topic, frozenset())):
-            self._context.log.log(level, "%s", line)
-        self._said[topic] = now

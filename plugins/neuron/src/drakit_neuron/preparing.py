@@ -25,7 +25,7 @@ from drakit_neuron.configuration import CORE_SIZE, Asked, asked, check_agreement
 from drakit_neuron.devices import NODE_DEVICE, device_id, device_name
 from drakit_neuron.hardware import Hardware, read_cores, read_hardware
 from drakit_neuron.instances import UltraServerDevices
-from drakit_neuron.sysfs import CLASS, is_present, read_node
+from drakit_neuron.sysfs import CLASS, is_present, present_devices
 
 MISSING = "missing-devices"
 """The fault of a node that lacks some of the devices its type has."""
@@ -96,7 +96,7 @@ class _Preparation:
 
     def _all_numbers(self) -> Sequence[int]:
         if self.hardware.instance is None:
-            return read_node(self.context).devices
+            return present_devices(self.context)
         numbers = range(self.hardware.instance.devices)
         missing = [f"neuron{number}" for number in numbers if not is_present(self.context, number)]
         if missing:
@@ -221,7 +221,7 @@ class _Preparation:
     def _device_refs(self) -> list[DeviceRef]:
         """Every device that the node can have, as far as that is known."""
         known = self.hardware.instance
-        numbers = range(known.devices) if known is not None else read_node(self.context).devices
+        numbers = range(known.devices) if known is not None else present_devices(self.context)
         return [self._ref(device_name(number)) for number in numbers]
 
     def _others(self, ref: DeviceRef) -> list[Hold]:

@@ -1,8 +1,9 @@
 """Which devices belong together. Pure.
 
-A Neuron device and the EFA adapter nearest to it make the smallest group; four, eight and sixteen devices with
+A Neuron device and the EFA adapter nearest to it make the smallest group; two, four, eight and sixteen devices with
 consecutive ids, and the adapters of all of them, make the larger ones. Names and values are those that AWS's own
-drivers publish, so that existing claims mean the same here.
+drivers publish, so that existing claims mean the same here; groups of two, which are neighbours in a row, AWS does not
+have, so they are in our own domain.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import frozen
 from drakit import AttributeValue, DeviceGroup, DeviceRef, Inventory
 
-SIZES = (1, 4, 8, 16)
+ATTRIBUTES = {
+    1: "resource.aws.com/devicegroup1_id",
+    2: "neuron.drakit/devicegroup2_id",
+    4: "resource.aws.com/devicegroup4_id",
+    8: "resource.aws.com/devicegroup8_id",
+    16: "resource.aws.com/devicegroup16_id",
+}
+"""By how many Neuron devices a group has."""
 PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
 ADDRESS_ATTRIBUTES = (PCI_BUS_ID, "dra.net/pciAddress")
 """The attributes by which drivers say which PCI function a device is."""
@@ -40,7 +48,7 @@ def slots(adapters: Sequence[str]) -> Iterator[Slot]:
 
     Where neighbours share an adapter, as on Trn1, both are in its group of one.
     """
-    for size in SIZES:
+    for size, attribute in ATTRIBUTES.items():
         ids: dict[str, list[int]] = {}
         addresses: dict[str, frozenset[str]] = {}
         for first in range(0, len(adapters), size):
@@ -49,24 +57,30 @@ def slots(adapters: Sequence[str]) -> Iterator[Slot]:
             ids.setdefault(value, []).extend(range(first, min(first + size, len(adapters))))
             addresses[value] = window
         for rank, value in enumerate(ids):
-            yield Slot(f"resource.aws.com/devicegroup{size}_id", value, tuple(ids[value]), addresses[value], rank)
+            yield Slot(attribute, value, tuple(ids[value]), addresses[value], rank)
 
 
 def group_id(adapters: frozenset[str]) -> str:
-    """AWS's id of a group of four and more: the head of a SHA-256 over the sorted addresses of its adapters."""
+    """The id of a group of several: the head of a SHA-256 over the sorted addresses of its adapters. AWS's rule."""
     return hashlib.sha256(",".join(sorted(adapters)).encode()).hexdigest()[:16]
 
 
 def device_groups(
-    adapters: Sequence[str], neurons: Mapping[int, DeviceRef], by_address: Mapping[str, frozenset[DeviceRef]]
+    adapters: Sequence[str],
+    neurons: Mapping[int, DeviceRef],
+    by_address: Mapping[str, frozenset[DeviceRef]],
+    node: DeviceRef | None = None,
 ) -> list[DeviceGroup]:
     """The groups of the devices that are there: by device id, and by PCI address whatever driver has it.
 
-    A device that is missing changes no id. A group whose other side is absent still stands.
+    `node`: the device that stands for all of a node's; it is in the groups that have them all. A device that is missing
+    changes no id. A group whose other side is absent still stands.
     """
     groups = []
     for slot in slots(adapters):
         members = {neurons[device_id] for device_id in slot.ids if device_id in neurons}
+        if node is not None and len(slot.ids) == len(adapters):
+            members.add(node)
         members.update(*(by_address.get(address, frozenset()) for address in slot.adapters))
         if members:
             groups.append(DeviceGroup(slot.attribute, slot.value, frozenset(members), slot.rank))

@@ -1,0 +1,85 @@
+"""Finding the devices of a node again and again: what is remembered from one time to the next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import evolve
+from drakit import DeviceGroup, DeviceRef, Finding, Inventory, PluginContext, Pool
+
+from drakit_neuron.addresses import Addresses
+from drakit_neuron.devices import NODE_DEVICE, device_id, pool
+from drakit_neuron.findings import findings
+from drakit_neuron.membership import Membership, labels
+from drakit_neuron.node import Node, read_node
+from drakit_neuron.options import known_instance, options_of
+from drakit_neuron.sysfs import Unreadable, read_instance_type
+from drakit_neuron.topology import by_pci_address, device_groups
+
+
+class Discovery:
+    """The devices of one node, for one instance of the plugin. Used on one thread."""
+
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
+        self._addresses = Addresses(context)
+        self._membership: Membership | None = None
+        self._said: dict[str, frozenset[str]] = {}
+
+    def read(self) -> Node:
+        """The node as it is now; what is wrong with it is logged once.
+
+        While the nodes of an UltraServer find out how they are linked, what they were before stands.
+        """
+        node = read_node(self._context, self._addresses)
+        if node.membership is not None and node.membership.busy:
+            node = evolve(node, membership=self._membership or node.membership)
+        self._membership = node.membership
+        self._say("discover", logging.WARNING, node.problems)
+        return node
+
+    def pool(self, node: Node) -> Pool:
+        """What is published of it."""
+        return pool(node, self._context.node_labels, options_of(self._context).ultra_server_devices)
+
+    def groups(self, inventory: Inventory) -> Sequence[DeviceGroup]:
+        """Neuron devices with the EFA adapters nearest to them, whatever driver publishes those."""
+        own = inventory.of(self._context.driver)
+        numbered = {device_id(ref.name): ref for ref, _ in own}
+        neurons = {number: ref for number, ref in numbered.items() if number is not None}
+        node = DeviceRef(self._context.driver, self._context.pool, NODE_DEVICE)
+        adapters = self._adapters(bool(len(own)))
+        if not adapters:
+            return []
+        return device_groups(adapters, neurons, by_pci_address(inventory), node if node in own.devices else None)
+
+    def labels(self) -> Mapping[str, str]:
+        """The labels of the Node object; none but on UltraServers."""
+        node = self.read()
+        if not node.in_ultraserver or node.membership is None:
+            return {}
+        return labels(node.membership, self._context.node_labels)
+
+    def findings(self) -> Sequence[Finding]:
+        """What an operator should know of the node."""
+        return findings(self.read(), self._context.node_labels)
+
+    def _adapters(self, wanted: bool) -> Sequence[str]:
+        """The EFA adapters of this instance type by device id; empty, said once, where there is no map."""
+        try:
+            instance_type = read_instance_type(self._context)
+        except Unreadable:
+            return ()  # discovery has said so
+        known = known_instance(self._context, instance_type)
+        adapters = known.adapters if known else ()
+        lacking = [] if adapters or not wanted else [f"{instance_type} has no map of EFA adapters: no device groups"]
+        self._say("devicegroups", logging.INFO, lacking)
+        return adapters
+
+    def _say(self, topic: str, level: int, lines: Iterable[str]) -> None:
+        """Log what was not so the last time: one line for a change, none for a rescan."""
+        now = frozenset(lines)
+        for line in sorted(now - self._said.get(topic, frozenset())):
+            self._context.log.log(level, "%s", line)
+        self._said[topic] = now
