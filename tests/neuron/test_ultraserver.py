@@ -12,29 +12,33 @@ SERVER = "NEURON_RT_ULTRASERVER_SERVER_ID"
 NODE = "NEURON_RT_ULTRASERVER_NODE_ID"
 
 
+FILES = {
+    "ultraserver_mode": "1,2,4",
+    **{f"server_id_{nodes}": "00a1b2c3d4e5f607" for nodes in (2, 4)},
+    **{f"node_id_{nodes}": "1" for nodes in (2, 4)},
+}
+
+
 @pytest.fixture
 def member(node):
-    """A node of an UltraServer of Trainium2, and a way to write its class files."""
-    node.lay_out("trn2u.48xlarge")
+    """A plugin on a node of an UltraServer, of whose devices the first is enough; its class files as given."""
+    node.lay_out("trn2.3xlarge")
 
-    def write(**files):
-        for name, text in files.items():
+    def plugin(instance_type="trn2u.48xlarge", **files):
+        (node.root / "sys/devices/virtual/dmi/id/product_name").write_text(f"{instance_type}\n")
+        for name, text in (FILES | files).items():
             (node.root / "sys/class/neuron_device" / name).write_text(f"{text}\n")
         return node.plugin()
 
-    return write
+    return plugin
 
 
 @pytest.mark.parametrize(
     ("listed", "nodes", "mode"), [("1,2,4", 4, "1"), ("1,2,4", 2, "2"), ("1,2,3,4", 2, "3"), ("3,4", 2, "3")]
 )
-@pytest.mark.parametrize("device", [0, NODE_DEVICE])
-def test_a_mode_is_the_kernels_number_for_it(
-    member, record, claim_of, ultraserver, environments, listed, nodes, mode, device
-):
-    ids = {f"server_id_{nodes}": "00a1b2c3d4e5f607", f"node_id_{nodes}": "1"}
-    plugin = member(ultraserver_mode=listed, **ids)
-    (environment,) = environments(record.prepare(plugin, claim_of(device, configs=[ultraserver(nodes)])))
+def test_a_mode_is_the_kernels_number_for_it(member, record, claim_of, ultraserver, environments, listed, nodes, mode):
+    plugin = member(ultraserver_mode=listed)
+    (environment,) = environments(record.prepare(plugin, claim_of(0, configs=[ultraserver(nodes)])))
     assert environment == {MODE: mode, SERVER: "00a1b2c3d4e5f607", NODE: "1"}
 
 
@@ -44,26 +48,25 @@ def test_a_job_on_one_node_is_told_of_no_server(member, record, claim_of, ultras
     assert environments(prepared) == [{MODE: "4", SERVER: "0000000000000000", NODE: "-1"}]
 
 
-def test_on_trn3_one_identity_serves_every_size(node, record, claim_of, ultraserver, environments):
-    plugin = node.lay_out("trn3.48xlarge").plugin()
-    files = {"ultraserver_mode": "1,2,4", "reservation_id": "00000000000000aa", "node_id": "0"}
-    for name, text in files.items():
-        (node.root / "sys/class/neuron_device" / name).write_text(f"{text}\n")
+def test_on_trn3_one_identity_serves_every_size(node, member, record, claim_of, ultraserver, environments):
+    plugin = member("trn3.48xlarge", reservation_id="00000000000000aa", node_id="0")
+    for name in FILES.keys() - {"ultraserver_mode"}:
+        (node.root / "sys/class/neuron_device" / name).unlink()
     for nodes in (2, 4):
         record.claims.clear()
         (environment,) = environments(record.prepare(plugin, claim_of(0, configs=[ultraserver(nodes)])))
         assert (environment[SERVER], environment[NODE]) == ("00000000000000aa", "0")
 
 
-def test_core_size_and_mode_go_together(member, record, claim_of, core_size, ultraserver, environments):
+def test_core_size_and_mode_go_together_for_a_whole_node(node, record, claim_of, core_size, ultraserver, environments):
     claim = claim_of(NODE_DEVICE, configs=[ultraserver(2), core_size(1)])
-    (environment,) = environments(record.prepare(member(), claim))
+    (environment,) = environments(record.prepare(node.lay_out("trn2u.48xlarge").plugin(), claim))
     assert set(environment) == {"NEURON_LOGICAL_NC_CONFIG", MODE, SERVER, NODE}
 
 
 @pytest.mark.parametrize("nodes", [1, 4])
 def test_hardware_of_no_ultraserver_refuses_a_mode_with_the_reason(node, record, claim_of, ultraserver, nodes):
-    plugin = node.lay_out("trn2.48xlarge").plugin()
+    plugin = node.lay_out("trn2.3xlarge").plugin()
     with pytest.raises(InvalidDeviceConfig, match=rf"ultraserverMode {nodes} needs a node of an UltraServer") as caught:
         record.prepare(plugin, claim_of(0, configs=[ultraserver(nodes)]))
     assert "cannot read /sys/class/neuron_device/ultraserver_mode (No such file or directory)" in str(caught.value)
@@ -89,8 +92,8 @@ def test_hardware_of_no_ultraserver_refuses_a_mode_with_the_reason(node, record,
 def test_a_mode_the_fabric_does_not_support_is_a_lasting_refusal(member, record, claim_of, ultraserver, files, message):
     plugin = member(**files)
     with pytest.raises(DeviceUnfit, match=message) as caught:
-        record.prepare(plugin, claim_of(NODE_DEVICE, configs=[ultraserver(4)]))
-    assert (caught.value.fault, caught.value.devices) == ("ultraserver-mode", (NODE_DEVICE,))
+        record.prepare(plugin, claim_of(0, configs=[ultraserver(4)]))
+    assert (caught.value.fault, caught.value.devices) == ("ultraserver-mode", ("neuron-device-0",))
 
 
 @pytest.mark.parametrize("files", [{"ultraserver_mode": "busy"}, {"node_id_4": "busy"}])
@@ -101,8 +104,8 @@ def test_a_fabric_that_is_being_set_up_is_waited_for(member, record, claim_of, u
     assert type(caught.value) is ClaimError
 
 
-def test_a_node_works_in_one_mode_at_a_time(member, record, claim_of, ultraserver):
-    plugin = member(ultraserver_mode="1,2,4")
+def test_a_node_works_in_one_mode_at_a_time(node, record, claim_of, ultraserver):
+    plugin = node.lay_out("trn2u.48xlarge").plugin()
     record.prepare(plugin, claim_of(0, name="pair", configs=[ultraserver(2)]))
     record.prepare(plugin, claim_of(1, name="another-of-it", configs=[ultraserver(2)]))
     record.prepare(plugin, claim_of(2, name="of-no-mode"))
@@ -110,7 +113,7 @@ def test_a_node_works_in_one_mode_at_a_time(member, record, claim_of, ultraserve
         record.prepare(plugin, claim_of(3, name="four", configs=[ultraserver(4)]))
 
 
-def test_two_modes_in_one_claim_are_refused(member, record, claim_of, ultraserver):
-    plugin = member(ultraserver_mode="1,2,4")
+def test_two_modes_in_one_claim_are_refused(node, record, claim_of, ultraserver):
+    plugin = node.lay_out("trn2u.48xlarge").plugin()
     with pytest.raises(InvalidDeviceConfig, match=r"'request-0' and 'request-1'.*NEURON_RT_ULTRASERVER_"):
         record.prepare(plugin, claim_of(0, 1, configs={0: [ultraserver(2)], 1: [ultraserver(4)]}))

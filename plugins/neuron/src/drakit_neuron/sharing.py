@@ -12,6 +12,7 @@ side on a device: their size is a setting of each process, and the driver reserv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
@@ -43,6 +44,7 @@ STATE = "cores"
 NONE = ""
 """The cores of one that holds none: administrative access."""
 
+_RANGES = re.compile(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", re.ASCII)
 _UNIT = 10**9
 _AGAIN = "this is tried again until those claims' pods have ended"
 
@@ -139,11 +141,7 @@ class Division:
         before = held_cores(earlier, self.total)
         cores = tuple(sorted(before)) if self._fits(before, count, size) else self.choose(count, size)
         if cores is None:
-            raise DeviceBusy(
-                f"{count} cores of {name} are needed, and of its {self.total} only {in_ranges(self.free) or 'none'} "
-                f"are free{', not enough pairs among them' if len(self.free) >= count else ''}: {self._holders()}; "
-                f"{_AGAIN}"
-            )
+            raise DeviceBusy(f"{count} cores of {name} are needed, and {self._lack(size)}: {self._holders()}; {_AGAIN}")
         return Share(cores, size)
 
     def choose(self, count: int, size: int) -> tuple[int, ...] | None:
@@ -165,6 +163,12 @@ class Division:
         whole = all(core - core % size + other in cores for core in cores for other in range(size))
         return len(cores) == count and whole and cores <= self.free
 
+    def _lack(self, size: int) -> str:
+        """What there is too little of, for people."""
+        if not self.free:
+            return f"all {self.total} are held"
+        return f"{in_ranges(self.free)} alone are free, of which {size} make a logical core"
+
     def _holders(self) -> str:
         """Who holds what, for people."""
         return "; ".join(f"claim {claim} has {in_ranges(cores)}" for claim, cores in self.held.items())
@@ -175,10 +179,9 @@ def held_cores(text: str | None, total: int) -> frozenset[int]:
     everything = frozenset(range(total))
     if text == NONE:
         return frozenset()
-    try:
-        return everything.intersection(_parsed(text or "")) or everything
-    except ValueError:
+    if text is None or not _RANGES.fullmatch(text):
         return everything
+    return everything.intersection(_parsed(text)) or everything
 
 
 def in_ranges(numbers: Iterable[int]) -> str:
