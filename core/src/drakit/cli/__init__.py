@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "drakit.cli.check:check",
     "conformance": "drakit.cli.conformance:conformance",
     "demo": "drakit.cli.demo:demo",
+    "device": "drakit.cli.device:device",
     "inventory": "drakit.cli.inventory:inventory",
     "plugins": "drakit.cli.plugins:plugins",
     "slices": "drakit.cli.slices:slices",
