@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from drakit.errors import ClaimError, PluginStuck
-from drakit.worker import Call, Worker, calls_worker
+from drakit.worker import Call, Worker, asking, calls_worker
 
 GENEROUS = 30.0
 """Seconds; only a failure takes as long."""
@@ -353,3 +353,45 @@ def test_a_call_that_hangs_is_named(gate):
         assert await worker.ask(Call("health", lambda: 1)) == 1
 
     run(test())
+
+
+# Questions to the loop
+
+
+async def answer() -> int:
+    return 7
+
+
+async def refuse() -> int:
+    raise ClaimError("no")
+
+
+async def say_nothing() -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+def test_another_thread_gets_what_the_loop_answers_or_raises():
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        assert await asyncio.to_thread(asking(loop, answer, bound_seconds=GENEROUS)) == 7
+        with pytest.raises(ClaimError, match="no"):
+            await asyncio.to_thread(asking(loop, refuse, bound_seconds=GENEROUS))
+
+    run(test())
+
+
+def test_a_question_that_is_not_answered_within_its_bound_is_given_up():
+    async def test() -> None:
+        ask = asking(asyncio.get_running_loop(), say_nothing, bound_seconds=0.01)
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
+            await asyncio.to_thread(ask)
+
+    run(test())
+
+
+def test_a_loop_that_has_closed_answers_nothing():
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        asking(loop, answer, bound_seconds=GENEROUS)()

@@ -81,6 +81,8 @@ def test_the_other_claim_counts_for_as_long_as_it_is_prepared_whatever_happens_t
         differing.prepare("b", "gpu-1")
     differing.unprepare("a")
     assert differing.prepare("b", "gpu-1")
+    differing.unprepare("b")
+    assert differing.journal.values("default", MODE) == {}
 
 
 def test_any_device_of_a_claim_counts(differing):

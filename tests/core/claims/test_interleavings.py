@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve, frozen
 from drakit import ClaimError
 from drakit.entries import Phase
-from drakit.errors import DeviceBusy, HookFailed
+from drakit.errors import DeviceBusy, HookFailed, InvalidDeviceConfig
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -50,7 +50,9 @@ class Hold:
     answer: Any = None
 
 
-uids = st.sampled_from(["a", "b", "c", "d"])
+SETS = {"a": "1", "b": "2", "c": "1", "d": "2"}
+"""What the containers of each claim find in one variable."""
+uids = st.sampled_from([*SETS])
 allocations = st.builds(
     Wanted,
     st.lists(st.sampled_from(["gpu-0", "gpu-1", "gpu-2"]), min_size=1, max_size=2, unique=True).map(tuple),
@@ -73,6 +75,7 @@ class Interleavings(RuleBasedStateMachine):
         self.held: dict[str, Hold] = {}
         self.confirmed: set[str] = set()
         self.ids: dict[str, tuple[str, str]] = {}
+        self.bench.hardware.env = {uid: {"MODE": value} for uid, value in SETS.items()}
 
     def teardown(self) -> None:
         if hasattr(self, "root"):
@@ -116,6 +119,11 @@ class Interleavings(RuleBasedStateMachine):
         for (uid, wanted), answer in zip(fresh, answers, strict=True):
             self._came_to(uid, wanted, answer)
 
+    @rule(containers=st.lists(st.sets(uids, min_size=1, max_size=3), max_size=2))
+    def pods_come(self, containers: list[set[str]]) -> None:
+        """What the kubelet now tells of its containers."""
+        self.bench.containers = containers
+
     # What befalls a node
 
     @rule()
@@ -139,6 +147,7 @@ class Interleavings(RuleBasedStateMachine):
             self.other = type(self).make_bench(self.bench.root, side_effects=self.side_effects)
             self.other.boot, self.other.hardware = self.bench.boot, self.bench.hardware
             self.other.start()
+        self.other.containers = self.bench.containers
         self.bench, self.other = self.other, self.bench
         self.bench.engine.run([])  # reads what the other has written
 
@@ -194,6 +203,10 @@ class Interleavings(RuleBasedStateMachine):
             if before is not None and before.phase is not Phase.INTENT:
                 self._ended(uid)  # an allocation is never changed while in use: the old one was released first
         elif isinstance(answer, HookFailed):
+            self._ended(uid)
+        elif differing := self._differing(uid):
+            assert isinstance(answer, InvalidDeviceConfig)
+            assert any(f"claim-{other} " in str(answer) for other in differing)
             self._ended(uid)
         else:
             assert [handle.device.name for handle in answer] == [*wanted.names]
@@ -258,6 +271,11 @@ class Interleavings(RuleBasedStateMachine):
 
     def _blockers(self, uid: str, wanted: Wanted) -> set[str]:
         return {other for other, hold in self.held.items() if other != uid and not wanted.goes_with(hold.wanted)}
+
+    def _differing(self, uid: str) -> set[str]:
+        """The claims of a container with this one that are prepared with another value."""
+        beside = set[str]().union(*(container for container in self.bench.containers if uid in container))
+        return {other for other in beside - {uid} if self._is_prepared(other) and SETS[other] != SETS[uid]}
 
     def _unconfirmed(self) -> set[str]:
         return self.held.keys() - self.confirmed
