@@ -111,7 +111,7 @@ def show_links(node, number, text):
     injected="the driver's list of a device's neighbours lacks one that is in the claim",
     promise="Prepare refuses the claim, names both devices, and they count as faulty",
 )
-@pytest.mark.parametrize(("text", "shown"), [("12, 3, 4\n", "shows links to 12, 3, 4 only"), ("\n", "shows no links")])
+@pytest.mark.parametrize(("text", "shown"), [("12, 3, 4\n", "shows links to 3, 4, 12 only"), ("\n", "shows no links")])
 def test_devices_that_should_be_linked_and_are_not_are_refused(node, record, claim_of, text, shown):
     plugin = node.lay_out("trn2.48xlarge").plugin()
     show_links(node, 0, text)
@@ -139,7 +139,7 @@ def test_a_broken_link_is_a_fault_of_the_node_that_was_claimed_whole(node, recor
     assert caught.value.devices == (NODE_DEVICE,)
 
 
-@pytest.mark.parametrize("text", ["1, 2, 3, 4, 5, 6, 7\n", "11, 12, 13, 14, 15, ", "nonsense\n", "\xff"])
+@pytest.mark.parametrize("text", ["11, 12, 13, 14, 15, ", "", "nonsense\n", "\xff"])
 def test_links_that_cannot_be_read_or_may_be_cut_off_are_not_broken(node, record, claim_of, text):
     plugin = node.lay_out("trn2.48xlarge").plugin()
     (node.device_dir(0) / "connected_devices").write_bytes(text.encode("latin-1"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from attrs import frozen
 from drakit import PluginContext
 
-from drakit_neuron.instances import ARCHITECTURES, Architecture, InstanceType, instance_type
-from drakit_neuron.options import options_of
-from drakit_neuron.sysfs import CLASS, Unreadable, read_architecture, read_instance_type, read_text
+from drakit_neuron.instances import ARCHITECTURES, Architecture, InstanceType
+from drakit_neuron.node import CORE_COUNT, read_cores
+from drakit_neuron.options import known_instance
+from drakit_neuron.sysfs import CLASS, Unreadable, read_architecture, read_instance_type
 
 
 @frozen(kw_only=True)
@@ -30,7 +31,7 @@ def read_hardware(context: PluginContext, number: int) -> Hardware:
         name = read_instance_type(context)
     except Unreadable:
         name = ""
-    if (known := instance_type(name, options_of(context).instances)) is not None:
+    if (known := known_instance(context, name)) is not None:
         return Hardware(name=known.name, instance=known, architecture=known.architecture)
     try:
         architecture = ARCHITECTURES.get(read_architecture(context, number))
@@ -39,9 +40,9 @@ def read_hardware(context: PluginContext, number: int) -> Hardware:
     return Hardware(name=name or "this instance", instance=None, architecture=architecture)
 
 
-def read_cores(context: PluginContext, hardware: Hardware, number: int) -> int | None:
-    """How many physical cores a device has: as its driver says, else as its generation has; None where neither says."""
+def core_count(context: PluginContext, hardware: Hardware, number: int) -> int | None:
+    """How many physical cores a device has, as it is published; None where nothing says."""
     try:
-        return int(read_text(context, f"{CLASS}/neuron{number}/core_count"))
-    except (Unreadable, ValueError):
+        return read_cores(context, f"{CLASS}/neuron{number}/{CORE_COUNT}")
+    except Unreadable:
         return hardware.architecture.cores if hardware.architecture else None

@@ -13,14 +13,13 @@ from itertools import combinations
 from attrs import frozen
 from drakit import PluginContext
 
-from drakit_neuron.sysfs import CLASS
+from drakit_neuron.node import CONNECTED, read_connected
+from drakit_neuron.sysfs import CLASS, Unreadable
 
 FAULT = "link"
 """The fault of devices that are not linked as their type links them."""
 
 _ROW = 4
-_BUFFER = 20
-"""What the kernel module has for the list, its end included: a list that fills it may have been cut."""
 
 
 def _torus(one: int, other: int) -> bool:
@@ -55,7 +54,7 @@ class BrokenLink:
 
     one: int
     other: int
-    shown: str
+    shown: tuple[int, ...]
 
 
 def linked_pairs(instance_type: str, numbers: Collection[int]) -> list[tuple[int, int]]:
@@ -66,26 +65,20 @@ def linked_pairs(instance_type: str, numbers: Collection[int]) -> list[tuple[int
 
 def broken_link(context: PluginContext, instance_type: str, numbers: Collection[int]) -> BrokenLink | None:
     """The first link among these devices that should be there and is not. What cannot be read is not broken."""
-    shown: dict[int, str | None] = {}
+    shown: dict[int, tuple[int, ...] | None] = {}
     for one, other in linked_pairs(instance_type, numbers):
         if one not in shown:
             shown[one] = _shown(context, one)
-        text = shown[one]
-        if text is not None and other not in _parsed(text):
-            return BrokenLink(one, other, text)
+        neighbours = shown[one]
+        if neighbours is not None and other not in neighbours:
+            return BrokenLink(one, other, neighbours)
     return None
 
 
-def _shown(context: PluginContext, number: int) -> str | None:
-    """The neighbours a device shows; None where that cannot be told. None at all is an empty line."""
+def _shown(context: PluginContext, number: int) -> tuple[int, ...] | None:
+    """The neighbours a device shows; None where that cannot be told, or not of all of them."""
     try:
-        text = context.path(f"{CLASS}/neuron{number}/connected_devices").read_bytes().decode()
-    except (OSError, UnicodeDecodeError):
+        neighbours, cut = read_connected(context, f"{CLASS}/neuron{number}/{CONNECTED}")
+    except Unreadable:
         return None
-    listed = text.strip()
-    is_list = all(part.strip().isdecimal() for part in listed.split(",")) if listed else True
-    return listed if is_list and len(text) < _BUFFER - 1 else None
-
-
-def _parsed(text: str) -> set[int]:
-    return {int(part) for part in text.split(",")} if text else set()
+    return None if cut else neighbours

@@ -28,8 +28,8 @@ LABELS = (MODE_LABEL, *SERVER_LABELS.values(), *NODE_LABELS.values())
 
 _NODES_OF_MODE = {1: 4, 2: 2, 3: 2, 4: 1}
 """How many nodes work together, by the kernel module's number for the mode."""
-_BUSY = "busy"
-_NO_SERVER = "0000000000000000"
+BUSY = "busy"
+NO_SERVER = "0000000000000000"
 _ID = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
 _NODE = re.compile(r"[0-9]{1,3}", re.ASCII)
 
@@ -53,7 +53,7 @@ def read_membership(context: PluginContext) -> Membership | None:
         modes = read_text(context, f"{CLASS}/ultraserver_mode")
     except Unreadable:
         return None
-    if modes == _BUSY:
+    if modes == BUSY:
         return Membership(busy=True)
     offered = {_NODES_OF_MODE.get(int(part)) for part in modes.split(",") if part.strip().isdecimal()}
     sizes = sorted(size for size in offered if size is not None)
@@ -61,7 +61,7 @@ def read_membership(context: PluginContext) -> Membership | None:
     nodes = {size: _first(context, (f"node_id_{size}", "node_id"), _NODE) for size in sizes if size > 1}
     return Membership(
         sizes=tuple(sizes),
-        servers=MappingProxyType({size: text for size, text in servers.items() if text and text != _NO_SERVER}),
+        servers=MappingProxyType({size: text for size, text in servers.items() if text and text != NO_SERVER}),
         nodes=MappingProxyType({size: int(text) for size, text in nodes.items() if text}),
     )
 

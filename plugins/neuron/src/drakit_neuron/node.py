@@ -139,14 +139,14 @@ class _Reader:
         return NeuronDevice(
             number=number,
             architecture=architecture,
-            cores=self._read(number, CORE_COUNT, _read_cores) or (architecture.cores if architecture else None),
+            cores=self._read(number, CORE_COUNT, read_cores) or (architecture.cores if architecture else None),
             connected=self._connected(number),
             serial=self._serial(number),
             place=MappingProxyType(dict(place)),
         )
 
     def _connected(self, number: int) -> tuple[int, ...] | None:
-        answer = self._read(number, CONNECTED, _read_connected)
+        answer = self._read(number, CONNECTED, read_connected)
         if answer is None:
             return None
         connected, cut = answer
@@ -179,7 +179,8 @@ class _Reader:
         self.unread.setdefault(file, {})[number] = why
 
 
-def _read_cores(context: PluginContext, path: str) -> int:
+def read_cores(context: PluginContext, path: str) -> int:
+    """How many physical cores a device has. Raises Unreadable."""
     cores = read_number(context, path)
     if not 1 <= cores <= _MAX_CORES:
         raise Unreadable(f"{path} holds {cores}, and a device has 1 to {_MAX_CORES} cores")
@@ -190,11 +191,11 @@ def _read_serial(context: PluginContext, path: str) -> str:
     return read_text(context, path) if read_bytes(context, path).strip() else ""
 
 
-def _read_connected(context: PluginContext, path: str) -> tuple[tuple[int, ...], bool]:
+def read_connected(context: PluginContext, path: str) -> tuple[tuple[int, ...], bool]:
     """The neighbours of a device, ascending, and whether the list is cut off.
 
     Of a list that fills the kernel module's buffer without coming to its end, the last number may be half of one; a
-    module that finds no room at all writes nothing, not even the end of the line.
+    module that finds no room at all writes nothing, not even the end of the line. Raises Unreadable.
     """
     raw = read_bytes(context, path)
     text = raw.decode(errors="replace")

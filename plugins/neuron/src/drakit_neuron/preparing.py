@@ -23,7 +23,7 @@ from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound
 from drakit_neuron import links, sharing, ultraserver
 from drakit_neuron.configuration import CORE_SIZE, Asked, asked, check_agreement, check_core_size
 from drakit_neuron.devices import NODE_DEVICE, device_id, device_name
-from drakit_neuron.hardware import Hardware, read_cores, read_hardware
+from drakit_neuron.hardware import Hardware, core_count, read_hardware
 from drakit_neuron.instances import UltraServerDevices
 from drakit_neuron.sysfs import CLASS, is_present, present_devices
 
@@ -151,7 +151,7 @@ class _Preparation:
     def _share(self, device: AllocatedDevice, wanted: Asked) -> sharing.Share | None:
         """The cores of a device that may be divided; None for all of them. Raises ClaimError."""
         ref = device.device
-        total = read_cores(self.context, self.hardware, device_id(ref.name) or 0)
+        total = core_count(self.context, self.hardware, device_id(ref.name) or 0)
         if total is None or not self.hardware.core_sizes:
             raise ClaimError(
                 f"{ref.name} cannot be shared: nothing says how many cores {self.hardware.name} has and how they make "
@@ -198,7 +198,7 @@ class _Preparation:
         broken = links.broken_link(self.context, self.hardware.instance.name, used)
         if broken is None:
             return
-        shown = f"shows links to {broken.shown} only" if broken.shown else "shows no links"
+        shown = f"shows links to {', '.join(map(str, broken.shown))} only" if broken.shown else "shows no links"
         names = [device_name(broken.one), device_name(broken.other)]
         raise DeviceUnfit(
             f"{names[0]} and {names[1]} are linked on every {self.hardware.name}, and here neuron{broken.one} {shown}: "

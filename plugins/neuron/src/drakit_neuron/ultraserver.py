@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from drakit import DeviceRef, DeviceUnfit, Hold, InvalidDeviceConfig, PluginContext
 from drakit.errors import ClaimError, DeviceBusy
 
+from drakit_neuron.membership import BUSY, NO_SERVER
 from drakit_neuron.sysfs import CLASS, Unreadable, read_text
 
 MODE = "NEURON_RT_ULTRASERVER_MODE"
@@ -30,9 +31,7 @@ _NODE = "NEURON_RT_ULTRASERVER_NODE_ID"
 _MODES = {1: (4,), 2: (3, 2), 4: (1,)}
 """By number of nodes, the driver's modes that do it, the preferred one first."""
 
-_NO_SERVER = "0000000000000000"
 _NO_NODE = "-1"
-_BUSY = "busy"
 
 
 def environment(context: PluginContext, nodes: int, *, is_member: bool, devices: Sequence[str]) -> Mapping[str, str]:
@@ -44,14 +43,14 @@ def environment(context: PluginContext, nodes: int, *, is_member: bool, devices:
     """
     offered = _offered_modes(context, nodes, is_member, devices)
     if nodes == 1:  # every node can, and no id is asked of it
-        return {MODE: str(_MODES[1][0]), _SERVER: _NO_SERVER, _NODE: _NO_NODE}
+        return {MODE: str(_MODES[1][0]), _SERVER: NO_SERVER, _NODE: _NO_NODE}
     mode = next((mode for mode in _MODES[nodes] if mode in offered), None)
     if mode is None:
         sizes = sorted({1, *(size for size, modes in _MODES.items() if offered.intersection(modes))})
         raise _unfit(nodes, f"its links allow jobs over {' or '.join(map(str, sizes))} nodes only", devices)
     return {
         MODE: str(mode),
-        _SERVER: _identity(context, nodes, (f"server_id_{nodes}", "reservation_id"), _NO_SERVER, devices),
+        _SERVER: _identity(context, nodes, (f"server_id_{nodes}", "reservation_id"), NO_SERVER, devices),
         _NODE: _identity(context, nodes, (f"node_id_{nodes}", "node_id"), _NO_NODE, devices),
     }
 
@@ -83,7 +82,7 @@ def _offered_modes(context: PluginContext, nodes: int, is_member: bool, devices:
             f"ultraserverMode {nodes} needs a node of an UltraServer, and this one shows none: {error}; remove "
             "UltraServerConfig from the claim, or ask for an UltraServer's instance type"
         ) from None
-    if text == _BUSY:
+    if text == BUSY:
         raise _not_yet(nodes)
     return {int(part) for part in text.split(",") if part.strip().isdecimal()}
 
@@ -95,7 +94,7 @@ def _identity(context: PluginContext, nodes: int, files: tuple[str, ...], none: 
             value = read_text(context, f"{CLASS}/{name}")
         except Unreadable:
             continue
-        if value == _BUSY:
+        if value == BUSY:
             raise _not_yet(nodes)
         if value != none:
             return value
