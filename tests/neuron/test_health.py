@@ -7,7 +7,8 @@ import shutil
 import pytest
 from drakit import DeviceRef, FaultEnd, HealthStatus, Severity
 from drakit_neuron.counters import COMPONENT_MEANINGS, COUNTERS
-from drakit_neuron.health import FAULTS, HealthReporter
+from drakit_neuron.health import FAULTS
+from drakit_neuron.instances import INSTANCE_TYPES, UltraServerDevices
 from drakit_neuron.kmsg import ERRORS
 from drakit_neuron.options import HealthOptions, NeuronOptions
 
@@ -46,11 +47,12 @@ def watched(node):
         plugin.close()
 
 
-@pytest.mark.parametrize("node_type", ["trn1.32xlarge", "trn2.48xlarge"])
+@pytest.mark.parametrize("node_type", ["trn1.32xlarge", "inf2.48xlarge", "trn2.3xlarge"])
 def test_devices_without_errors_are_healthy_and_have_no_faults(watched, node_type):
     reports = watched(node_type).health()
     assert [report.device for report in reports] == [
-        DeviceRef("neuron.aws.com", "node-1", f"neuron-device-{number}") for number in range(16)
+        DeviceRef("neuron.aws.com", "node-1", f"neuron-device-{number}")
+        for number in range(INSTANCE_TYPES[node_type].devices)
     ]
     assert {report.status for report in reports} == {HealthStatus.HEALTHY}
     assert not any(standing(report) for report in reports)
@@ -63,7 +65,7 @@ def test_devices_without_errors_are_healthy_and_have_no_faults(watched, node_typ
 )
 @pytest.mark.parametrize("counter", ["mem_ecc_uncorrected", "sram_ecc_uncorrected"])
 def test_an_uncorrected_error_is_a_fault_of_its_device_alone(node, watched, counter):
-    plugin = watched("trn2.48xlarge")
+    plugin = watched("inf2.24xlarge")
     write(node, 3, f"stats/hardware/{counter}", "2\n")
     found = reports_of(plugin)
     fault = standing(found.pop("neuron-device-3"))[counter]
@@ -74,10 +76,10 @@ def test_an_uncorrected_error_is_a_fault_of_its_device_alone(node, watched, coun
 
 
 def test_what_only_the_firmware_counts_is_no_second_fault_where_it_is_a_copy(node, watched):
-    plugin = watched("trn2.48xlarge")
+    plugin = watched("trn2.3xlarge")
     for path in ("stats/hardware", HEALTH_STATUS):
-        write(node, 3, f"{path}/mem_ecc_uncorrected", "2\n")
-    report = reports_of(plugin)["neuron-device-3"]
+        write(node, 0, f"{path}/mem_ecc_uncorrected", "2\n")
+    report = reports_of(plugin)["neuron-device-0"]
     assert list(standing(report)) == ["mem_ecc_uncorrected"]
     assert not [name for name in report.counters if name.startswith("health_mem_ecc")]
 
@@ -205,28 +207,28 @@ def test_components_may_be_left_out_of_account(node, watched):
     promise="It is reported unhealthy by name over all rescans, until it is back",
 )
 def test_a_device_that_has_gone_stays_unhealthy_over_rescans_until_it_is_back(node, watched):
-    plugin = watched("trn1.32xlarge")
-    node.remove(9)
+    plugin = watched("inf2.24xlarge")
+    node.remove(4)
     plugin.discover()
-    report = reports_of(plugin)["neuron-device-9"]
+    report = reports_of(plugin)["neuron-device-4"]
     assert report.status is HealthStatus.UNHEALTHY
     assert standing(report)["vanished"].end is FaultEnd.GONE
-    assert "neuron9 has gone" in report.message
+    assert "neuron4 has gone" in report.message
     assert report.epoch == ""
-    node.lay_out("trn1.32xlarge")
-    assert reports_of(plugin)["neuron-device-9"].status is HealthStatus.HEALTHY
+    node.lay_out("inf2.24xlarge")
+    assert reports_of(plugin)["neuron-device-4"].status is HealthStatus.HEALTHY
 
 
 def test_an_epoch_lasts_as_long_as_the_device_and_the_module_do(node, watched):
-    plugin = watched("trn1.32xlarge")
+    plugin = watched("inf2.24xlarge")
     before = {name: report.epoch for name, report in reports_of(plugin).items()}
     assert before == {name: report.epoch for name, report in reports_of(plugin).items()}
     shutil.move(node.device_dir(4), node.device_dir(4).with_name("old"))  # what is kept open keeps its inode
-    node.lay_out("trn1.32xlarge")
+    node.lay_out("inf2.24xlarge")
     after = {name: report.epoch for name, report in reports_of(plugin).items()}
     assert {name for name in before if before[name] != after[name]} == {"neuron-device-4"}
     shutil.move(node.root / "sys/module/neuron", node.root / "sys/module/old")
-    node.lay_out("trn1.32xlarge")
+    node.lay_out("inf2.24xlarge")
     last = {name: report.epoch for name, report in reports_of(plugin).items()}
     assert not [name for name in before if last[name] == after[name]]
 
@@ -241,7 +243,7 @@ def test_without_readable_counters_health_is_unknown_and_the_check_says_so(node,
     (report,) = plugin.health()
     assert report.status is HealthStatus.UNKNOWN
     assert (report.counters, report.faults) == ({}, ())
-    (finding,) = HealthReporter(node.context(options=options)).findings([0])
+    (finding,) = [finding for finding in plugin.check() if finding.what.startswith("health")]
     assert (finding.severity, finding.found) == (Severity.WARNING, report.message)
     assert "update the Neuron driver" in finding.found
 
@@ -255,21 +257,34 @@ def test_a_counter_is_found_where_a_release_of_the_module_has_moved_it(node, wat
     assert reports_of(plugin)["neuron-device-0"].counters["mem_ecc_uncorrected"] == 4
 
 
-def test_the_device_for_a_node_has_the_faults_of_all_its_devices(node, watched):
-    watched("trn2.48xlarge")
+@pytest.mark.parametrize(
+    ("published", "names"),
+    [
+        (UltraServerDevices.NODE, ["neuron-node"]),
+        (UltraServerDevices.BOTH, [*(f"neuron-device-{number}" for number in range(16)), "neuron-node"]),
+        (UltraServerDevices.DEVICES, [f"neuron-device-{number}" for number in range(16)]),
+    ],
+)
+def test_what_is_published_is_reported_on_and_nothing_else(node, published, names):
+    options = NeuronOptions(ultra_server_devices=published, health=HealthOptions(kmsg=False))
+    plugin = node.lay_out("trn2u.48xlarge").plugin(options=options)
+    assert plugin.health() == []
+    plugin.discover()
     for number in (1, 5):
         write(node, number, "stats/hardware/mem_ecc_uncorrected", "2\n")
     node.remove(7)
-    reporter = HealthReporter(node.context(options=NeuronOptions(health=HealthOptions(kmsg=False))))
-    report = reporter.report_node(reporter.report(range(16)))
-    reporter.close()
-    assert report.device.name == "neuron-node"
-    assert report.status is HealthStatus.UNHEALTHY
-    faults = standing(report)
-    assert set(faults) == {"mem_ecc_uncorrected", "vanished"}
-    assert faults["mem_ecc_uncorrected"].count == report.counters["mem_ecc_uncorrected"] == 4
-    assert "neuron1 " in faults["mem_ecc_uncorrected"].message
-    assert "neuron5 " in faults["mem_ecc_uncorrected"].message
+    found = reports_of(plugin)
+    plugin.close()
+    assert list(found) == names
+    if "neuron-node" in found:
+        report = found["neuron-node"]
+        faults = standing(report)
+        assert report.status is HealthStatus.UNHEALTHY
+        assert set(faults) == {"mem_ecc_uncorrected", "vanished"}
+        assert faults["mem_ecc_uncorrected"].count == report.counters["mem_ecc_uncorrected"] == 4
+        assert all(word in faults["mem_ecc_uncorrected"].message for word in ("neuron1 ", "neuron5 "))
+        assert "neuron7 has gone" in faults["vanished"].message
+        assert report.epoch
 
 
 def test_every_fault_that_is_known_beforehand_has_a_name_and_a_meaning():

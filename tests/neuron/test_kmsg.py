@@ -6,7 +6,6 @@ import os
 
 import pytest
 from drakit import FaultEnd, PluginContext, Severity
-from drakit_neuron.health import HealthReporter
 from drakit_neuron.kmsg import HardwareErrors, KernelLog, Record, parse_error, parse_record, read_records
 from drakit_neuron.options import HealthOptions, NeuronOptions
 from drakit_neuron.sysfs import Unreadable
@@ -42,8 +41,8 @@ def log(node):
 
 @pytest.fixture
 def standing(node):
-    """What the plugin on a node of 16 devices says of the log: names of devices and, by each, messages and counts."""
-    node.lay_out("trn2.48xlarge")
+    """What the plugin on a node of 6 devices says of the log: the faults of each device that has one, by name."""
+    node.lay_out("inf2.24xlarge")
     plugin = node.plugin()
     plugin.discover()
 
@@ -110,11 +109,11 @@ def test_a_record_is_its_number_and_all_of_its_text(sequence, text):
     "kind", ["SRAM_UNCORRECTABLE_ERROR", "NC_UNCORRECTABLE_ERROR", "HBM_UNCORRECTABLE_ERROR", "DMA_ERROR"]
 )
 def test_a_hardware_error_in_the_log_is_a_fault_of_the_device_it_names(log, standing, kind):
-    log(STARTED, "usb 1-1: new device", error(kind, nd_id=6, nc_id=0))
+    log(STARTED, "usb 1-1: new device", error(kind, nd_id=5, nc_id=0))
     ((device, faults),) = standing().items()
     ((name, fault),) = faults.items()
-    assert (device, name, fault.end) == ("neuron-device-6", f"kmsg_{kind.lower()}", FaultEnd.CLEARED)
-    for word in ("neuron6", f"NEURON_HW_ERR={kind}", "TERMINATE_INSTANCE", "replace the instance"):
+    assert (device, name, fault.end) == ("neuron-device-5", f"kmsg_{kind.lower()}", FaultEnd.CLEARED)
+    for word in ("neuron5", f"NEURON_HW_ERR={kind}", "TERMINATE_INSTANCE", "replace the instance"):
         assert word in fault.message
 
 
@@ -139,9 +138,9 @@ def test_another_line_of_a_kind_counts_higher_than_the_last_and_the_same_one_doe
 
 
 def test_the_serial_number_says_which_device_it_is_before_its_number_does(node, log, standing):
-    serial = (node.device_dir(11) / "info/serial_number").read_text().strip()
+    serial = (node.device_dir(4) / "info/serial_number").read_text().strip()
     log(error(nd_id=0, serial_num=serial.upper()))
-    assert list(standing()) == ["neuron-device-11"]
+    assert list(standing()) == ["neuron-device-4"]
 
 
 @pytest.mark.parametrize("serial", ["0000000000000000", "ffffffffffffffff", "?"])
@@ -154,7 +153,7 @@ def test_a_serial_number_of_no_device_leaves_it_to_the_number(log, standing, ser
 def test_a_line_that_names_no_device_of_the_node_is_held_against_all_of_them(log, standing, fields):
     log(error(**fields))
     found = standing()
-    assert len(found) == 16
+    assert len(found) == 6
     assert all("names no device" in fault.message for faults in found.values() for fault in faults.values())
 
 
@@ -194,11 +193,14 @@ def test_what_the_log_said_stands_while_it_cannot_be_read(node, log):
 
 
 def test_where_the_log_may_not_be_read_the_check_says_what_is_lost_unless_it_was_turned_off(node):
-    node.lay_out("trn2.3xlarge")
-    (finding,) = HealthReporter(node.context()).findings([0])
-    assert (finding.severity, finding.what) == (Severity.WARNING, "/dev/kmsg")
+    def found(**options):
+        plugin = node.lay_out("trn2.3xlarge").plugin(**options)
+        plugin.discover()
+        return [finding for finding in plugin.check() if finding.what == "/dev/kmsg"]
+
+    (finding,) = found()
+    assert finding.severity is Severity.WARNING
     assert "hardware errors" in finding.found
     assert "health.kmsg" in finding.found
     assert node.warnings() == []
-    off = NeuronOptions(health=HealthOptions(kmsg=False))
-    assert HealthReporter(node.context(options=off)).findings([0]) == []
+    assert found(options=NeuronOptions(health=HealthOptions(kmsg=False))) == []

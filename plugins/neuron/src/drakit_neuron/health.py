@@ -81,35 +81,38 @@ class HealthReporter:
         self._watcher = Watcher(context.changed)
         self._log = HardwareErrors(context) if self._options.kmsg else None
         self._found: dict[int, _Found] = {}
+        self._numbers: set[int] = set()
+        self._as_node = self._singly = False
 
-    def report(self, numbers: Collection[int]) -> list[Health]:
-        """Report on these devices, by id; on one that is no longer there, that it is gone.
+    def know(self, numbers: Iterable[int], published: Iterable[str]) -> None:
+        """Take note of devices that were found, by id, and of the names that are published: they stay known.
+
+        A node that is published as one device is reported on as one.
+        """
+        self._numbers.update(numbers)
+        names = set(published)
+        self._as_node |= NODE_DEVICE in names
+        self._singly |= bool(names - {NODE_DEVICE})
+
+    def report(self) -> list[Health]:
+        """Report on every device that was ever found, also on one that has gone since.
 
         From the first report on, the kernel is listened to about their health.
         """
-        reports = self._look_at(numbers)
+        reports = self._look()
         self._watcher.follow([path for one in self._found.values() for path in one.files.health_status])
-        return reports
+        if not self._as_node:
+            return reports
+        return [*(reports if self._singly else ()), self._node(reports)]
 
-    def report_node(self, reports: Sequence[Health]) -> Health:
-        """Report on the device that stands for the whole node, from the reports on all devices that it is made of."""
-        return Health(
-            self._ref(NODE_DEVICE),
-            max((report.status for report in reports), key=_SEVERITIES.index, default=HealthStatus.UNKNOWN),
-            "; ".join(report.message for report in reports if report.message),
-            faults=_joined(fault for report in reports for fault in report.faults),
-            counters=_summed(report.counters for report in reports),
-            epoch=self._inode(MODULE),
-        )
-
-    def findings(self, numbers: Collection[int]) -> list[Finding]:
-        """What of the health of these devices cannot be told on this node, for `drakit check`."""
+    def findings(self) -> list[Finding]:
+        """What of the health of the devices cannot be told on this node, for `drakit check`."""
         found = [
             Finding(Severity.WARNING, f"health of {report.device.name}", report.message)
-            for report in self._look_at(numbers)
+            for report in self._look()
             if report.status is HealthStatus.UNKNOWN
         ]
-        if numbers and self._log is not None and self._log.problem:
+        if self._numbers and self._log is not None and self._log.problem:
             found.append(
                 Finding(
                     Severity.WARNING,
@@ -126,10 +129,22 @@ class HealthReporter:
         if self._log is not None:
             self._log.close()
 
-    def _look_at(self, numbers: Collection[int]) -> list[Health]:
+    def _look(self) -> list[Health]:
+        """The reports on all devices, by id."""
         module = self._inode(MODULE)
-        logged = self._logged(numbers)
-        return [self._examine(number, module, logged.get(number, ())) for number in sorted(numbers)]
+        logged = self._logged(self._numbers)
+        return [self._examine(number, module, logged.get(number, ())) for number in sorted(self._numbers)]
+
+    def _node(self, reports: Sequence[Health]) -> Health:
+        """The report on the device that stands for the whole node: all that is wrong with any device of it."""
+        return Health(
+            self._ref(NODE_DEVICE),
+            max((report.status for report in reports), key=_SEVERITIES.index, default=HealthStatus.UNKNOWN),
+            "; ".join(report.message for report in reports if report.message),
+            faults=_joined(fault for report in reports for fault in report.faults),
+            counters=_summed(report.counters for report in reports),
+            epoch=self._inode(MODULE),
+        )
 
     def _examine(self, number: int, module: str, logged: Iterable[Fault]) -> Health:
         ref = self._ref(device_name(number))

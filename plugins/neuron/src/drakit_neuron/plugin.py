@@ -48,7 +48,6 @@ class NeuronPlugin:
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
-        self._seen: set[int] = set()
         self._discovery = Discovery(context)
         self._health = HealthReporter(context)
 
@@ -56,8 +55,9 @@ class NeuronPlugin:
     def discover(self) -> Sequence[Pool]:
         """Find the devices the kernel module has; on a node without any the pool is empty."""
         node = self._discovery.read()
-        self._seen.update(device.number for device in node.devices)
-        return [self._discovery.pool(node)]
+        pool = self._discovery.pool(node)
+        self._health.know((device.number for device in node.devices), (device.name for device in pool.devices))
+        return [pool]
 
     @hookimpl
     def share(self, device: Device) -> SharePolicy | None:
@@ -77,7 +77,7 @@ class NeuronPlugin:
     @hookimpl
     def check(self) -> Sequence[Finding]:
         """Say what is lost on this node, and why."""
-        return self._discovery.findings()
+        return [*self._discovery.findings(), *self._health.findings()]
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
@@ -91,7 +91,7 @@ class NeuronPlugin:
     @hookimpl
     def health(self) -> Sequence[Health]:
         """Report on every device this instance has seen, also on one that has gone since."""
-        return self._health.report(self._seen)
+        return self._health.report()
 
     @hookimpl
     def close(self) -> None:
