@@ -5,12 +5,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from drakit import Fault, Health
 from drakit.entries import Entry, Phase
 from drakit.errors import DuplicateDevice, HookFailed, PluginLoadError, PluginStuck
 from drakit.inventory import Problem, Survey
 from drakit.kube.events import Reason
 from drakit.kube.publisher import PublisherStatus
-from drakit.model import ClaimRef
+from drakit.faults import FaultBook
+from drakit.faults.record import FaultFile
+from drakit.model import ClaimRef, DeviceRef
 from drakit.notices import PASSING_SECONDS, Notice, NoticeBoard, notices_of
 
 CLAIM = ClaimRef("11111111-2222-3333-4444-555555555555", "team", "training")
@@ -31,6 +34,7 @@ def driver():
             refusal=ailments.get("refusal", ""),
             publisher=SimpleNamespace(status=ailments.get("status", PublisherStatus(current=True))),
             engine=SimpleNamespace(journal=SimpleNamespace(entries=entries)),
+            faults=ailments.get("faults"),
         )
 
     return make
@@ -68,6 +72,37 @@ def test_what_ails_a_driver_regards_the_node(seen, ailments, reason, words):
     assert notice.reason is reason
     assert notice.regarding is None
     assert words in notice.note
+
+
+@pytest.fixture
+def reported(tmp_path):
+    """The book of a driver with four devices, of which so many have reported this fault."""
+
+    def report(number: int, fault: Fault) -> FaultBook:
+        book = FaultBook(FaultFile(tmp_path / "faults.json", "gpu.example.com", "boot"))
+        devices = [DeviceRef("gpu.example.com", "node-1", f"gpu-{index}") for index in range(4)]
+        book.judge([Health(device, "Healthy", faults=[fault]) for device in devices[:number]], devices)
+        return book
+
+    return report
+
+
+def test_a_fault_that_somebody_must_clear_is_told_with_device_fault_and_remedy(seen, reported):
+    (notice,) = seen(faults=reported(1, Fault("ecc", "3 errors", end="cleared")))
+    assert (notice.reason, notice.regarding) == (Reason.DEVICE_FAULTY, None)
+    for part in ("gpu.example.com/node-1/gpu-0", "ecc", "3 errors", "drakit device clear gpu.example.com gpu-0"):
+        assert part in notice.note
+
+
+@pytest.mark.parametrize("end", ["gone", "steady"])
+def test_a_fault_that_ends_by_itself_is_nothing_to_act_on(seen, reported, end):
+    assert seen(faults=reported(1, Fault("link", "down", end=end))) == []
+
+
+def test_that_most_devices_are_faulty_is_told_once_for_the_driver(seen, reported):
+    (notice,) = seen(faults=reported(3, Fault("link", "down")))
+    assert (notice.reason, notice.regarding) == (Reason.MOST_DEVICES_FAULTY, None)
+    assert "no pod is evicted" in notice.note
 
 
 def test_a_quarantined_claim_is_what_its_notice_regards(seen):

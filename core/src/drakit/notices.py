@@ -16,7 +16,7 @@ from drakit.entries import Phase
 from drakit.errors import DuplicateDevice, PluginError, PluginStuck
 from drakit.inventory import Survey
 from drakit.kube.events import Reason
-from drakit.model import ClaimRef
+from drakit.model import ClaimRef, FaultEnd
 
 LOOK_SECONDS = 5.0
 """How often one looks; it costs no call of anything."""
@@ -81,6 +81,7 @@ def notices_of(
         yield from _of_driver(driver)
         yield from _of_slices(driver)
         yield from _of_claims(driver)
+        yield from _of_faults(driver)
 
 
 def _of_plain_text(reason: Reason, note: str, lasting_seconds: float = 0.0) -> Notice:
@@ -128,3 +129,19 @@ def _of_claims(driver: Driver) -> Iterator[Notice]:
                     f"its devices stay held, and running containers keep them; delete the pod and its claim"
                 ),
             )
+
+
+def _of_faults(driver: Driver) -> Iterator[Notice]:
+    """What stays until somebody acts, and what keeps pods from being evicted."""
+    if driver.faults is None:
+        return
+    if driver.faults.widespread:
+        note = (
+            f"more than half of the devices of driver {driver.name} are faulty on this node: new claims are kept away "
+            f"where taints are enabled, and no pod is evicted; look for what they have in common"
+        )
+        yield Notice(reason=Reason.MOST_DEVICES_FAULTY, note=note, key=driver.name)
+    for fault in driver.faults.standing:
+        if fault.end is FaultEnd.CLEARED:
+            note = f"device {fault.device} is faulty: {fault.name}: {fault}; {driver.faults.remedy(fault)}"
+            yield Notice(reason=Reason.DEVICE_FAULTY, note=note, key=f"{fault.device} {fault.name} {fault.since}")

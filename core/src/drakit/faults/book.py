@@ -92,11 +92,8 @@ class FaultBook:
     @property
     def standing(self) -> Sequence[StandingFault]:
         """Every fault that stands, by device; those of one device in the order in which they began."""
-        words = self._course.words
         return [
-            StandingFault(ref, name, words.get((ref, name), faults[name].message), faults[name].end, faults[name].since)
-            for ref, faults in sorted(self._standing.items())
-            for name in first_of(faults)
+            fault for ref, faults in sorted(self._standing.items()) for fault in _described(self._course, ref, faults)
         ]
 
     @property
@@ -156,12 +153,12 @@ class FaultBook:
         found = {ref: self._taint(ref, faults) for ref, faults in self._standing.items()}
         return {ref: taint for ref, taint in found.items() if taint is not None}
 
-    def remedy(self, ref: DeviceRef, end: FaultEnd) -> str:
-        """What ends a fault of a device."""
-        if end is FaultEnd.GONE:
+    def remedy(self, fault: StandingFault) -> str:
+        """What ends a fault, in words."""
+        if fault.end is FaultEnd.GONE:
             return "it ends when the device is well again"
-        clear = f"drakit device clear {ref.driver} {ref.name}"
-        if end is FaultEnd.STEADY:
+        clear = f"drakit device clear {fault.device.driver} {fault.device.name}"
+        if fault.end is FaultEnd.STEADY:
             return f"it ends once it has not been seen for {self._steady_seconds:g} s, or by `{clear}` on the node"
         return f"it ends when the device is reset or the node rebooted, or after a repair by `{clear}` on the node"
 
@@ -173,12 +170,8 @@ class FaultBook:
         return taint_of(faults, self._policy, evict_refused=evict)
 
     def _refusal(self, ref: DeviceRef, faults: Faults) -> str:
-        first = first_of(faults)[0]
-        message = self._course.words.get((ref, first), faults[first].message) or first
-        return (
-            f"device {ref} is faulty: {message} (since {faults[first].since}); delete the pod to have it scheduled "
-            f"anew; {self.remedy(ref, faults[first].end)}"
-        )
+        first = _described(self._course, ref, faults)[0]
+        return f"device {ref} is faulty: {first}; delete the pod to have it scheduled anew; {self.remedy(first)}"
 
     def _moment(self) -> Moment:
         stamp = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -225,11 +218,9 @@ class FaultBook:
         before, self._course = self._course, course
         standing = course.standing
         for ref, faults in standing.items():
-            for name in faults.keys() - self._standing.get(ref, {}).keys():
-                text = course.words.get((ref, name), faults[name].message)
-                self._log.warning(
-                    "device %s is faulty: %s: %s; %s", ref, name, text, self.remedy(ref, faults[name].end)
-                )
+            for fault in _described(course, ref, faults):
+                if fault.name not in self._standing.get(ref, {}):
+                    self._log.warning("device %s is faulty: %s: %s; %s", ref, fault.name, fault, self.remedy(fault))
         for ref, faults in self._standing.items():
             for name in faults.keys() - standing.get(ref, {}).keys():
                 self._log.info("device %s: fault %s is over", ref, name)
@@ -241,6 +232,16 @@ class FaultBook:
         if message not in self._warned:
             self._warned.add(message)
             self._log.warning("%s", message)
+
+
+def _described(course: Course, ref: DeviceRef, faults: Faults) -> list[StandingFault]:
+    """The faults of a device in the order in which they began, in the words of the last report where it has some."""
+    return [
+        StandingFault(
+            ref, name, course.words.get((ref, name), faults[name].message), faults[name].end, faults[name].since
+        )
+        for name in first_of(faults)
+    ]
 
 
 def _judged(report: Health, texts: Sequence[str]) -> Health:

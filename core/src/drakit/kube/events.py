@@ -44,6 +44,8 @@ class Reason(enum.StrEnum):
     """Why there is an Event, as it says itself; docs/troubleshooting.md says what to do about each."""
 
     CLAIM_QUARANTINED = "ClaimQuarantined"
+    DEVICE_FAULTY = "DeviceFaulty"
+    MOST_DEVICES_FAULTY = "MostDevicesFaulty"
     DRIVER_NOT_SERVED = "DriverNotServed"
     DRIVER_STUCK = "DriverStuck"
     DUPLICATE_DEVICE = "DuplicateDevice"
@@ -58,6 +60,8 @@ class Reason(enum.StrEnum):
 
 _ACTIONS = {
     Reason.CLAIM_QUARANTINED: "RecoverClaim",
+    Reason.DEVICE_FAULTY: "AskForHealth",
+    Reason.MOST_DEVICES_FAULTY: "AskForHealth",
     Reason.DRIVER_NOT_SERVED: "ServeDriver",
     Reason.DRIVER_STUCK: "AskPlugin",
     Reason.DUPLICATE_DEVICE: "SurveyNode",

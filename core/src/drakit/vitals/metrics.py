@@ -242,6 +242,29 @@ def _device_health(vitals: Vitals) -> Samples:
                 yield (ref.driver, ref.pool, ref.name, status.value), status is now
 
 
+@gauge("device_fault", "driver", "pool", "device", "fault")
+def _device_fault(vitals: Vitals) -> Samples:
+    """1 for each fault that stands, whether the device is still known or not; there is no series of one that does not.
+
+    Faults that were found when a claim was to be prepared are among them.
+    """
+    for driver in vitals.drivers.values():
+        for fault in driver.faults.standing if driver.faults is not None else ():
+            yield (fault.device.driver, fault.device.pool, fault.device.name, fault.name), 1
+
+
+@counter("device_counter", "driver", "pool", "device", "counter")
+def _device_counter(vitals: Vitals) -> Samples:
+    """What devices have counted, as their backend last reported it; README of the plugin: what each counter means.
+
+    A counter begins again at 0 when the device or its kernel module is reset.
+    """
+    for driver in vitals.drivers.values():
+        for ref, counters in driver.faults.counters.items() if driver.faults is not None else ():
+            for name, number in counters.items():
+                yield (ref.driver, ref.pool, ref.name, name), number
+
+
 @counter("api_requests", "method", "code")
 def _api_requests(vitals: Vitals) -> Samples:
     """Requests to the API server, by HTTP method (WATCH for watches) and class of the status; none: no answer."""

@@ -23,6 +23,7 @@ from drakit.cli.support.redaction import redacted
 from drakit.context import read_boot_id
 from drakit.decoding import camel, unstructure
 from drakit.entries import Entries
+from drakit.faults import record
 from drakit.journal import FILE_NAME
 from drakit.loading import GROUP
 from drakit.settings import Settings
@@ -75,6 +76,21 @@ def collect_journals(bundle: Bundle, settings: Settings) -> None:
             path = directory / FILE_NAME
             try:
                 bundle.add(part, f"drivers/{directory.name}/journal.json", read_journal(path))
+            except OSError as error:
+                fail(part, error)
+
+
+def collect_faults(bundle: Bundle, settings: Settings) -> None:
+    """What each driver remembers to be wrong with its devices, as it is on the disk."""
+    with bundle.part("faults") as part:
+        plugins = settings.kubelet_plugins_directory_path
+        found = sorted(plugins.glob(f"*/{record.FILE_NAME}"))
+        if not found:
+            raise Absent(f"no driver below {plugins} remembers any")
+        for path in found:
+            try:
+                content = files.read(path).decode(errors="replace")
+                bundle.add(part, f"drivers/{path.parent.name}/{record.FILE_NAME}", content)
             except OSError as error:
                 fail(part, error)
 
@@ -180,6 +196,7 @@ def collect_node(bundle: Bundle, settings: Settings, problem: Exception | None) 
     collect_system(bundle, settings)
     collect_settings(bundle, settings, problem)
     collect_journals(bundle, settings)
+    collect_faults(bundle, settings)
     collect_cdi(bundle, settings)
     collect_deaths(bundle, settings)
     collect_directories(bundle, settings)
