@@ -11,9 +11,11 @@ import yaml
 from drakit.decoding import camel, structure
 from drakit.plan import read_claim
 from drakit.settings import BackendSettings
+from drakit_neuron import links, preparing, ultraserver
 from drakit_neuron.configuration import NeuronConfig
 from drakit_neuron.counters import COUNTERS
 from drakit_neuron.devices import CORES
+from drakit_neuron.health import FAULTS
 from drakit_neuron.instances import ARCHITECTURES, InstanceEntry
 from drakit_neuron.options import HealthOptions, NeuronOptions
 from drakit_neuron.plugin import NeuronPlugin
@@ -54,6 +56,11 @@ def test_every_counter_has_its_row_with_what_it_means_and_its_limit():
         for name, counter in COUNTERS.items()
     ]
     assert rows("counter") == expected
+
+
+def test_every_fault_that_is_no_counter_is_named():
+    names = {name for row in rows("fault") for name in row[0].split(", ")}
+    assert set(FAULTS) - set(COUNTERS) | {links.FAULT, preparing.MISSING, ultraserver.FAULT} <= names
 
 
 def test_every_template_is_named():

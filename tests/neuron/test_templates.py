@@ -25,6 +25,8 @@ BACKENDS = [{"plugin": "neuron"}, {"plugin": "efa"}]
 CLASS = "sys/class/neuron_device"
 NEURON, EFA = "neuron.aws.com", "dra.net"
 
+ONE, ROW, HALF, WHOLE = (f"resource.aws.com/devicegroup{size}_id" for size in (1, 4, 8, 16))
+PAIR = "neuron.drakit/devicegroup2_id"
 LNC_1, LNC_2 = {"NEURON_LOGICAL_NC_CONFIG": "1"}, {"NEURON_LOGICAL_NC_CONFIG": "2"}
 TRN2, TRN1, ULTRA = "trn2.48xlarge", "trn1.32xlarge", "trn2u.48xlarge"
 OLD_DRIVER = "2.25.4.0"
@@ -43,18 +45,20 @@ class Given:
 
 ALL = range(16)
 GIVEN = [
-    ("1x4-connected-neurons", TRN2, Given(range(4), group="devicegroup4_id")),
-    ("l-trn2", TRN2, Given(range(8), group="devicegroup8_id")),
+    ("1x4-connected-neurons", TRN2, Given(range(4), group=ROW)),
+    ("l-trn2", TRN2, Given(range(8), group=HALF)),
     ("xl-trn2", TRN2, Given(ALL)),
     ("all-neurons", TRN2, Given(ALL)),
     ("all-neurons-lnc-1", TRN2, Given(ALL, env=LNC_1)),
     ("lnc-neurons", TRN2, Given(ALL, env=LNC_1)),
-    ("neuron-efa-16x8", TRN1, Given(ALL, 8, "devicegroup16_id")),
-    ("xl-lnc2-trn2-efa", TRN2, Given(range(8), 8, "devicegroup8_id", LNC_2)),
-    ("xxl-lnc2-trn2-efa", TRN2, Given(ALL, 16, "devicegroup16_id", LNC_2)),
-    ("s-lnc1-trn2", TRN2, Given(range(1), group="devicegroup1_id", env=LNC_1)),
-    ("s-lnc2-trn2", TRN2, Given(range(1), group="devicegroup1_id", env=LNC_2)),
-    ("m-trn2", TRN2, Given(range(2), group="devicegroup4_id", env=LNC_2)),
+    ("neuron-efa-16x8", TRN1, Given(ALL, 8, WHOLE)),
+    ("xl-lnc2-trn2-efa", TRN2, Given(range(8), 8, HALF, LNC_2)),
+    ("xxl-lnc2-trn2-efa", TRN2, Given(ALL, 16, WHOLE, LNC_2)),
+    ("s-lnc1-trn2", TRN2, Given(range(1), group=ONE, env=LNC_1)),
+    ("s-lnc2-trn2", TRN2, Given(range(1), group=ONE, env=LNC_2)),
+    ("m-trn2", TRN2, Given(range(2), group=ROW, env=LNC_2)),
+    ("linked-pair", TRN2, Given(range(2), group=PAIR)),
+    ("linked-pair", TRN1, Given(range(2), group=PAIR)),
     ("all-efas-and-neurons", TRN2, Given(ALL, 16)),
     ("all-efas-and-neurons", TRN1, Given(ALL, 8)),
     ("all-efas", TRN2, Given(range(0), 16)),
@@ -63,7 +67,7 @@ GIVEN = [
 ]
 ON_OLD_DRIVER = [
     ("driver-version-neuron", TRN2, Given(ALL)),
-    ("2.27-driver-trn2", TRN2, Given(range(8), group="devicegroup8_id")),
+    ("2.27-driver-trn2", TRN2, Given(range(8), group=HALF)),
 ]
 PENDING = [
     ("two-efas-four-neurons", TRN2, "no value of resource.aws.com/devicegroup1_id suits every request"),
@@ -171,7 +175,7 @@ def check(stage: Stage, manifest: Manifest, expected: Given) -> None:
         assert {one["request"] for one in results(claim, NEURON)} == ({expected.request} if expected.neurons else set())
         assert len(results(claim, EFA)) == expected.adapters
         if expected.group:
-            assert len(values_of(stage, claim, f"resource.aws.com/{expected.group}")) == 1
+            assert len(values_of(stage, claim, expected.group)) == 1
         assert {answer.error for answer in stage.prepare(claim).values()} == {""}
         edits = container_edits(stage.cdi, stage.kubelet.cdi_ids(claim_ref(claim).uid))
         paths = [node["path"] for node in edits.device_nodes]
@@ -222,7 +226,8 @@ def test_a_template_that_a_node_cannot_meet_stays_pending_with_the_reason(nodes,
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "size"), [("1x4-connected-neurons", 4, 4), ("l-trn2", 2, 8), ("xl-lnc2-trn2-efa", 2, 8)]
+    ("name", "count", "size"),
+    [("linked-pair", 8, 2), ("1x4-connected-neurons", 4, 4), ("l-trn2", 2, 8), ("xl-lnc2-trn2-efa", 2, 8)],
 )
 def test_pods_of_one_template_fill_a_node_group_by_group_and_the_next_must_wait(nodes, name, count, size):
     stage = nodes.of(TRN2)
