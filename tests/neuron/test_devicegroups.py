@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from drakit import Device, DeviceRef, Inventory
-from drakit_neuron.instances import INSTANCE_TYPES
-from drakit_neuron.topology import device_groups, slots
+from drakit_neuron.instances import INSTANCE_TYPES, InstanceEntry
+from drakit_neuron.options import NeuronOptions
+from drakit_neuron.topology import ATTRIBUTES, device_groups, slots
 from hypothesis import given
 from hypothesis import strategies as st
 
 PREFIX = "resource.aws.com/devicegroup"
+PAIRS = "neuron.drakit/devicegroup2_id"
 
 # By family: a type of it, the ids of its groups of four and eight by rank, and the id of all sixteen.
 PUBLISHED = {
@@ -97,11 +99,12 @@ def test_ids_are_those_aws_publishes_on_neurons_and_on_their_adapters(node, fami
     for number in range(16):
         wanted = {
             f"{PREFIX}1_id": adapters[number],
+            PAIRS: expected(adapters, 2, number),
             f"{PREFIX}4_id": fours[number // 4],
             f"{PREFIX}8_id": eights[number // 8],
             f"{PREFIX}16_id": sixteen,
         }
-        assert wanted == {f"{PREFIX}{size}_id": expected(adapters, size, number) for size in (1, 4, 8, 16)}
+        assert wanted == {name: expected(adapters, size, number) for size, name in ATTRIBUTES.items()}
         assert stamped[DeviceRef("neuron.aws.com", "node-1", f"neuron-device-{number}")] == wanted
         (nic,) = (ref for ref, address in address_of.items() if address == adapters[number])
         assert stamped[nic] == wanted
@@ -132,6 +135,7 @@ def test_on_trn1_two_neurons_share_an_adapter_and_its_group(node):
     assert all(len(group.members) == 3 for group in pairs)
     assert {(g.attribute, len(g.members)) for g in groups} == {
         (f"{PREFIX}1_id", 3),
+        (PAIRS, 3),
         (f"{PREFIX}4_id", 6),
         (f"{PREFIX}8_id", 12),
         (f"{PREFIX}16_id", 24),
@@ -153,7 +157,7 @@ def test_neurons_are_stamped_where_no_adapter_is_published(node):
     plugin = node.lay_out("trn2.48xlarge").plugin()
     stamped = stamps(plugin.devicegroups(Inventory(own(plugin))))
     assert len(stamped) == 16
-    assert all(len(attributes) == 4 for attributes in stamped.values())
+    assert all(len(attributes) == 5 for attributes in stamped.values())
 
 
 def test_missing_neurons_change_no_id(node):
@@ -221,15 +225,40 @@ def test_whatever_is_missing_members_and_ids_follow_the_map(present, absent, nod
     groups = device_groups(adapters, neurons, nics)
     every = [member for group in groups for member in group.members]
     assert set(every) == {*neurons.values(), *itertools.chain.from_iterable(nics.values())}
-    assert len(every) == 4 * len(set(every))
+    assert len(every) == 5 * len(set(every))
     for group in groups:
-        size = int(group.attribute.removeprefix(PREFIX).removesuffix("_id"))
+        (size,) = (size for size, name in ATTRIBUTES.items() if name == group.attribute)
         for number, ref in neurons.items():
             assert (ref in group.members) == (group.value == expected(adapters, size, number))
 
 
 def test_the_groups_of_one_size_divide_the_node():
     for node_type, *_ in PUBLISHED.values():
-        for size in (1, 4, 8, 16):
-            ids = [i for slot in slots(adapters_of(node_type)) if f"p{size}_" in slot.attribute for i in slot.ids]
+        for attribute in ATTRIBUTES.values():
+            ids = [i for slot in slots(adapters_of(node_type)) if slot.attribute == attribute for i in slot.ids]
             assert sorted(ids) == list(range(16))
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_pairs_are_neighbours_in_a_row(family):
+    pairs = [slot.ids for slot in slots(adapters_of(PUBLISHED[family][0])) if slot.attribute == PAIRS]
+    assert pairs == [(first, first + 1) for first in range(0, 16, 2)]
+
+
+def test_the_device_of_a_whole_node_is_in_the_groups_that_have_all_devices(node):
+    plugin = node.lay_out("trn2u.48xlarge").plugin()
+    nics = foreign(adapters_of("trn2u.48xlarge"))
+    stamped = stamps(plugin.devicegroups(Inventory(own(plugin) | nics)))
+    whole = DeviceRef("neuron.aws.com", "node-1", "neuron-node")
+    assert stamped[whole] == {f"{PREFIX}16_id": PUBLISHED["trn2"][3]}
+    assert all(stamped[nic][f"{PREFIX}16_id"] == PUBLISHED["trn2"][3] for nic in nics)
+
+
+def test_a_map_in_the_options_groups_the_devices_of_a_new_type(node):
+    node.lay_out("trn1.32xlarge")
+    (node.root / "sys/devices/virtual/dmi/id/product_name").write_text("trn9.32xlarge\n")
+    entry = InstanceEntry(architecture="Trn1", devices=16, groups="trn1n")
+    plugin = node.plugin(options=NeuronOptions(instances={"trn9.32xlarge": entry}))
+    stamped = stamps(plugin.devicegroups(Inventory(own(plugin))))
+    fours = {attributes[f"{PREFIX}4_id"] for attributes in stamped.values()}
+    assert fours == set(PUBLISHED["trn1n"][1])

@@ -43,7 +43,7 @@ def survey(root):
         ("trn1.32xlarge", 8),
         ("trn1n.32xlarge", 16),
         ("trn2.48xlarge", 16),
-        ("trn2u.48xlarge", 16),
+        ("trn2e.48xlarge", 16),
         ("trn3.48xlarge", 16),
     ],
 )

@@ -126,7 +126,7 @@ def _device(node: Node, device: NeuronDevice, common: Mapping[str, AttributeValu
         attributes |= grid_attributes(device.number, node.known.devices)
     if device.serial is not None:
         attributes[f"{OWN}/serialNumber"] = device.serial
-    if device.connected is not None and len(neighbours := ",".join(map(str, device.connected))) <= _MAX_STRING:
+    if device.connected and len(neighbours := ",".join(map(str, device.connected))) <= _MAX_STRING:
         attributes[f"{OWN}/connectedDevices"] = neighbours
     return Device(device_name(device.number), attributes, _capacity(device))
 

@@ -125,8 +125,16 @@ class InstanceEntry:
             _check_known("groups", self.groups, ADAPTERS)
             if self.adapters:
                 raise ValueError("groups and adapters say the same: keep one of them")
+            if len(ADAPTERS[self.groups]) != self.devices:
+                raise ValueError(
+                    f"groups: the map of {self.groups} is for {len(ADAPTERS[self.groups])} devices, not for the "
+                    f"{self.devices} devices here; give adapters instead"
+                )
         for name, addresses in (("adapters", self.adapters), ("addresses", self.addresses)):
             _check_addresses(name, addresses, self.devices)
+        if len(set(self.addresses)) != len(self.addresses):
+            twice = next(address for address in self.addresses if self.addresses.count(address) > 1)
+            raise ValueError(f"addresses: {twice} is there twice, and no two devices have one address")
 
     def named(self, name: str) -> InstanceType:
         """The instance type of this name that the entry describes."""
