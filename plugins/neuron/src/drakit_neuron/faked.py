@@ -1,8 +1,9 @@
 """Faked nodes: which there are, and what the files of their devices hold.
 
-A node type is an instance type, or a variant of one: `TYPE@driver-RELEASE`, with an older kernel module; and, of
-UltraServers, `TYPE@node-1` to `TYPE@node-3`, the other nodes of the server that the type itself is node 0 of,
-`TYPE@alone`, a node whose links to the others are down, and `TYPE@busy`, one that is still looking for them.
+A node type is an instance type, or a variant of one: `TYPE@driver-RELEASE`, with an older kernel module;
+`TYPE@all-counters`, with those of every core, where the others have a few of the first; and, of UltraServers,
+`TYPE@node-1` to `TYPE@node-3`, the other nodes of the server that the type itself is node 0 of, `TYPE@alone`, a node
+whose links to the others are down, and `TYPE@busy`, one that is still looking for them.
 Facts: the aws-neuronx kernel module, and its release notes.
 """
 
@@ -20,18 +21,27 @@ from drakit_neuron.instances import INSTANCE_TYPES, InstanceType, read_data
 
 _DATA = read_data("faked.json")
 
-CONNECTED_BUFFER = 20
-"""The kernel module writes the ids of connected devices into a buffer of this size, and nothing if they do not fit."""
+CORE_COUNTERS = ("hw_error", "hw_hbm_ue_error", "hw_nc_ue_error")
+"""Counters that tell of a broken core. Those of every core would be thousands of files, on a node that is laid out for
+every test."""
 
-CORE_COUNTERS = (
-    "hw_error",
-    "hw_collectives_error",
-    "hw_hbm_ue_error",
-    "hw_nc_ue_error",
+ALL_CORE_COUNTERS = (
+    *CORE_COUNTERS,
     "hw_dma_abort_error",
+    "hw_collectives_error",
     "hw_repairable_hbm_ue_error",
+    "timeout",
+    "success",
+    "failure",
+    "generic_error",
+    "exec_bad_input",
+    "invalid_error",
+    "oob_error",
+    "resource_error",
+    "resource_nc_error",
+    "unsupported_neff_version",
 )
-"""Counters below the `stats/status` of every core, of some twenty-five that the kernel module has."""
+"""Counters of a core, but for some that tell of what a program did."""
 
 _SERVER_NODES = 4
 ALONE, BUSY = "alone", "busy"
@@ -54,11 +64,15 @@ class Release:
 
 @frozen(kw_only=True)
 class FakedNode:
-    """A node to be faked. `member` is which one of an UltraServer it is: a number, ALONE or BUSY; "" for all others."""
+    """A node to be faked. `member` is which one of an UltraServer it is: a number, ALONE or BUSY; "" for all others.
+
+    `all_counters`: with those of every core.
+    """
 
     instance: InstanceType
     release: Release
     member: str = ""
+    all_counters: bool = False
 
     @property
     def shape(self) -> str:
@@ -90,6 +104,7 @@ def _nodes() -> Iterator[tuple[str, FakedNode]]:
         if name in _DATA["aged"]["types"]:
             for age in _DATA["aged"]["releases"]:
                 yield f"{name}@driver-{age}", evolve(first, release=_release(age))
+            yield f"{name}@all-counters", evolve(first, all_counters=True)
         if name in platforms:
             for number in range(1, _SERVER_NODES):
                 yield f"{name}@node-{number}", evolve(first, member=str(number))
@@ -122,13 +137,9 @@ def device_files(node: FakedNode, number: int) -> dict[str, str]:
         "info/architecture/instance_type": f"{architecture.name}\n",
         "info/architecture/device_name": f"{architecture.device_name}\n",
     }
-    files |= {f"stats/memory_usage/host_mem/{name}": "0\n" for name in ("total", "present", "peak")}
-    files |= {
-        f"neuron_core{core}/stats/status/{counter}/{name}": "0\n"
-        for core in range(architecture.cores)
-        for counter in CORE_COUNTERS
-        for name in ("total", "present")
-    }
+    files |= {f"neuron_core0/stats/status/{counter}/total": "0\n" for counter in CORE_COUNTERS}
+    if node.all_counters:
+        files |= _all_counters(architecture.cores)
     return files | (_hardware_files(node, number) if node.counts_memory_errors else {})
 
 
@@ -149,9 +160,8 @@ def class_files(node: FakedNode) -> dict[str, str]:
 def faults(node: FakedNode) -> dict[str, dict[str, str]]:
     """What can go wrong with a device, by a word: files below its directory, and what they hold then."""
     hardware, health = "stats/hardware", "stats/hardware/health_status"
-    core = "neuron_core0/stats/status/hw_error"
     found = {
-        "core-error": {f"{core}/total": "+1", f"{core}/present": "1\n"},
+        "core-error": {"neuron_core0/stats/status/hw_error/total": "+1"},
         "unlinked": {"connected_devices": "\n"},
     }
     if node.counts_memory_errors:
@@ -172,10 +182,19 @@ def faults(node: FakedNode) -> dict[str, dict[str, str]]:
 
 
 def _connected(node: FakedNode, number: int) -> str:
-    """As the kernel module prints them: nothing at all where they do not fit."""
+    """As the kernel module prints them, by type and number of devices: it does not look which are there."""
     connections = _DATA["connections"].get(node.shape)
-    text = (", ".join(map(str, connections[number])) if connections else "") + "\n"
-    return text if len(text) < CONNECTED_BUFFER else ""
+    return (", ".join(map(str, connections[number])) if connections else "") + "\n"
+
+
+def _all_counters(cores: int) -> dict[str, str]:
+    files = {f"stats/memory_usage/host_mem/{name}": "0\n" for name in ("total", "present", "peak")}
+    return files | {
+        f"neuron_core{core}/stats/status/{counter}/{name}": "0\n"
+        for core in range(cores)
+        for counter in ALL_CORE_COUNTERS
+        for name in ("total", "present")
+    }
 
 
 def _hardware_files(node: FakedNode, number: int) -> dict[str, str]:
