@@ -21,10 +21,11 @@ from drakit import (
     Pool,
     PreparedDevice,
     Quantity,
+    hookimpl,
 )
 from drakit.decoding import decode_config, structure
 from drakit.host import PluginHost
-from drakit.loading import inspect
+from drakit.loading import LoadedPlugin, inspect
 from drakit_mock.plugin import MockPlugin
 
 NODE = "node-1"
@@ -111,3 +112,22 @@ def inline(drivers: Callable[..., list[Driver]]) -> Callable[..., Driver]:
         return driver
 
     return host_inline
+
+
+@pytest.fixture(scope="session")
+def faker() -> Callable[..., LoadedPlugin]:
+    """A loaded extension whose layout is a function of the node type and the root."""
+
+    def load(name: str, layout: Callable[[str, Path], Any], node_types: tuple[str, ...] = ("box",)) -> LoadedPlugin:
+        class Faker:
+            def __init__(self, context: PluginContext) -> None:
+                pass
+
+            @hookimpl
+            def layout(self, node_type: str, root: Path) -> Any:
+                return layout(node_type, root)
+
+        Faker.node_types = node_types  # type: ignore[attr-defined]
+        return inspect(name, Faker)
+
+    return load

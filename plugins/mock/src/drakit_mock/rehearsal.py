@@ -80,6 +80,8 @@ class Rehearsal:
         function = self._tree.find(device) if self._tree and not mocked else None
         if self._tree and function:
             return self._do_to_tree(self._tree, function, device, kind, given)
+        if self._tree and kind not in KINDS and any(kind in one.faults for one in self._tree.functions()):
+            check_known("device", device, self._tree.names())
         check_known("kind of fault", kind, KINDS)
         if kind in tuple(FaultKind):
             return self._inject(device, FaultKind(kind), driver, given)

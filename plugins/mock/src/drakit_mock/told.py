@@ -54,28 +54,39 @@ class ToldFaults:
         files = dict(function.faults[word])
         texts = {path: (self._root / path).read_text(encoding="utf-8") for path in files}
         told = _Told(function.address, word, files)
-        self._record = _Record((*self._record.told, told), {**texts, **self._record.before})
-        _replace(self._path, self._record)
-        self.write()
+        self._keep(_Record((*self._record.told, told), {**texts, **self._record.before}))
+        self.settle()
 
     def end(self, function: PciFunction) -> None:
         """Have the function's files tell of nothing; those of others, which show it too, of theirs alone."""
         rest = tuple(one for one in self._record.told if one.address != function.address)
-        if len(rest) == len(self._record.told):
-            return
         self._record = _Record(rest, self._record.before)
-        self.write()
-        used = {path for one in rest for path in one.files}
-        self._record = _Record(rest, {path: text for path, text in self._record.before.items() if path in used})
-        _replace(self._path, self._record)
+        self.settle()
 
-    def write(self) -> None:
-        """Make every file what it should be; one that is not there, because its function has vanished, is skipped."""
+    def settle(self) -> None:
+        """Make every file what it should be. One that is not there, with its function that vanished, waits for that."""
+        told, waiting = self._record.told, {path for one in self._record.told for path in one.files}
         for path, text in self._record.before.items():
-            for one in self._record.told:
+            for one in told:
                 text = _changed(text, one.files.get(path))  # noqa: PLW2901 - each fault changes what the last made
             if (self._root / path).exists():
                 _overwrite(self._root / path, text)
+            else:
+                waiting.add(path)
+        self._keep(_Record(told, {path: text for path, text in self._record.before.items() if path in waiting}))
+
+    def _keep(self, record: _Record) -> None:
+        """Put the record in the place of the last; an empty one leaves no file, and no empty directory."""
+        self._record = record
+        if record.before:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside = self._path.with_name(f".{self._path.name}.new")
+            beside.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
+            os.replace(beside, self._path)
+        elif self._path.exists():
+            self._path.unlink()
+            if not any(self._path.parent.iterdir()):
+                self._path.parent.rmdir()
 
 
 def _changed(text: str, change: str | None) -> str:
@@ -97,19 +108,6 @@ def _overwrite(path: Path, text: str) -> None:
     finally:
         os.close(descriptor)
         path.chmod(mode)
-
-
-def _replace(path: Path, record: _Record) -> None:
-    """Put the record in the place of the last; an empty one leaves no file, and no empty directory."""
-    if not record.told:
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir() and not any(path.parent.iterdir()):
-            path.parent.rmdir()
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
-    os.replace(beside, path)
 
 
 def _read(path: Path) -> _Record:

@@ -86,7 +86,7 @@ class FakedTree:
         for path in paths:
             _move(place / "tree" / path, self.root / path)
         _forget(place)
-        self._told.write()
+        self._told.settle()
 
     def tell(self, function: PciFunction, word: str) -> None:
         """Have files tell of a fault that its plugin has a word for: a number goes up again each time."""
