@@ -18,9 +18,6 @@ MODULE_VERSION = "/sys/module/neuron/version"
 PCI_DEVICES = "/sys/bus/pci/devices"
 PCI_DRIVER = "/sys/bus/pci/drivers/neuron-driver"
 
-UNCORRECTED_COUNTERS = ("mem_ecc_uncorrected", "sram_ecc_uncorrected")
-"""Errors that lost data. Repairable ones are counted elsewhere, and mended at the next reset."""
-
 _DEVICE = re.compile(r"neuron(0|[1-9][0-9]{0,3})", re.ASCII)
 _MAX_TEXT = 64
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
@@ -71,19 +68,6 @@ def read_instance_type(context: PluginContext) -> str:
 def read_architecture(context: PluginContext, device_id: int) -> str:
     """The name of a device's generation, such as Trn2. Raises Unreadable."""
     return read_text(context, f"{CLASS}/neuron{device_id}/info/architecture/instance_type")
-
-
-def read_uncorrected_errors(context: PluginContext, device_id: int) -> dict[str, int]:
-    """The counters of uncorrected memory errors that the driver offers, by name. Counted since the module loaded."""
-    counters = {}
-    for name in UNCORRECTED_COUNTERS:
-        try:
-            count = read_number(context, f"{CLASS}/neuron{device_id}/stats/hardware/{name}")
-        except Unreadable:
-            continue
-        if count >= 0:  # what is below is no count, whatever it is
-            counters[name] = count
-    return counters
 
 
 def read_text(context: PluginContext, path: str) -> str:
