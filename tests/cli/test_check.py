@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from drakit.testing import lay_out
+from drakit.testing import FakeKubelet, lay_out
+
+NEURON = {"plugin": "neuron", "options": {"health": {"kmsg": False}}}  # a faked node has no log of a kernel
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def check(drakit, write_config):
     """Run it: `(settings, *backends)`; returns the exit code, and severity and text by what was looked at."""
 
     def run(settings, *backends):
-        config = write_config(*(backends or ({"plugin": "neuron"}, {"plugin": "efa"})), **settings)
+        config = write_config(*(backends or (NEURON, {"plugin": "efa"})), **settings)
         outcome = drakit("check", "--config", config, "-o", "json")
         return outcome.code, {entry["what"]: (entry["severity"], entry["found"]) for entry in outcome.json}
 
@@ -79,7 +81,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_directories_that_cannot_be_written_are_errors(fit, short_path, write_config):
     for name in ("registry", "plugins", "cdi"):
         (short_path / name).chmod(0o500)
-    config = write_config({"plugin": "neuron"}, {"plugin": "efa"}, **fit)
+    config = write_config(NEURON, {"plugin": "efa"}, **fit)
     program = Path(sys.executable).with_name("drakit")
     outcome = subprocess.run(
         [sys.executable, "-c", AS_ANYONE, program, "check", "--config", config, "-o", "json"],
@@ -149,7 +151,7 @@ def test_hardware_that_is_not_there_is_a_warning(check, fit, tmp_path):
 def test_a_part_of_the_hardware_that_cannot_be_used_is_a_warning(check, fit, tmp_path):
     root = lay_out("trn1.2xlarge", tmp_path / "root").root
     (root / "sys/module/neuron/version").write_bytes(b"\xff\xfe")
-    code, found = check(fit | {"root": str(root)}, {"plugin": "neuron"})
+    code, found = check(fit | {"root": str(root)}, NEURON)
     assert code == 1
     assert found["neuron"] == (
         "warning",
@@ -224,3 +226,49 @@ def test_the_table_ends_with_a_verdict(drakit, write_config, fit):
     outcome = drakit("check", "--config", write_config({"plugin": "efa"}, **fit))
     assert outcome.code == 0
     assert outcome.out.rstrip().endswith("Fit to run. 0 errors, 0 warnings")
+
+
+def is_told(api, **status):
+    """Have the Node say this of itself."""
+    api.replace({**api.get("Node", "node-7"), "status": status})
+
+
+@pytest.mark.parametrize("version", ["v1.34.2", "v1.34.4-eks-1a2b3c4", "v1.37.0", "v2.0.0", "", "unknown"])
+def test_a_kubelet_that_is_new_enough_is_no_finding(check, fit, api, version):
+    is_told(api, nodeInfo={"kubeletVersion": version})
+    assert findings(check(fit)[1]) == {}
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("v1.34.1", "idle for 30 minutes"), ("v1.34.0-eks-1", "1.34.2"), ("v1.33.9", "1.34 and later")],
+)
+def test_a_kubelet_that_loses_its_drivers_is_a_warning(check, fit, api, version, said):
+    is_told(api, nodeInfo={"kubeletVersion": version})
+    code, found = check(fit)
+    assert code == 1
+    assert findings(found).keys() == {"kubelet"}
+    assert found["kubelet"][0] == "warning"
+    assert f"the kubelet of this node is {version}: " in found["kubelet"][1]
+    assert said in found["kubelet"][1]
+
+
+def test_a_device_plugin_of_the_same_hardware_is_an_error_of_its_driver(check, fit, api):
+    is_told(api, allocatable={"cpu": "8", "aws.amazon.com/neuron": "16", "vpc.amazonaws.com/efa": "0"})
+    code, found = check(fit)
+    assert code == 1
+    assert findings(found).keys() == {"device plugin beside neuron.aws.com"}
+    severity, text = found["device plugin beside neuron.aws.com"]
+    assert severity == "error"
+    assert "offers the hardware as aws.amazon.com/neuron, by a device plugin; remove that device plugin" in text
+
+
+def test_pods_that_still_have_hardware_from_a_device_plugin_are_an_error(check, fit, api, short_path):
+    is_told(api, allocatable={"aws.amazon.com/neuron": "0"})
+    socket_path = short_path / "pods.sock"
+    settings = fit | {"kubeletPodResourcesSocket": str(socket_path)}
+    with FakeKubelet(short_path / "registry", pod_resources=socket_path) as kubelet:
+        assert findings(check(settings)[1]) == {}
+        kubelet.pods.hold("aws.amazon.com/neuron", "neuron-0")
+        _, found = check(settings)
+    assert "and end these pods" in findings(found)["device plugin beside neuron.aws.com"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from drakit.errors import LimitExceeded
@@ -56,7 +56,7 @@ class Coexistence:
 
     async def meet(self, allocatable: Mapping[str, Any]) -> bool:
         """Take what the Node offers now (`status.allocatable`); returns whether the driver is to give way."""
-        why = await self._why(allocatable)
+        why = await why_to_give_way(self._driver, self._resources, allocatable, self._pods, gives=bool(self.refusal))
         if why and not self.refusal:
             self._since = self._clock()
         if why and why != self.refusal:
@@ -68,16 +68,25 @@ class Coexistence:
             self.settled.set()
         return bool(why)
 
-    async def _why(self, allocatable: Mapping[str, Any]) -> str:
-        """Why the driver is to give way. The kubelet is asked only on a node that has or had a device plugin."""
-        if offered := offered_by_device_plugins(self._resources, allocatable):
-            return beside_device_plugin(self._driver, offered)
-        if not self.refusal and allocatable.keys().isdisjoint(self._resources):
-            return ""
-        return await why_pods_hold(self._driver, self._resources, self._pods)
+
+async def why_to_give_way(
+    driver: str, resources: Collection[str], allocatable: Mapping[str, Any], pods: PodResources, *, gives: bool = False
+) -> str:
+    """Why a driver is to give way to a device plugin, in words; empty if it is alone. `gives`: it does already.
+
+    The kubelet is asked only on a node that has or had a device plugin.
+    """
+    if offered := offered_by_device_plugins(resources, allocatable):
+        return (
+            f"driver {driver} prepares no new claims: this node also offers the hardware as {', '.join(offered)}, by a "
+            f"device plugin; remove that device plugin from the node"
+        )
+    if not gives and allocatable.keys().isdisjoint(resources):
+        return ""
+    return await _why_pods_hold(driver, resources, pods)
 
 
-async def why_pods_hold(driver: str, resources: Iterable[str], pods: PodResources) -> str:
+async def _why_pods_hold(driver: str, resources: Iterable[str], pods: PodResources) -> str:
     """Why a driver gives way to the pods of a device plugin that offers nothing any more, or just now.
 
     Where there is no socket to ask at, the Node's word is all there is. A kubelet that does not answer may be
@@ -110,11 +119,3 @@ def _count(value: Any) -> Quantity:
         return Quantity(value)
     except (LimitExceeded, TypeError):
         return Quantity(0)  # what cannot be read offers nothing to anybody
-
-
-def beside_device_plugin(driver: str, offered: Iterable[str]) -> str:
-    """Why a driver takes no new claims beside a device plugin, and what to do."""
-    return (
-        f"driver {driver} prepares no new claims: this node also offers the hardware as {', '.join(offered)}, by a "
-        f"device plugin; remove that device plugin from the node"
-    )

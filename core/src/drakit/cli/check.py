@@ -36,7 +36,7 @@ def check(config: Path | None, root: Path | None, node_name: str | None, kubecon
         *findings.of_plugins(node),
         *findings.of_directories(settings),
         *findings.of_sockets(settings, findings.drivers_of(node)),
-        *findings.of_api_server(settings),
+        *findings.of_api_server(settings, node),
     ]
     write(output, [attrs.asdict(one) | {"severity": str(one.severity)} for one in found], lambda: _tables(found))
     if any(finding.severity is not Severity.OK for finding in found):

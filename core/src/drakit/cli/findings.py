@@ -12,11 +12,15 @@ from attrs import evolve
 
 from drakit.agent import credentials_of
 from drakit.cli.offline import OfflineNode
+from drakit.coexistence import why_to_give_way
+from drakit.documents import Document
 from drakit.errors import ConfigError, DRAError, describe
 from drakit.kube.client import NODES, ApiError, KubeClient
 from drakit.kube.credentials import Credentials
+from drakit.kubelet.podresources import PodResources
 from drakit.kubelet.sockets import KubeletPaths, is_alive
 from drakit.model import Finding, HealthStatus, Severity
+from drakit.node import kubelet_advice
 from drakit.settings import Settings
 
 REQUEST_SECONDS = 5.0
@@ -160,32 +164,51 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def of_api_server(settings: Settings) -> Iterator[Finding]:
-    """The API server: whether it is known, answers, and knows the node."""
+def of_api_server(settings: Settings, node: OfflineNode) -> Iterator[Finding]:
+    """The API server: whether it is known, answers, and knows the node; and what it says of that."""
     try:
         credentials = credentials_of(settings)
     except ConfigError as error:
         yield _error("API server", str(error))
         return
     try:
-        asyncio.run(_get_node(credentials, settings.node_name))
+        document = asyncio.run(_get_node(credentials, settings.node_name))
     except ApiError as error:
         yield _error("API server", _api_problem(error, settings.node_name))
     except DRAError as error:
         yield _error("API server", str(error))
     else:
         yield _ok("API server", credentials.server)
+        yield from _of_kubelet(document)
+        yield from _of_device_plugins(document, node)
 
 
-async def _get_node(credentials: Credentials, node: str) -> None:
+async def _get_node(credentials: Credentials, node: str) -> Document:
+    """The Node; nothing of one that has no name."""
     client = KubeClient(credentials, timeout_seconds=REQUEST_SECONDS)
     try:
         if node:
-            await client.get(NODES, node)
-        else:
-            await client.server_version()
+            return await client.get(NODES, node)
+        await client.server_version()
+        return {}
     finally:
         await client.close()
+
+
+def _of_kubelet(document: Document) -> Iterator[Finding]:
+    if advice := kubelet_advice(document):
+        yield _warning("kubelet", advice)
+
+
+def _of_device_plugins(document: Document, node: OfflineNode) -> Iterator[Finding]:
+    """Those that offer the hardware of a driver here, or whose pods still have it: beside them it gives way."""
+    allocatable = (document.get("status") or {}).get("allocatable") or {}
+    pods = PodResources(node.settings.kubelet_pod_resources_socket)
+    for instance in node.assembly.host.instances.values():
+        if instance.driver is not None:
+            resources = instance.declarations.device_plugin_resources
+            if why := asyncio.run(why_to_give_way(instance.driver, resources, allocatable, pods)):
+                yield _error(f"device plugin beside {instance.driver}", why)
 
 
 def _api_problem(error: ApiError, node: str) -> str:
