@@ -10,7 +10,7 @@ import pytest
 from drakit.kube.events import Reason
 
 ROOT = Path(__file__).parents[2]
-CORE = ROOT / "core" / "src" / "drakit"
+SOURCES = [ROOT / "core" / "src" / "drakit", *sorted((ROOT / "plugins").glob("*/src"))]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 GAP = "…"
 SHORTEST = 12
@@ -39,7 +39,8 @@ def quoted():
 
 @pytest.fixture(scope="module")
 def texts():
-    return [text for path in CORE.rglob("*.py") if "testing" not in path.parts for text in said(path)]
+    paths = [path for source in SOURCES for path in source.rglob("*.py") if "testing" not in path.parts]
+    return [text for path in paths for text in said(path)]
 
 
 def test_the_page_quotes_messages():
