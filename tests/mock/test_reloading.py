@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from drakit import PluginContext
 from drakit.errors import ConfigError
+from drakit.host import PluginHost
+from drakit.loading import inspect
 from drakit.testing import lay_out
 from drakit_mock.rehearsal import Rehearsal
+from drakit_neuron.plugin import NeuronPlugin
 
 DEVICE = "sys/devices/virtual/neuron_device/neuron3"
 
@@ -33,6 +37,19 @@ def test_every_counter_begins_again_and_every_directory_of_the_module_is_another
     assert names(root) == before
     assert Rehearsal(root=root).listed() == []
     assert {name: (root / name).stat().st_ino for name in inodes}.items().isdisjoint(inodes.items())
+
+
+def test_the_plugin_sees_that_every_device_begins_anew(root):
+    host = PluginHost()
+    context = PluginContext(driver="neuron.aws.com", node="n", pool="n", root=root, options=NeuronPlugin.options())
+    host.add("neuron.aws.com", inspect("neuron", NeuronPlugin), context)
+    host.discover("neuron.aws.com")
+    before = {report.device: report.epoch for report in host.health("neuron.aws.com")}
+    Rehearsal(root=root).reload()
+    after = {report.device: report.epoch for report in host.health("neuron.aws.com")}
+    assert before.keys() == after.keys()
+    assert not before.items() & after.items()
+    assert host.close() == []
 
 
 def test_device_nodes_have_the_numbers_that_the_module_says_also_after_renumbering(root):
