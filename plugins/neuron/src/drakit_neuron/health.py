@@ -106,21 +106,21 @@ class HealthReporter:
         return [*(reports if self._singly else ()), self._node(reports)]
 
     def findings(self) -> list[Finding]:
-        """What of the health of the devices cannot be told on this node, for `drakit check`."""
+        """What of the health of the devices cannot be told on this node, for `drakit check`.
+
+        A log that cannot be read is no warning: that is how containers are.
+        """
         found = [
             Finding(Severity.WARNING, f"health of {report.device.name}", report.message)
             for report in self._look()
             if report.status is HealthStatus.UNKNOWN
         ]
         if self._numbers and self._log is not None and self._log.problem:
-            found.append(
-                Finding(
-                    Severity.WARNING,
-                    KMSG,
-                    f"{self._log.problem}: hardware errors that only the kernel's log has are not noticed; give the "
-                    "agent's container the device and CAP_SYSLOG, or set the option health.kmsg to false",
-                )
+            text = (
+                f"not read, and need not be: {self._log.problem}; hardware errors are noticed by their counters alone, "
+                "unless the agent's container is given the device and CAP_SYSLOG"
             )
+            found.append(Finding(Severity.OK, KMSG, text))
         return found
 
     def close(self) -> None:
