@@ -73,3 +73,41 @@ def test_a_plugin_that_cannot_say_is_a_warning_that_names_it(check, answer, said
     assert said in text
     assert found["gpu.example.com"] == ("ok", "1 devices")
     assert "racks: racks" in found
+
+
+AILING = """
+from drakit import Device, DeviceRef, Fault, Health, Pool, hookimpl
+
+class Plugin:
+    driver_name = "gpu.example.com"
+    def __init__(self, context): self.context = context
+    @hookimpl
+    def discover(self): return [Pool([Device(name) for name in ("worn", "gone", "sound")])]
+    @hookimpl
+    def prepare(self, claim): return []
+    @hookimpl
+    def unprepare(self, claim, prepared): pass
+    @hookimpl
+    def health(self):
+        faults = {
+            "worn": [Fault("ecc", "2 errors", count=2, threshold=2), Fault("fan", "the fan has stopped")],
+            "gone": [Fault("gone", "")],
+            "sound": [Fault("ecc", "1 error", count=1, threshold=2)],
+        }
+        ref = lambda name: DeviceRef(self.context.driver, self.context.pool, name)
+        return [Health(ref(name), "Healthy", faults=found) for name, found in faults.items()]
+"""
+
+
+def test_what_is_wrong_with_a_device_now_is_a_warning_and_what_is_below_its_threshold_is_not(
+    installed_drakit, distribution, write_config
+):
+    env = distribution("gpu", AILING, {"drakit.plugins": {"gpu": "gpu:Plugin"}})
+    outcome = installed_drakit(
+        "check", "--config", write_config({"plugin": "gpu"}, nodeName="node-7"), "-o", "json", **env
+    )
+    found = {entry["what"]: entry["found"] for entry in outcome.json if entry["what"].startswith("gpu.example.com/")}
+    assert found == {
+        "gpu.example.com/node-7/worn": "unhealthy: 2 errors; the fan has stopped",
+        "gpu.example.com/node-7/gone": "unhealthy: gone",
+    }

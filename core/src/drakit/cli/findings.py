@@ -19,7 +19,7 @@ from drakit.kube.client import NODES, ApiError, KubeClient
 from drakit.kube.credentials import Credentials
 from drakit.kubelet.podresources import PodResources
 from drakit.kubelet.sockets import KubeletPaths, is_alive
-from drakit.model import Finding, HealthStatus, Severity
+from drakit.model import Finding, Health, HealthStatus, Severity
 from drakit.node import kubelet_advice
 from drakit.settings import Settings
 
@@ -77,10 +77,18 @@ def of_plugins(node: OfflineNode) -> Iterator[Finding]:
             )
     for reports in node.health.values():
         for report in reports:
-            if report.status is HealthStatus.UNHEALTHY:
-                yield _warning(str(report.device), f"unhealthy: {report.message or 'no reason given'}")
+            if ill := _illness(report):
+                yield _warning(str(report.device), f"unhealthy: {ill}")
     for name, finding in node.findings:
         yield evolve(finding, what=f"{name}: {finding.what}")
+
+
+def _illness(report: Health) -> str:
+    """What is wrong with a device now; "" if nothing is. What an agent remembers of it is not known here."""
+    faults = [fault for fault in report.faults if fault.count is None or fault.count >= fault.threshold]
+    if not faults and report.status is not HealthStatus.UNHEALTHY:
+        return ""
+    return "; ".join(fault.message or fault.name for fault in faults) or report.message or "no reason given"
 
 
 def drivers_of(node: OfflineNode) -> list[str]:
