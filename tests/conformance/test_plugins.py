@@ -28,6 +28,13 @@ class TestNeuronOnTrn2(PluginConformance):
     parameters = ({"apiVersion": "neuron.aws.com/v1", "kind": "NeuronConfig", "logicalNeuronCore": 1},)
 
 
+class TestNeuronWithSharedCores(PluginConformance):
+    plugin = NeuronPlugin
+    node_type = "trn2.3xlarge"
+    options: ClassVar = {"coreSharing": True}
+    test_a_full_round_over_v1beta1 = None
+
+
 class TestNeuronOnInf2(WithoutRounds):
     plugin = NeuronPlugin
     node_type = "inf2.48xlarge"

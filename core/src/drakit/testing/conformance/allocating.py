@@ -18,6 +18,9 @@ from drakit.model import (
     Device,
     DeviceRef,
     OpaqueConfig,
+    Quantity,
+    RequestPolicy,
+    SharePolicy,
     TaintEffect,
 )
 from drakit.testing.conformance.rules import NotTried
@@ -26,6 +29,7 @@ from drakit.testing.conformance.subject import NODE, Subject
 MAX_RESULTS = 32
 """How many devices one claim may have."""
 NAMESPACE = "conformance"
+_UNIT = 10**9
 _UIDS = uuid.UUID("5f0c7f5c-6f0e-4c8e-9d54-6e2f9ab0a9f1")
 
 
@@ -53,11 +57,17 @@ def two(subject: Subject, first: str = "first", second: str = "second") -> tuple
 
 
 def two_shares(subject: Subject) -> tuple[ClaimAllocation, ClaimAllocation]:
-    """Two claims that share a device. Raises NotTried where none may be shared."""
+    """Two claims that share a device, within what it has. Raises NotTried where none may be shared by two."""
     shared = [ref for ref in holdable(subject) if ref in subject.shares]
     if not shared:
         raise NotTried("no device may be shared")
-    return allocation(subject, "share-one", shared[:1]), allocation(subject, "share-two", shared[:1])
+    parts = ((ref, _part(subject.found[ref], subject.shares[ref])) for ref in shared)
+    ref, part = next(((ref, part) for ref, part in parts if part is not None), (None, {}))
+    if ref is None:
+        raise NotTried("no device has as much as two claims must take of it")
+    claims = (allocation(subject, name, [ref]) for name in ("share-one", "share-two"))
+    first, second = (evolve(claim, devices=[evolve(claim.devices[0], consumed=part)]) for claim in claims)
+    return first, second
 
 
 def allocation(subject: Subject, name: str, refs: Sequence[DeviceRef]) -> ClaimAllocation:
@@ -114,6 +124,31 @@ def _allocated(subject: Subject, name: str, number: int, ref: DeviceRef) -> Allo
         for capacity, amount in subject.found[ref].capacity.items()
     }
     return AllocatedDevice(request, ref, str(uuid.uuid5(_UIDS, f"{name}/{number}/share")), consumed)
+
+
+def _part(device: Device, policy: SharePolicy) -> Mapping[str, Quantity] | None:
+    """What a claim takes of each capacity so that another can take the same; None where two never can."""
+    part = {}
+    for name, amount in device.capacity.items():
+        half = Quantity(amount.nanos // 2 // _UNIT)
+        taken = _at_most(half, policy.policies.get(name))
+        if taken is None:
+            return None
+        part[name] = taken
+    return part
+
+
+def _at_most(limit: Quantity, policy: RequestPolicy | None) -> Quantity | None:
+    """The usual amount if it is within the limit, else the most that is; None where the least is too much."""
+    if policy is None or policy.default is None:
+        return limit
+    if policy.default <= limit:
+        return policy.default
+    if policy.valid_range is not None:
+        least, step = policy.valid_range.minimum, policy.valid_range.step
+        over = (limit.nanos - least.nanos) % step.nanos if step else 0
+        return Quantity((limit.nanos - over) // _UNIT) if least <= limit else None
+    return max((value for value in policy.valid_values if value <= limit), default=None)
 
 
 def claim_document(claim: ClaimAllocation) -> Document:

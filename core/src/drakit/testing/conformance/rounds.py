@@ -61,7 +61,9 @@ class Machine:
                 self._new_boot()
             self.server = stack.enter_context(InMemoryApiServer())
             self.server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": {}}})
-            self.kubelet = stack.enter_context(FakeKubelet(self._registry, profile=self._profile, retry_seconds=0.05))
+            self.kubelet = stack.enter_context(
+                FakeKubelet(self._registry, profile=self._profile, retry_seconds=0.05, pod_resources=self._pods)
+            )
             stack.callback(self.kill)
             self._exit = stack.pop_all()
         return self
@@ -119,8 +121,10 @@ class Machine:
             path.unlink()
 
     def create(self, claim: ClaimAllocation) -> ClaimRef:
-        """Have the claim on the API server, allocated."""
-        return claim_ref(self.server.create(allocating.claim_document(claim)))
+        """Have the claim on the API server, allocated, and a pod that has it in a container of its own."""
+        ref = claim_ref(self.server.create(allocating.claim_document(claim)))
+        self.kubelet.pods.put_in(f"pod-of-{ref.name}", [ref])
+        return ref
 
     def prepare(self, refs: Sequence[ClaimRef]) -> Answers:
         """Prepare claims in one call. Raises Broken for an error and for CDI ids that no runtime finds."""
@@ -158,6 +162,7 @@ class Machine:
         self.cdi, self._registry, self._plugins = (directory / name for name in ("cdi", "reg", "plugins"))
         for path in (self.cdi, self._registry, self._plugins):
             path.mkdir()
+        self._pods = directory / "pods.sock"
         self._log = directory / "agent.log"
         info = directory / "conformance-1.0.dist-info"
         info.mkdir()
@@ -184,6 +189,7 @@ class Machine:
             "cdiRoot": str(self.cdi),
             "kubeletRegistrarDirectoryPath": str(self._registry),
             "kubeletPluginsDirectoryPath": str(self._plugins),
+            "kubeletPodResourcesSocket": str(self._pods),
             "backends": [{"plugin": _PLUGIN, "driver": self._subject.name, "options": dict(self._subject.options)}],
         }
 
@@ -262,10 +268,11 @@ def _claims(subject: Subject) -> list[ClaimAllocation]:
     """A claim with one device, and one with all others that can be held beside it; two shares where there are any."""
     refs = allocating.holdable(subject)
     claims = [allocating.allocation(subject, "one", refs[:1])]
-    if refs[1:]:
-        claims.append(allocating.allocation(subject, "others", refs[1:]))
     with contextlib.suppress(NotTried):
-        claims.append(evolve(allocating.two_shares(subject)[1], claim=allocating.claim_ref("share")))
+        first, second = allocating.two_shares(subject)
+        claims = [evolve(first, claim=allocating.claim_ref("one")), evolve(second, claim=allocating.claim_ref("share"))]
+    if others := [ref for ref in refs if ref != claims[0].devices[0].device]:
+        claims.append(allocating.allocation(subject, "others", others))
     for claim in claims:
         with subject.session() as session:
             session.release(claim.claim, session.prepare_or_skip(claim))
