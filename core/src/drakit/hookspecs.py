@@ -144,8 +144,8 @@ def layout(node_type: str, root: Path) -> Sequence[PciFunction]:
 
     Asked of every plugin, offline, with a context whose root is the same directory. Returns the PCI functions its
     hardware has; the caller writes their sysfs entries, before this is asked for nothing may be assumed to exist.
-    An instance type that has none of this plugin's hardware is an empty answer. Device nodes are made where the
-    process may, and are regular files elsewhere.
+    An instance type that has none of this plugin's hardware is an empty answer; `TYPE@VARIANT` is asked for where
+    `node_types` has it. Device nodes are made where the process may, and are regular files elsewhere.
     """
 
 
