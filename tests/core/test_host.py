@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from drakit import ClaimError, PluginContext, Pool, hookimpl
+from drakit import ClaimError, DeviceRef, Fault, Health, PluginContext, Pool, hookimpl
 from drakit.errors import HookFailed, PluginContractError, PluginError, PluginLoadError
 from drakit.host import PluginHost
 from drakit.loading import inspect
@@ -145,3 +145,12 @@ def test_an_instance_may_know_better_than_its_class_whether_it_has_side_effects(
 
     told = {name: hosted.host.instances[hosted.add(Careful, driver=name)].declarations for name in (DRIVER, OTHER)}
     assert {name: declared.side_effects for name, declared in told.items()} == {DRIVER: True, OTHER: False}
+
+
+@pytest.mark.parametrize("parts", [[2], [1, 1]])
+def test_a_fault_that_is_reported_twice_of_one_device_breaks_the_contract(hosted, parts):
+    device, fault = DeviceRef(DRIVER, "node-1", "gpu-0"), Fault("link", "down")
+    reports = [Health(device, "Healthy", faults=[fault] * times) for times in parts]
+    hosted.add(hosted.backend(health=lambda: reports))
+    with pytest.raises(PluginContractError, match="reports fault 'link' of .*gpu-0 2 times"):
+        hosted.host.health(DRIVER)

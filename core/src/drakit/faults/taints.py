@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from drakit.faults.record import RememberedFault
 from drakit.model import AllocatedDevice, Taint, TaintEffect, TolerationOperator
@@ -15,7 +15,7 @@ class TaintPolicy:
     """What the operator has configured for the faults of one driver."""
 
     key: str
-    effect: TaintEffect = TaintEffect.NO_SCHEDULE
+    effect: TaintEffect = field(default=TaintEffect.NO_SCHEDULE, converter=TaintEffect)
 
 
 def default_key(driver: str) -> str:
