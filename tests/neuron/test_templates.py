@@ -20,8 +20,8 @@ from drakit.testing.runtime import container_edits
 from drakit_neuron.plugin import NeuronPlugin
 
 TEMPLATES = NeuronPlugin.data / "templates"
+EXAMPLES = NeuronPlugin.data / "examples"
 SHOWN = Path(__file__).parents[2] / "docs/examples/neuron"
-BACKENDS = [{"plugin": "neuron"}, {"plugin": "efa"}]
 CLASS = "sys/class/neuron_device"
 NEURON, EFA = "neuron.aws.com", "dra.net"
 
@@ -44,6 +44,7 @@ class Given:
 
 
 ALL = range(16)
+ALIGNED = "aligned-efa-neuron"
 GIVEN = [
     ("1x4-connected-neurons", TRN2, Given(range(4), group=ROW)),
     ("l-trn2", TRN2, Given(range(8), group=HALF)),
@@ -62,6 +63,9 @@ GIVEN = [
     ("all-efas-and-neurons", TRN2, Given(ALL, 16)),
     ("all-efas-and-neurons", TRN1, Given(ALL, 8)),
     ("all-efas", TRN2, Given(range(0), 16)),
+    (ALIGNED, TRN2, Given(range(4), 4, ROW, request="4-neurons")),
+    (ALIGNED, "trn1n.32xlarge", Given(range(4), 4, ROW, request="4-neurons")),
+    (ALIGNED, "trn3.48xlarge", Given(range(4), 4, ROW, request="4-neurons")),
     ("first-available-neuron", TRN2, Given(range(1), request="neurons/trn2")),
     ("first-available-neuron", TRN1, Given(range(1), request="neurons/any")),
 ]
@@ -75,6 +79,7 @@ PENDING = [
     ("driver-version-neuron", TRN2, "16 of class 'neuron.aws.com', 0 match its selectors"),
     ("2.27-driver-trn2", TRN2, "16 of class 'neuron.aws.com', 0 match its selectors"),
     ("1x4-connected-neurons", TRN1, "16 of class 'neuron.aws.com', 0 match its selectors"),
+    (ALIGNED, TRN1, "no value of resource.aws.com/devicegroup4_id suits every request"),
     ("us-2-node-config", TRN2, "16 of class 'neuron.aws.com', 0 match its selectors"),
 ]
 OF_SERVERS = [
@@ -89,16 +94,17 @@ class Nodes:
 
     def __init__(self, exit_stack: contextlib.ExitStack) -> None:
         self._exit = exit_stack
-        self._stages: dict[tuple[str, str], Stage] = {}
+        self._stages: dict[object, Stage] = {}
 
-    def of(self, node_type: str, driver: str = "") -> Stage:
-        if (node_type, driver) not in self._stages:
-            stage = Stage(node_type, BACKENDS)
+    def of(self, node_type: str, driver: str = "", **options: str) -> Stage:
+        key = (node_type, driver, *options.items())
+        if key not in self._stages:
+            stage = Stage(node_type, [{"plugin": "neuron", "options": options}, {"plugin": "efa"}])
             stage.lay_out()
             if driver:
                 (stage.root / "sys/module/neuron/version").write_text(f"{driver}\n")
-            self._stages[node_type, driver] = self._exit.enter_context(stage)
-        return self._stages[node_type, driver]
+            self._stages[key] = self._exit.enter_context(stage)
+        return self._stages[key]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,8 @@ def nodes() -> Iterator[Nodes]:
 
 
 def template(name: str) -> Manifest:
-    return read_manifest(TEMPLATES / f"{name}.yaml")
+    place = EXAMPLES if name == ALIGNED else TEMPLATES
+    return read_manifest(place / f"{name}.yaml")
 
 
 def changed(manifest: Manifest, **devices: Any) -> Manifest:
@@ -217,6 +224,17 @@ def test_a_node_of_an_ultraserver_is_given_as_one_device_with_its_place_in_the_s
         assert dict(entry.split("=", 1) for entry in edits.env) == env | place
 
 
+@pytest.mark.parametrize(
+    ("first", "then"), [("us-4-node-config", "first-available-neuron"), ("first-available-neuron", "us-4-node-config")]
+)
+def test_where_node_and_devices_are_published_one_that_is_taken_keeps_the_other_back(nodes, first, then):
+    stage = nodes.of(ULTRA, ultraServerDevices="both")
+    with submitted(stage, template(first)) as ((pod, claims),), submitted(stage, template(then)) as ((other, others),):
+        stage.control_plane.schedule(pod, claims)
+        with pytest.raises(Unschedulable):
+            stage.control_plane.schedule(other, others)
+
+
 @pytest.mark.parametrize(("name", "node_type", "reason"), PENDING)
 def test_a_template_that_a_node_cannot_meet_stays_pending_with_the_reason(nodes, name, node_type, reason):
     stage = nodes.of(node_type)
@@ -279,7 +297,7 @@ def test_a_misspelt_field_is_refused_by_its_name(nodes):
 
 def test_every_template_says_what_it_is_for_and_is_tried_here():
     tried = {name for name, *_ in (*GIVEN, *ON_OLD_DRIVER, *PENDING, *OF_SERVERS)}
-    assert {path.stem for path in TEMPLATES.glob("*.yaml")} == tried
+    assert {path.stem for path in TEMPLATES.glob("*.yaml")} | {ALIGNED} == tried
     assert SHOWN.resolve() == TEMPLATES
     for path in TEMPLATES.glob("*.yaml"):
         assert path.read_text().startswith("# "), path
