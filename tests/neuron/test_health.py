@@ -293,3 +293,12 @@ def test_every_fault_that_is_known_beforehand_has_a_name_and_a_meaning():
     expected |= {f"kmsg_{kind.lower()}" for kind in ERRORS}
     assert set(FAULTS) == expected
     assert all(FAULTS.values())
+
+
+def test_files_that_a_starting_device_has_not_made_yet_are_found_in_the_next_round(node, watched):
+    plugin = watched("trn2.3xlarge")
+    late = node.device_dir(0) / "stats/hardware/sram_ecc_uncorrected"
+    late.unlink()
+    assert "sram_ecc_uncorrected" not in reports_of(plugin)["neuron-device-0"].counters
+    late.write_text("0\n")
+    assert "sram_ecc_uncorrected" in reports_of(plugin)["neuron-device-0"].counters
