@@ -152,5 +152,5 @@ def test_a_fault_that_is_reported_twice_of_one_device_breaks_the_contract(hosted
     device, fault = DeviceRef(DRIVER, "node-1", "gpu-0"), Fault("link", "down")
     reports = [Health(device, "Healthy", faults=[fault] * times) for times in parts]
     hosted.add(hosted.backend(health=lambda: reports))
-    with pytest.raises(PluginContractError, match="reports fault 'link' of .*gpu-0 2 times"):
+    with pytest.raises(PluginContractError, match=r"reports fault 'link' of .*gpu-0 2 times"):
         hosted.host.health(DRIVER)
