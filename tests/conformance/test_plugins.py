@@ -7,7 +7,6 @@ from typing import ClassVar
 from drakit.testing.conformance import PluginConformance
 from drakit_efa.plugin import EfaPlugin
 from drakit_mock.plugin import MockPlugin
-from drakit_neuron.plugin import NeuronPlugin
 
 
 class WithoutRounds(PluginConformance):
@@ -15,29 +14,6 @@ class WithoutRounds(PluginConformance):
 
     test_a_full_round_over_v1 = None
     test_a_full_round_over_v1beta1 = None
-
-
-class TestNeuronOnTrn1(WithoutRounds):
-    plugin = NeuronPlugin
-    node_type = "trn1.32xlarge"
-
-
-class TestNeuronOnTrn2(PluginConformance):
-    plugin = NeuronPlugin
-    node_type = "trn2.48xlarge"
-    parameters = ({"apiVersion": "neuron.aws.com/v1", "kind": "NeuronConfig", "logicalNeuronCore": 1},)
-
-
-class TestNeuronWithSharedCores(PluginConformance):
-    plugin = NeuronPlugin
-    node_type = "trn2.3xlarge"
-    options: ClassVar = {"coreSharing": True}
-    test_a_full_round_over_v1beta1 = None
-
-
-class TestNeuronOnInf2(WithoutRounds):
-    plugin = NeuronPlugin
-    node_type = "inf2.48xlarge"
 
 
 class TestEfaOnTrn2(PluginConformance):
