@@ -16,9 +16,10 @@ from drakit_neuron.configuration import NeuronConfig
 from drakit_neuron.counters import COUNTERS
 from drakit_neuron.devices import CORES
 from drakit_neuron.health import FAULTS
-from drakit_neuron.instances import ARCHITECTURES, InstanceEntry
+from drakit_neuron.instances import ARCHITECTURES, INSTANCE_TYPES, InstanceEntry
 from drakit_neuron.options import HealthOptions, NeuronOptions
 from drakit_neuron.plugin import NeuronPlugin
+from drakit_neuron.topology import slots
 
 README = Path(__file__).parents[2] / "plugins" / "neuron" / "README.md"
 TEXT = README.read_text()
@@ -38,6 +39,14 @@ def rows(heading):
 
 def told(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_the_groups_of_the_examples_are_those_of_the_first_devices_of_a_trn2():
+    first = {slot.attribute: slot.value for slot in slots(INSTANCE_TYPES["trn2.48xlarge"].adapters) if slot.rank == 0}
+    cells = [row for heading in ("attribute", "attribute or capacity") for row in rows(heading)]
+    shown = {row[0].split(", ")[0]: row[-1] for row in cells if "devicegroup" in row[0]}
+    assert len(shown) == 3
+    assert shown == {name: first[name] for name in shown}
 
 
 def test_every_option_has_its_row_with_its_default():
