@@ -169,7 +169,7 @@ def published(server, driver: str = DRIVER) -> list[dict]:
 
 @pytest.mark.reliability(
     fault="A device plugin for the hardware of a driver comes to a node where the driver has published it",
-    injected="The Node's allocatable comes to name the plugin's extended resource; the agent is restarted",
+    injected="The kubelet, and the Node's allocatable, come to name the plugin's resource under a running agent",
     promise="New claims are refused; slices are withdrawn, and back when it is gone; what is prepared is unprepared",
 )
 def test_what_was_published_before_a_device_plugin_came_is_withdrawn_while_it_is_there(fleet, kubelet, api, new_claim):
@@ -179,13 +179,13 @@ def test_what_was_published_before_a_device_plugin_came_is_withdrawn_while_it_is
     api.wait_for(published)
     assert not kubelet.prepare([before], DRIVER)[before.uid].error
     offer(api, **{"example.com/gpu": "4"})
-    fleet.end()
-    fleet.start(BACKENDS, discoverySeconds=0.1)
+    kubelet.pods.offer("example.com/gpu", "GPU-0", "GPU-1", "GPU-2", "GPU-3")  # it knows first
     api.wait_for(lambda server: not published(server) and published(server, "b.example.com"))
     late = new_claim("late", {DRIVER: ("x", ["gpu-1"])})
     assert "this node also offers the hardware" in kubelet.prepare([late], DRIVER)[late.uid].error
     assert not kubelet.prepare([before], DRIVER)[before.uid].error
     assert kubelet.unprepare([before], DRIVER) == {before.uid: ""}
+    kubelet.pods.offer("example.com/gpu")
     offer(api)
     api.wait_for(published)
     assert not kubelet.prepare([late], DRIVER)[late.uid].error
@@ -208,3 +208,14 @@ def test_pods_of_a_device_plugin_that_restarts_still_have_the_hardware(fleet, ku
     kubelet.pods.hold("example.com/gpu")
     api.wait_for(published)
     assert not kubelet.prepare([claim], DRIVER)[claim.uid].error
+
+
+def test_slices_that_an_agent_has_left_beside_a_device_plugin_are_withdrawn_by_the_next(fleet, kubelet, api):
+    fleet.start(BACKENDS, discoverySeconds=0.1)
+    kubelet.wait_for(DRIVER)
+    api.wait_for(published)
+    fleet.end()
+    offer(api, **{"example.com/gpu": "4"})
+    assert published(api)
+    fleet.start(BACKENDS, discoverySeconds=0.1)
+    api.wait_for(lambda server: not published(server) and published(server, "b.example.com"))

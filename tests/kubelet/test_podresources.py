@@ -43,6 +43,8 @@ def test_fields_are_where_the_kubelet_puts_them():
     assert dynamic.SerializeToString() == b"\x12\x01c\x1a\x02ns\x22\x0c\x12\x01d\x1a\x01p\x22\x01n\x2a\x01s"
     plugins = messages.ContainerDevices(resource_name="r", device_ids=["d"])
     assert messages.ContainerResources(devices=[plugins]).SerializeToString() == b"\x12\x06\x0a\x01r\x12\x01d"
+    offered = messages.AllocatableResourcesResponse(devices=[plugins])
+    assert offered.SerializeToString() == b"\x0a\x06\x0a\x01r\x12\x01d"
     container = messages.ContainerResources(dynamic_resources=[messages.DynamicResource()])
     assert container.SerializeToString() == b"\x2a\x00"
     assert messages.PodResources(containers=[messages.ContainerResources()]).SerializeToString() == b"\x1a\x00"
@@ -94,6 +96,19 @@ def test_extended_resources_are_named_while_a_container_has_devices_of_them(kube
     kubelet.pods.fail("starting")
     with pytest.raises(PodResourcesUnknown, match="starting"):
         resources()
+
+
+def test_what_device_plugins_offer_is_named_whether_pods_have_it_or_not(kubelet, path):
+    def offered():
+        return asyncio.run(PodResources(path).offered_resources())
+
+    assert offered() == set()
+    kubelet.pods.offer("example.com/gpu", "gpu-0")
+    kubelet.pods.offer("example.com/nic")
+    assert offered() == {"example.com/gpu"}
+    kubelet.pods.fail("starting")
+    with pytest.raises(PodResourcesUnknown, match="starting"):
+        offered()
 
 
 def test_what_the_kubelet_has_prepared_is_in_its_pods(node, path):

@@ -68,6 +68,18 @@ class Coexistence:
             self.settled.set()
         return bool(why)
 
+    async def is_met(self) -> bool:
+        """Whether the kubelet knows of a device plugin that the Node, when it was read, did not: it is to be read anew.
+
+        Costs the API server nothing. A kubelet that does not answer knows of none.
+        """
+        if self.refusal or not self._resources or not self._pods.is_offered:
+            return False
+        try:
+            return not (await self._pods.offered_resources()).isdisjoint(self._resources)
+        except PodResourcesUnknown:
+            return False
+
 
 async def why_to_give_way(
     driver: str, resources: Collection[str], allocatable: Mapping[str, Any], pods: PodResources, *, gives: bool = False

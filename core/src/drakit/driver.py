@@ -207,6 +207,10 @@ class Driver:
         self._show()
         return gives_way
 
+    async def is_met(self) -> bool:
+        """Whether the kubelet knows of a device plugin beside this driver that the Node did not: read it again."""
+        return await self._beside.is_met()
+
     def publish(self, survey: Survey) -> None:
         """Take the driver's part of a round: what it may prepare, and what its slices are to be."""
         if self._backend is None:

@@ -38,13 +38,17 @@ class Guest(Protocol):
         """Take what the Node offers; returns whether it stands beside a device plugin."""
         ...
 
+    async def is_met(self) -> bool:
+        """Whether the kubelet knows of a device plugin beside it that the Node did not."""
+        ...
+
 
 class OwnNode:
     """Reads the Node when there is reason to, and sees to what follows from it.
 
     It is read at start, after each registration, when drivers want other labels, and at pauses that double from one
     minute to ten; while a device plugin offers what a driver has, or labels are not as they should be, as often as
-    hardware is looked for.
+    hardware is looked for. As often the kubelet is asked whether a device plugin has come.
     """
 
     def __init__(
@@ -100,11 +104,15 @@ class OwnNode:
         self._pause = min(MOST_SECONDS, self._pause * (1 if restless else 2))
 
     async def _wait(self, seconds: float) -> None:
-        spacing = min(SPACING_SECONDS, seconds)
-        await asyncio.sleep(spacing)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds - spacing):
-                await self._wanted.wait()
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
+        await asyncio.sleep(min(SPACING_SECONDS, seconds))
+        while not self._wanted.is_set() and (left := until - clock()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, self._often)):
+                    await self._wanted.wait()
+            if any([await guest.is_met() for guest in self._guests]):
+                return
 
     def _advise(self, node: Document) -> None:
         advice = kubelet_advice(node)

@@ -1,4 +1,4 @@
-"""Which claims, and which device plugins' devices, the kubelet's pods use: `/v1.PodResourcesLister/List` (1.28)."""
+"""Which claims, and which device plugins' devices, the kubelet's pods use: `/v1.PodResourcesLister` (1.28)."""
 
 from __future__ import annotations
 
@@ -50,12 +50,17 @@ class PodResources:
 
         The same pods are missing as with `claims`. Raises PodResourcesUnknown, within the bound.
         """
-        return frozenset(
-            devices.resource_name
-            for container in await self._containers()
-            for devices in container.devices
-            if devices.device_ids
+        return _with_devices(one for container in await self._containers() for one in container.devices)
+
+    async def offered_resources(self) -> frozenset[str]:
+        """The extended resources that device plugins offer now, whether pods have any or not.
+
+        Raises PodResourcesUnknown, within the bound.
+        """
+        answer = await self._ask(
+            "GetAllocatableResources", messages.AllocatableResourcesRequest(), messages.AllocatableResourcesResponse
         )
+        return _with_devices(answer.devices)
 
     async def containers(self) -> Sequence[frozenset[str]]:
         """The claims of each container, as `namespace/name`, those among them that the kubelet has yet to prepare.
@@ -70,6 +75,11 @@ class PodResources:
 
     async def _containers(self) -> list[Any]:
         """Those of all pods that are not terminal."""
+        answer = await self._ask("List", messages.ListPodResourcesRequest(), messages.ListPodResourcesResponse)
+        return [container for pod in answer.pod_resources for container in pod.containers]
+
+    async def _ask(self, method: str, request: Any, answer: Any) -> Any:
+        """One question, on a connection of its own."""
         if not self.is_offered:
             raise PodResourcesUnknown(
                 f"{self.socket} is not there: mount the kubelet's pod-resources directory, or set "
@@ -82,15 +92,18 @@ class PodResources:
         )
         async with grpc.aio.insecure_channel(f"unix:{self.socket}", options=options) as channel:
             ask = channel.unary_unary(
-                f"/{SERVICE.full_name}/List",
-                request_serializer=messages.ListPodResourcesRequest.SerializeToString,
-                response_deserializer=messages.ListPodResourcesResponse.FromString,
+                f"/{SERVICE.full_name}/{method}",
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=answer.FromString,
             )
             try:
-                answer = await ask(messages.ListPodResourcesRequest(), timeout=self._timeout_seconds)
+                return await ask(request, timeout=self._timeout_seconds)
             except grpc.aio.AioRpcError as error:
                 raise PodResourcesUnknown(f"{self.socket}: {error.details()} ({error.code().name})") from error
-        return [container for pod in answer.pod_resources for container in pod.containers]
+
+
+def _with_devices(resources: Iterable[Any]) -> frozenset[str]:
+    return frozenset(one.resource_name for one in resources if one.device_ids)
 
 
 def _by_name(resources: Iterable[Any]) -> NamedClaims:

@@ -29,6 +29,7 @@ class PodResourcesServer:
         self._prepared = prepared
         self._added: dict[str, tuple[ClaimRef, list[DeviceRef]]] = {}
         self._extended: dict[str, list[str]] = {}
+        self._offered: dict[str, list[str]] = {}
         self._pods: dict[str, Sequence[Sequence[ClaimRef]]] = {}
         self._failure = ""
         self._lock = threading.Lock()
@@ -43,7 +44,8 @@ class PodResourcesServer:
             )
         self._socket.unlink(missing_ok=True)
         self._server = grpc.server(ThreadPoolExecutor(1))
-        self._server.add_generic_rpc_handlers([service_handler(SERVICE, {"List": self._list})])
+        handlers = {"List": self._list, "GetAllocatableResources": self._allocatable}
+        self._server.add_generic_rpc_handlers([service_handler(SERVICE, handlers)])
         self._server.add_insecure_port(f"unix:{self._socket}")
         self._server.start()
 
@@ -73,6 +75,11 @@ class PodResourcesServer:
         with self._lock:
             self._extended[resource] = list(devices)
 
+    def offer(self, resource: str, *devices: str) -> None:
+        """A device plugin offers these devices, by its extended resource; without any it is gone."""
+        with self._lock:
+            self._offered[resource] = list(devices)
+
     def fail(self, reason: str) -> None:
         """From now on, refuse to answer, for this reason; with "" answer again."""
         with self._lock:
@@ -89,6 +96,13 @@ class PodResourcesServer:
         pods = [_pod(*one) for one in prepared + added] + [_pod_of_plugin(*one) for one in extended.items() if one[1]]
         pods += [_pod_of_containers(*one) for one in told.items()]
         return messages.ListPodResourcesResponse(pod_resources=pods)
+
+    def _allocatable(self, _request: Any, context: grpc.ServicerContext) -> Any:
+        with self._lock:
+            failure, offered = self._failure, list(self._offered.items())
+        if failure:
+            context.abort(grpc.StatusCode.UNAVAILABLE, failure)
+        return messages.AllocatableResourcesResponse(devices=[_devices(*one) for one in offered])
 
 
 def _pod(claim: ClaimRef, devices: Sequence[DeviceRef]) -> Any:
@@ -120,6 +134,9 @@ def _pod_of_containers(name: str, containers: Sequence[Sequence[ClaimRef]]) -> A
 
 def _pod_of_plugin(resource: str, devices: Sequence[str]) -> Any:
     """A pod with one container, which has devices of a device plugin."""
-    held = messages.ContainerDevices(resource_name=resource, device_ids=devices)
-    container = messages.ContainerResources(name="main", devices=[held])
+    container = messages.ContainerResources(name="main", devices=[_devices(resource, devices)])
     return messages.PodResources(name="pod-of-plugin", namespace="default", containers=[container])
+
+
+def _devices(resource: str, devices: Sequence[str]) -> Any:
+    return messages.ContainerDevices(resource_name=resource, device_ids=devices)
