@@ -75,8 +75,8 @@ def test_a_type_without_a_scenario_is_tried_with_the_first(drakit):
     assert "8 devices share resource.aws.com/devicegroup4_id = f9415ac86580cd2a" in outcome.out
 
 
-def test_what_is_kept_can_be_looked_at(drakit, tmp_path):
-    kept = tmp_path / "k"
+def test_what_is_kept_can_be_looked_at(drakit, short_path):
+    kept = short_path / "k"
     outcome = drakit("demo", "--keep", kept)
     assert outcome.code == 0
     assert drakit("inventory", "--config", kept / "agent.yaml").code == 0
