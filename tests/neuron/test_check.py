@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import pytest
 from drakit import Severity
 from drakit_neuron.addresses import Addresses
@@ -9,8 +12,6 @@ from drakit_neuron.findings import findings
 from drakit_neuron.instances import INSTANCE_TYPES
 from drakit_neuron.membership import LABELS, Membership
 from drakit_neuron.node import NeuronDevice, Node, read_node
-
-MODULE = "sys/module/neuron/version"
 
 
 def told(node, labels=None):
@@ -54,20 +55,41 @@ def test_more_devices_than_the_type_is_known_to_have_are_pointed_out():
     assert "option instances" in finding.found
 
 
+@contextlib.contextmanager
+def another_user():
+    """Be somebody who may not read what is root's alone."""
+    if os.geteuid() != 0:  # the files are this user's: as long as nobody may read them, it may not either
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 @pytest.mark.reliability(
     fault="Files of a device may be read by root alone, as before kernel module 2.28",
-    injected="the attributes are read through a directory that cannot be opened",
-    promise="devices are published with what the tables know; check names the files, the devices and the remedy",
+    injected="The agent's user may not read what cores devices have, nor what they are linked to",
+    promise="Devices are published with what the tables know; check names the files, devices and remedy",
 )
-@pytest.mark.parametrize("file", ["core_count", "connected_devices"])
-def test_a_file_that_may_not_be_read_costs_its_attribute_and_check_says_so(file):
-    why = {
-        number: f"cannot read /sys/class/neuron_device/neuron{number}/{file} (Permission denied)" for number in (0, 1)
-    }
-    (finding,) = findings(described("trn2.48xlarge", unread={file: why}), {})
-    assert finding.what == file
-    for part in ("neuron0, neuron1", "Permission denied", "2.28", "root"):
-        assert part in finding.found
+def test_files_that_may_not_be_read_cost_their_attributes_and_check_says_so(node, devices, short_path):
+    short_path.chmod(0o755)
+    node.root = short_path
+    plugin = node.lay_out("inf2.48xlarge").plugin()
+    devices(plugin)  # what is imported late is read as the user that may
+    for number in range(12):
+        for file in ("core_count", "connected_devices"):
+            (node.device_dir(number) / file).chmod(0)
+    with another_user():
+        found, said = devices(plugin), told(node)
+    assert [device.attributes["neuron.drakit/physicalCores"] for device in found.values()] == [2] * 12
+    assert not any("neuron.drakit/connectedDevices" in device.attributes for device in found.values())
+    assert set(said) == {"core_count", "connected_devices"}
+    for text in said.values():
+        for part in ("neuron0, neuron1", "8 more", "Permission denied", "2.28", "root"):
+            assert part in text
+    assert node.warnings() == []
 
 
 def test_a_file_that_is_not_there_costs_its_attribute_and_the_table_says_the_cores(node, devices):

@@ -165,8 +165,8 @@ def test_a_node_id_that_is_none_is_left_out(member, content):
 
 @pytest.mark.reliability(
     fault="An UltraServer's nodes find out anew how they are linked",
-    injected="the kernel module's files say busy, as they do meanwhile, also after the agent's restart",
-    promise="ids and labels stay as they were until the nodes know more",
+    injected="The kernel module's files say busy, as they do meanwhile; also when the agent restarts",
+    promise="Ids and labels stay as they were until the nodes know more",
 )
 def test_while_the_nodes_look_for_each_other_labels_and_ids_stay(node, devices):
     plugin = node.lay_out(TYPE).plugin()
