@@ -41,6 +41,7 @@ class TestInf1(OnNeuron):
 
 class TestTrn3(OnNeuron):
     node_type = "trn3.48xlarge@node-2"
+    options: ClassVar = {"coreSharing": True}
 
 
 class TestUltraServerByNodesAndDevicesAndCores(OnNeuron):

@@ -166,6 +166,26 @@ def test_an_unknown_type_is_refused_with_the_known_ones_and_the_nearest(tmp_path
     assert not (tmp_path / "node").exists()
 
 
+def test_a_variant_is_asked_of_the_plugins_that_know_it_and_its_machine_of_all_others(tmp_path):
+    asked = {}
+    plugins = [
+        plugin("new", lambda node_type, _: asked.setdefault("new", node_type) and [], ("box", "box@old")),
+        plugin("cards", lambda node_type, _: asked.setdefault("cards", node_type) and [CARD]),
+    ]
+    laid = lay_out("box@old", tmp_path, plugins)
+    assert asked == {"new": "box@old", "cards": "box"}
+    assert (tmp_path / "sys/class/dmi/id/product_name").read_text() == "box\n"
+    assert (laid.node_type, read_layout(tmp_path).node_type) == ("box@old", "box@old")
+
+
+def test_an_unknown_variant_is_refused_with_those_of_its_machine(tmp_path):
+    variants = ("box", "box@old", "box@new", "crate", "crate@old")
+    with pytest.raises(ConfigError, match=r"'box@odl'; did you mean 'box@old'\? known are box, box@new, box@old$"):
+        lay_out("box@odl", tmp_path / "node", [plugin("cards", lambda *_: [], variants)])
+    with pytest.raises(ConfigError, match=r"known are box, crate$"):
+        lay_out("barrel", tmp_path / "node", [plugin("cards", lambda *_: [], variants)])
+
+
 def test_a_directory_that_holds_anything_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="not empty"):

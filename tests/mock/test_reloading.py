@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 from drakit import PluginContext
 from drakit.errors import ConfigError
 from drakit.host import PluginHost
 from drakit.loading import inspect
 from drakit.testing import lay_out
+from drakit_mock.command import mock
 from drakit_mock.rehearsal import Rehearsal
 from drakit_neuron.plugin import NeuronPlugin
 
@@ -66,6 +68,11 @@ def test_nothing_is_loaded_anew_while_something_has_vanished(root):
     with pytest.raises(ConfigError, match="has vanished; bring it back"):
         Rehearsal(root=root).reload()
     assert names(root) == before
+
+
+def test_the_command_says_what_was_loaded_anew(root):
+    done = CliRunner().invoke(mock, ["fault", "--root", str(root), "reload"])
+    assert (done.exit_code, done.output) == (0, "neuron was loaded anew\n")
 
 
 def test_a_directory_that_is_no_faked_node_has_no_modules(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from drakit import Severity
 from drakit.testing import lay_out, read_layout
 from drakit_neuron.faked import FAKED_NODES, places
 from drakit_neuron.instances import INSTANCE_TYPES
@@ -56,6 +57,17 @@ def test_a_node_has_the_devices_of_its_type_and_nothing_to_complain_of(node, nod
     assert numbers == list(range(known.devices))
     assert {device.attributes["instanceType"] for device in pool.devices} == {node_type}
     assert node.warnings() == []
+
+
+@pytest.mark.parametrize("node_type", SHAPES.values(), ids=SHAPES)
+def test_a_check_finds_no_error_on_a_node_and_no_device_that_is_ill(node, node_type):
+    plugin = node.lay_out(node_type).plugin()
+    plugin.discover()
+    assert [finding for finding in plugin.check() if finding.severity is Severity.ERROR] == []
+    reports = plugin.health()
+    assert len(reports) >= INSTANCE_TYPES[node_type].devices
+    assert [fault for report in reports for fault in report.faults if fault.count is None or fault.count] == []
+    plugin.close()
 
 
 @pytest.mark.parametrize("node_type", SHAPES.values(), ids=SHAPES)
