@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from drakit import DeviceUnfit
-from drakit.errors import DeviceBusy, DeviceNotFound
+from drakit import DeviceUnfit, Toleration, TolerationOperator
+from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound
 from drakit_neuron.devices import NODE_DEVICE
 from drakit_neuron.links import linked_pairs
+from drakit_neuron.options import HealthOptions, NeuronOptions
 
 MAPS = Path(__file__).parents[2].parent / "shared/reference/device-maps.json"
 
@@ -164,3 +165,36 @@ def test_links_are_those_of_the_published_tables(published, types):
     for instance_type in types:
         assert set(linked_pairs(instance_type, range(len(table)))) == pairs
     assert linked_pairs("trn3.48xlarge", range(16)) == []
+
+
+def show_ill(node, number, text):
+    directory = node.device_dir(number) / "stats/hardware/health_status"
+    directory.mkdir(exist_ok=True)
+    (directory / "unhealthy_components").write_text(f"{text}\n")
+
+
+@pytest.mark.reliability(
+    fault="A device goes bad between its allocation and the start of the pod",
+    injected="its firmware names an unhealthy component before any round of health has seen it",
+    promise="Prepare refuses it by name and component, and its health is asked for at once",
+)
+def test_a_device_that_has_gone_bad_since_it_was_allocated_is_refused(node, record, claim_of):
+    told = []
+    plugin = node.lay_out("trn2.3xlarge").plugin(changed=lambda: told.append("changed"))
+    show_ill(node, 0, "")
+    record.prepare(plugin, claim_of(0, name="before"))
+    assert told == []
+    show_ill(node, 0, "hbm,link_intraserver")
+    with pytest.raises(ClaimError, match=r"neuron-device-0 has gone bad.*hbm, link_intraserver unhealthy.*placed anew"):
+        record.prepare(plugin, claim_of(0, name="after"))
+    assert told == ["changed"]
+
+
+def test_a_bad_device_is_there_for_whoever_looks_for_its_fault(node, record, claim_of):
+    node.lay_out("trn2.3xlarge")
+    show_ill(node, 0, "hbm")
+    toleration = Toleration(key="neuron.aws.com/unhealthy", operator=TolerationOperator.EXISTS)
+    record.prepare(node.plugin(), claim_of(0, admin_access=True))
+    record.prepare(node.plugin(), claim_of(0, tolerations=[toleration]))
+    indifferent = NeuronOptions(health=HealthOptions(components=False))
+    record.prepare(node.plugin(options=indifferent), claim_of(0))

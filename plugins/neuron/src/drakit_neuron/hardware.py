@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 from drakit import PluginContext
 
+from drakit_neuron.counters import COMPONENTS, HEALTH_STATUS, Files, read_components
 from drakit_neuron.instances import ARCHITECTURES, Architecture, InstanceType
 from drakit_neuron.node import CORE_COUNT, read_cores
 from drakit_neuron.options import known_instance
@@ -46,3 +47,9 @@ def core_count(context: PluginContext, hardware: Hardware, number: int) -> int |
         return read_cores(context, f"{CLASS}/neuron{number}/{CORE_COUNT}")
     except Unreadable:
         return hardware.architecture.cores if hardware.architecture else None
+
+
+def ill_components(context: PluginContext, number: int) -> tuple[str, ...]:
+    """What the firmware of a device calls unhealthy now; empty where the kernel module does not say."""
+    path = context.path(f"{CLASS}/neuron{number}/stats/hardware/{HEALTH_STATUS}/{COMPONENTS}")
+    return read_components(Files(components=str(path)))

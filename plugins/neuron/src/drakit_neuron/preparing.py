@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 
 from attrs import field, frozen
 from drakit import (
@@ -23,8 +24,9 @@ from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound
 from drakit_neuron import links, sharing, ultraserver
 from drakit_neuron.configuration import CORE_SIZE, Asked, asked, check_agreement, check_core_size
 from drakit_neuron.devices import NODE_DEVICE, device_id, device_name
-from drakit_neuron.hardware import Hardware, core_count, read_hardware
+from drakit_neuron.hardware import Hardware, core_count, ill_components, read_hardware
 from drakit_neuron.instances import UltraServerDevices
+from drakit_neuron.options import options_of
 from drakit_neuron.sysfs import CLASS, is_present, present_devices
 
 MISSING = "missing-devices"
@@ -38,9 +40,7 @@ def prepare_claim(context: PluginContext, claim: ClaimAllocation, held: Held) ->
 
     Nothing is changed on the node. Raises ClaimError.
     """
-    numbers = (device_id(device.device.name) for device in claim.devices)
-    hardware = read_hardware(context, next((number for number in numbers if number is not None), 0))
-    return _Preparation(context, claim, held, hardware).devices()
+    return _Preparation(context, claim, held).devices()
 
 
 @frozen
@@ -59,14 +59,19 @@ class _Preparation:
     context: PluginContext
     claim: ClaimAllocation
     held: Held
-    hardware: Hardware
+
+    @cached_property
+    def hardware(self) -> Hardware:
+        """What the claim is prepared on; read only where something depends on it."""
+        numbers = (device_id(device.device.name) for device in self.claim.devices)
+        return read_hardware(self.context, next((number for number in numbers if number is not None), 0))
 
     def devices(self) -> list[PreparedDevice]:
         numbers = [self._numbers(device.device) for device in self.claim.devices]
         self._check_overlap()
         given = [self._given(device) for device in self.claim.devices]
         check_agreement((device, part.env) for device, part in zip(self.claim.devices, given, strict=True))
-        self._check_links(numbers)
+        self._check_hardware(numbers)
         return [
             PreparedDevice.of(device, self._edits(own, part.env), part.state, part.status)
             for device, own, part in zip(self.claim.devices, numbers, given, strict=True)
@@ -189,13 +194,33 @@ class _Preparation:
         ultraserver.check_mode(variables[ultraserver.MODE], everything, self._others)
         return variables
 
-    def _check_links(self, numbers: Sequence[Sequence[int]]) -> None:
+    def _check_hardware(self, numbers: Sequence[Sequence[int]]) -> None:
+        """Look at what may have changed since the allocation, for all but administrative access."""
+        used: set[int] = set()
+        for device, own in zip(self.claim.devices, numbers, strict=True):
+            if device.admin_access:
+                continue
+            used.update(own)
+            if not device.tolerations:  # whoever puts up with faults may want the device for one
+                self._check_health(own)
+        if len(used) > 1:
+            self._check_links(used)
+
+    def _check_health(self, numbers: Iterable[int]) -> None:
+        """Raise ClaimError where a device has gone bad and nobody knows yet; then health is asked at once."""
+        for number in numbers if options_of(self.context).health.components else ():
+            if ill := ill_components(self.context, number):
+                self.context.changed()
+                raise ClaimError(
+                    f"{device_name(number)} has gone bad since it was allocated: its firmware calls {', '.join(ill)} "
+                    "unhealthy; delete the pod to have it placed anew"
+                )
+
+    def _check_links(self, numbers: Collection[int]) -> None:
         """Raise DeviceUnfit where devices of the claim that should be linked are not."""
         if self.hardware.instance is None:
             return
-        parts = zip(self.claim.devices, numbers, strict=True)
-        used = {number for device, own in parts if not device.admin_access for number in own}
-        broken = links.broken_link(self.context, self.hardware.instance.name, used)
+        broken = links.broken_link(self.context, self.hardware.instance.name, numbers)
         if broken is None:
             return
         shown = f"shows links to {', '.join(map(str, broken.shown))} only" if broken.shown else "shows no links"
