@@ -31,9 +31,9 @@ is prepared is served from the journal. Neither that nor a stuck hook ends liven
 
 ## Metrics
 
-Every series of every driver is there from the first scrape, and no label names a claim or a pod. Histograms have the
-buckets {bounds} s. Beside these there are the `process_…` metrics of the Prometheus client: memory, CPU, files, start
-time.
+Every series of every driver is there from the first scrape, but for those of faults and counters of devices, and no
+label names a claim or a pod. Histograms have the buckets {bounds} s. Beside these there are the `process_…` metrics
+of the Prometheus client: memory, CPU, files, start time.
 
 | name | kind | labels | meaning |
 | --- | --- | --- | --- |
