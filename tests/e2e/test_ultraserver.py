@@ -23,6 +23,8 @@ JOB = NeuronPlugin.data / "templates" / "us-2-node-config.yaml"
 CLASS = NeuronPlugin.data / "deviceclasses" / "neuron.aws.com.yaml"
 NODE_TYPES = ("trn2u.48xlarge", "trn2u.48xlarge@node-1")
 NO_SERVER = "0000000000000000"
+LABEL = "neuron.amazonaws.com/ultraserver-server-id-2"
+"""What the example's LeaderWorkerSet names: the pods of a group come to nodes on which its value is the same."""
 BOUND_SECONDS = 30.0
 
 
@@ -174,3 +176,14 @@ def test_a_pod_that_waits_on_a_node_that_refused_starts_once_its_links_are_back(
     place.write_text(server)
     until(lambda: bad.prepare(claim) == "", "the node to take part again")
     assert bad.environment(claim)["NEURON_RT_ULTRASERVER_NODE_ID"] == "1"
+
+
+def test_nodes_of_one_server_have_the_label_that_jobs_are_placed_by_and_one_that_left_it_has_none(api, members, job):
+    def labels(server):
+        return [server.get("Node", member.name)["metadata"].get("labels", {}).get(LABEL, "") for member in members]
+
+    job("plugin: neuron, nodeLabels: true", discoverySeconds=0.2)
+    server = members[0].place("server_id_2").read_text().strip()
+    api.wait_for(lambda it: labels(it) == [server, server], BOUND_SECONDS)
+    members[1].place("server_id_2").write_text(NO_SERVER)
+    api.wait_for(lambda it: labels(it) == [server, ""], BOUND_SECONDS)
