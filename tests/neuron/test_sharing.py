@@ -134,12 +134,22 @@ def test_the_same_share_gets_the_same_cores_again(plugin, node, record, share_of
     assert cores(record.prepare(plugin, share_of(4, name="third"))) == ["4-7"]
 
 
-def test_a_claim_allocated_anew_does_not_keep_cores_of_another_share(plugin, record, share_of):
+def test_another_share_of_the_claim_begins_anew(plugin, record, share_of):
+    other, claim = share_of(2, name="other"), share_of(2, name="claim")
+    record.prepare(plugin, other)
+    assert cores(record.prepare(plugin, claim)) == ["2-3"]
+    del record.claims[other.claim]
+    anew = evolve(claim, devices=[evolve(claim.devices[0], share_id="new")])
+    assert cores(record.prepare(plugin, anew)) == ["0-1"]
+
+
+@pytest.mark.parametrize("earlier", ["0-1", "3-4", "2", "rubbish"])
+def test_earlier_cores_that_another_has_or_that_make_no_pairs_are_not_kept(plugin, record, share_of, earlier):
     record.prepare(plugin, share_of(2, name="other"))
-    claim = share_of(4, name="claim")
-    record.prepare(plugin, claim)
-    anew = evolve(claim, devices=[evolve(claim.devices[0], share_id="new", consumed={CORES: Quantity(2)})])
-    assert cores(record.prepare(plugin, anew)) == ["2-3"]
+    claim = share_of(2, name="claim")
+    (device,) = claim.devices
+    record.claims[claim.claim] = [PreparedDevice.of(device, ContainerEdits(), {"cores": earlier})]
+    assert cores(record.prepare(plugin, claim)) == ["2-3"]
 
 
 def test_core_sizes_go_side_by_side_on_a_device_and_pairs_stay_together(plugin, record, share_of, core_size):
