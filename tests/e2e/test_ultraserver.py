@@ -149,7 +149,7 @@ def test_a_node_that_cannot_take_part_refuses_its_pod_and_the_other_node_is_left
 @pytest.mark.reliability(
     fault="The scheduler would send a job's next pod to the same node that refused the last one",
     injected="a node refuses with `taints` on, and another pod of the job is to be scheduled there",
-    promise="its device has a NoExecute taint: the pod is evicted, its group made anew, and placed elsewhere",
+    promise="its device has a NoExecute taint, which evicts the pod; no other one is scheduled to it",
 )
 def test_a_node_that_refused_is_tainted_so_that_the_jobs_next_pod_goes_elsewhere(api, members, job):
     members[1].place("server_id_2").write_text(NO_SERVER)
