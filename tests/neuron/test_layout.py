@@ -143,6 +143,16 @@ def test_counters_of_every_core_are_there_where_they_are_asked_for(laid):
         assert shown < {str(path.relative_to(core)) for path in core.rglob("total")}
 
 
+def test_a_device_that_did_not_start_is_on_the_bus_and_nowhere_else(laid):
+    node = laid("trn2.48xlarge@missing-3")
+    (pool,) = node.plugin().discover()
+    assert [device.attributes["deviceId"] for device in pool.devices] == [0, 1, 2, *range(4, 16)]
+    functions = read_layout(node.root).functions["neuron"]
+    assert [function.address for function in functions if function.driver is None] == [functions[3].address]
+    assert (functions[3].published_as, functions[3].companions) == (None, ())
+    assert {text(node, f"neuron{number}/connected_devices") for number in (0, 2, 7)} == {""}
+
+
 @pytest.mark.parametrize(("nodes", "server"), [(SERVER, "server_id_4"), (RACK, "reservation_id")])
 def test_the_nodes_of_an_ultraserver_have_one_server_and_places_of_their_own(laid, nodes, server):
     laid_out = [laid(node_type) for node_type in nodes]

@@ -1,9 +1,13 @@
 """Faked nodes: which there are, and what the files of their devices hold.
 
-A node type is an instance type, or a variant of one: `TYPE@driver-RELEASE`, with an older kernel module;
-`TYPE@all-counters`, with those of every core, where the others have a few of the first; and, of UltraServers,
-`TYPE@node-1` to `TYPE@node-3`, the other nodes of the server that the type itself is node 0 of, `TYPE@alone`, a node
-whose links to the others are down, and `TYPE@busy`, one that is still looking for them.
+A node type is an instance type, or a variant of one:
+
+- `TYPE@driver-RELEASE`: with an older kernel module.
+- `TYPE@all-counters`: with those of every core, where the others have a few of the first.
+- `TYPE@missing-3`: device 3 is on the bus, and the kernel module could not start it.
+- `TYPE@node-1` to `TYPE@node-3`, of UltraServers: the other nodes of the server that the type itself is node 0 of.
+- `TYPE@alone` and `TYPE@busy`, of UltraServers: a node whose links to others are down, or that still looks for them.
+
 Facts: the aws-neuronx kernel module, and its release notes.
 """
 
@@ -44,6 +48,7 @@ ALL_CORE_COUNTERS = (
 """Counters of a core, but for some that tell of what a program did."""
 
 _SERVER_NODES = 4
+_MISSING = 3
 ALONE, BUSY = "alone", "busy"
 _NO_SERVER = "0" * 16
 
@@ -66,13 +71,14 @@ class Release:
 class FakedNode:
     """A node to be faked. `member` is which one of an UltraServer it is: a number, ALONE or BUSY; "" for all others.
 
-    `all_counters`: with those of every core.
+    `all_counters`: with those of every core. `missing`: the device that did not start.
     """
 
     instance: InstanceType
     release: Release
     member: str = ""
     all_counters: bool = False
+    missing: int | None = None
 
     @property
     def shape(self) -> str:
@@ -105,6 +111,7 @@ def _nodes() -> Iterator[tuple[str, FakedNode]]:
             for age in _DATA["aged"]["releases"]:
                 yield f"{name}@driver-{age}", evolve(first, release=_release(age))
             yield f"{name}@all-counters", evolve(first, all_counters=True)
+            yield f"{name}@missing-{_MISSING}", evolve(first, missing=_MISSING)
         if name in platforms:
             for number in range(1, _SERVER_NODES):
                 yield f"{name}@node-{number}", evolve(first, member=str(number))
@@ -182,8 +189,8 @@ def faults(node: FakedNode) -> dict[str, dict[str, str]]:
 
 
 def _connected(node: FakedNode, number: int) -> str:
-    """As the kernel module prints them, by type and number of devices: it does not look which are there."""
-    connections = _DATA["connections"].get(node.shape)
+    """As the kernel module prints them: of its type, and none on a node that has not as many devices as its type."""
+    connections = _DATA["connections"].get(node.shape) if node.missing is None else None
     return (", ".join(map(str, connections[number])) if connections else "") + "\n"
 
 

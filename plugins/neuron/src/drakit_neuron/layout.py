@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from attrs import evolve
 from drakit import PciFunction
 
 from drakit_neuron.devices import device_name
@@ -34,7 +35,8 @@ def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
     if node is None:
         return ()
     for number in range(node.instance.devices):
-        _write_device(root, node, number)
+        if number != node.missing:
+            _write_device(root, node, number)
     _write_all(root / CLASS[1:], class_files(node))
     _write_all(root, {MODULE_VERSION[1:]: f"{node.release.version}\n"})
     return [_function(node, number, place) for number, place in enumerate(places(node))]
@@ -42,23 +44,30 @@ def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
 
 def _function(node: FakedNode, number: int, place: tuple[str, str, int]) -> PciFunction:
     address, pci_root, numa_node = place
-    device = f"{_VIRTUAL}/neuron{number}"
-    return PciFunction(
+    function = PciFunction(
         address=address,
         vendor=AMAZON,
         device=node.instance.architecture.pci_device,
         class_code=_SYSTEM_PERIPHERAL,
-        driver="neuron-driver",
         root=pci_root,
         subsystem_vendor=AMAZON,
         subsystem_device=node.instance.architecture.pci_device,
         numa_node=numa_node,
+        module="neuron",
+    )
+    return function if number == node.missing else _started(function, node, number)
+
+
+def _started(function: PciFunction, node: FakedNode, number: int) -> PciFunction:
+    """The function of a device that the kernel module could start."""
+    device = f"{_VIRTUAL}/neuron{number}"
+    broken = faults(node).items()
+    return evolve(
+        function,
+        driver="neuron-driver",
         published_as=device_name(number),
         companions=[device],
-        module="neuron",
-        faults={
-            word: {f"{device}/{path}": text for path, text in files.items()} for word, files in faults(node).items()
-        },
+        faults={word: {f"{device}/{path}": text for path, text in files.items()} for word, files in broken},
     )
 
 
