@@ -62,6 +62,15 @@ def test_device_nodes_have_the_numbers_that_the_module_says_also_after_renumberi
     assert status.st_rdev == 0 or f"{status.st_rdev >> 8}:{status.st_rdev & 0xFF}" == number
 
 
+def test_a_reload_that_was_interrupted_can_be_repeated(root):
+    before = names(root)
+    unloaded = root / ".drakit-aside/unloaded" / DEVICE
+    unloaded.parent.mkdir(parents=True)
+    (root / DEVICE).rename(unloaded)
+    Rehearsal(root=root).reload()
+    assert names(root) == before
+
+
 def test_nothing_is_loaded_anew_while_something_has_vanished(root):
     Rehearsal(root=root).do("neuron-device-3", "vanish")
     before = names(root)

@@ -11,7 +11,7 @@ from pathlib import Path
 from drakit.errors import ConfigError
 from drakit.testing import lay_out, read_layout
 
-from drakit_mock.tree import ASIDE, FakedTree
+from drakit_mock.tree import ASIDE, VANISH, FakedTree
 
 _UNLOADED = f"{ASIDE}/unloaded"
 
@@ -24,11 +24,12 @@ def reload_modules(tree: FakedTree) -> list[str]:
     modules = sorted({function.module for function in tree.functions() if function.module})
     if not modules:
         raise ConfigError(f"nothing on {tree.root} says which kernel module it is of; there is nothing to load anew")
-    vanished = [fault.address for fault in tree.faults() if fault.kind == "vanish"]
+    vanished = [fault.address for fault in tree.faults() if fault.kind == VANISH]
     if vanished:
         raise ConfigError(f"{vanished[0]} has vanished; bring it back before modules are loaded anew")
     tree.mend_all()
     aside = tree.root / _UNLOADED
+    shutil.rmtree(aside, ignore_errors=True)  # of a reload that was interrupted: what it took away is laid out anew
     for path in _shown(tree, modules):
         _unload(tree.root, path, aside)
     laid = lay_out(read_layout(tree.root).node_type, tree.root)

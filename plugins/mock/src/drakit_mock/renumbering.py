@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import frozen
 from drakit.errors import ConfigError
 
-from drakit_mock.tree import FakedTree
+from drakit_mock.tree import VANISH, FakedTree
 
 _DYNAMIC_MAJORS = (*range(234, 255), *range(384, 512))
 """The majors from which the kernel takes one where a driver asks for any. Source: its list of allocated devices."""
@@ -33,7 +33,7 @@ def renumber(tree: FakedTree) -> list[str]:
 
     Raises ConfigError for a tree from which something has vanished: its number would be another's when it comes back.
     """
-    vanished = [fault.address for fault in tree.faults() if fault.kind == "vanish"]
+    vanished = [fault.address for fault in tree.faults() if fault.kind == VANISH]
     if vanished:
         raise ConfigError(f"{vanished[0]} has vanished; bring it back before anything is renumbered")
     majors = _new_majors(tree.root)
