@@ -204,6 +204,12 @@ def test_a_pipe_in_the_place_of_a_journal_holds_nobody_up(place):
         read_journal(place / "drakit.journal")
 
 
+def test_the_faults_of_devices_are_in_the_bundle_as_they_are_on_the_disk(collect, prepared):
+    assert collect().part("faults")["state"] == "absent"
+    (prepared / "plugins" / DRIVER / "faults.json").write_text('{"schema": 1, "devices": [')
+    assert collect().files[f"drivers/{DRIVER}/faults.json"] == b'{"schema": 1, "devices": ['
+
+
 def test_a_journal_that_cannot_be_read_costs_no_other(collect, prepared):
     (prepared / "plugins" / "other.example.com" / "drakit.journal").mkdir(parents=True)
     bundle = collect()

@@ -9,7 +9,17 @@ import attrs
 import pytest
 from attrs import frozen
 from drakit.errors import ConfigError
-from drakit.settings import VARIABLES, BackendSettings, Settings, decode_options, parse_settings, read_settings
+from drakit.settings import (
+    API_VERSION,
+    KIND,
+    VARIABLES,
+    BackendSettings,
+    Settings,
+    TaintSettings,
+    decode_options,
+    parse_settings,
+    read_settings,
+)
 
 HEADER = "apiVersion: drakit/v1alpha1\nkind: AgentConfiguration\n"
 
@@ -128,6 +138,11 @@ def test_a_switch_is_true_or_false(text, value):
         ("drainSeconds: .nan", "drainSeconds must be over 0; got nan"),
         ("healthSeconds: .inf", "healthSeconds must be over 0; got inf"),
         ("root: [/]", "cfg.yaml: root: must be a path"),
+        ("faultSteadySeconds: 0", "faultSteadySeconds must be over 0"),
+        ("backends: [{plugin: efa, taints: true}]", "cfg.yaml: backends[0].taints: must be a mapping, not True"),
+        ("backends: [{plugin: efa, taints: {effect: None}}]", "effect must be NoSchedule or NoExecute; got 'None'"),
+        ("backends: [{plugin: efa, taints: {effect: Evict}}]", "taints.effect: must be one of None, NoSchedule, NoExecute, not 'Evict'"),
+        ("backends: [{plugin: efa, taints: {key: a/b/c}}]", "key "),
         ("nodeName: [", "cfg.yaml:4:1: "),
     ],
 )
@@ -203,3 +218,16 @@ def test_options_are_decoded_into_the_plugins_class():
     assert decode_options(Options, {"prefix": "y"}, "") == Options("y")
     assert decode_options(Options, {}, "") == Options()
     assert decode_options(None, {}, "") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "taints"),
+    [
+        ("", None),
+        (", taints: {}", TaintSettings(key="", effect="NoSchedule")),
+        (", taints: {key: own/key, effect: NoExecute}", TaintSettings(key="own/key", effect="NoExecute")),
+    ],
+)
+def test_faults_make_taints_where_the_operator_says_so(given, taints):
+    text = f"apiVersion: {API_VERSION}\nkind: {KIND}\nbackends: [{{plugin: efa{given}}}]"
+    assert parse_settings(text, "cfg.yaml").backends[0].taints == taints

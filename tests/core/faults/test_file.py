@@ -140,6 +140,14 @@ def test_a_damaged_file_costs_what_it_held_and_no_more(agent, report, names, pat
     assert names(agent()) == ["gpu-0 ecc"]
 
 
+def test_a_pipe_in_the_place_of_the_file_holds_nobody_up(agent, report, names, path, logged):
+    os.mkfifo(path)
+    book = agent()
+    assert logged("not a plain file") == 1
+    book.judge(report(ecc(3)))
+    assert names(agent()) == ["gpu-0 ecc"]
+
+
 @pytest.mark.parametrize("befalls", [Path.unlink, lambda path: path.write_bytes(b"{")])
 def test_a_file_that_is_removed_or_damaged_in_use_clears_nothing_and_is_written_anew(
     book, report, names, path, agent, befalls

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -117,7 +118,7 @@ class FaultFile:
     def read(self) -> Memories:
         """What is remembered; nothing where there is no file. Raises FaultsUnreadable."""
         try:
-            document = structure_lenient(_Document, json.loads(self.path.read_bytes()))
+            document = structure_lenient(_Document, json.loads(_content(self.path)))
             found = {
                 DeviceRef(self.driver, row.pool, row.device): Memory(
                     epoch=row.epoch, faults=row.faults, baselines=row.baselines
@@ -196,6 +197,15 @@ def _merged(base: Memory, ours: Memory, theirs: Memory) -> Memory:
         faults={**begun, **theirs.faults},
         baselines={**theirs.baselines, **own},
     )
+
+
+def _content(path: Path) -> bytes:
+    """The content of a plain file. Raises OSError, also for what is none: a pipe would hold us up."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is not a plain file")
+        return file.read()
 
 
 def _lock(descriptor: int) -> bool:
