@@ -21,6 +21,7 @@ from drakit import (
     DeviceGroup,
     DeviceNode,
     DeviceRef,
+    Finding,
     Health,
     HealthStatus,
     Inventory,
@@ -28,6 +29,7 @@ from drakit import (
     Pool,
     PreparedDevice,
     RequestPolicy,
+    Severity,
     SharePolicy,
     hookimpl,
 )
@@ -39,6 +41,7 @@ class Good:
     """Every hook, as it should be: ports in /dev, which may be shared."""
 
     driver_name = "port.example.com"
+    node_label_keys = ("example.com/ports",)
 
     def __init__(self, context: PluginContext) -> None:
         self.context = context
@@ -74,6 +77,14 @@ class Good:
     @hookimpl
     def in_use(self, device: DeviceRef) -> bool | None:
         return None
+
+    @hookimpl
+    def node_labels(self) -> Mapping[str, str]:
+        return {"example.com/ports": str(len(self.names()))}
+
+    @hookimpl
+    def check(self) -> Sequence[Finding]:
+        return [Finding(Severity.OK, "ports", f"{len(self.names())} of them")]
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self.context.path("/dev").glob("port*"))
@@ -230,6 +241,21 @@ class groups_are_consistent(Good):
 class health_is_within_contract(Good):
     def report(self, name):
         return Health(DeviceRef(self.context.driver, "another-pool", name), HealthStatus.HEALTHY)
+
+
+class labels_are_declared_and_stable(Good):
+    rounds = 0
+
+    @hookimpl
+    def node_labels(self):
+        self.rounds += 1
+        return {"example.com/ports": str(self.rounds)}
+
+
+class checks_are_findings(Good):
+    @hookimpl
+    def check(self):
+        return ["all is well"]
 
 
 class prepare_answers_every_device(Good):

@@ -91,6 +91,8 @@ class Performer:
         for ref, _ in begun.inventory:
             self._host.in_use(self._name, ref)
         self._host.health(self._name)
+        self._host.node_labels(self._name)
+        self._host.check(self._name)
         attributes = [str(sorted(answer.items())) for answer in said.values()]
         return [*attributes, *shares, *sorted(_plain_group(group) for group in groups)]
 

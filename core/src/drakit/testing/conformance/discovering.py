@@ -1,4 +1,4 @@
-"""Rules for what a plugin says of the hardware: devices, attributes, sharing, groups and health."""
+"""Rules for what a plugin says of the hardware: devices, attributes, sharing, groups, health and labels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from drakit.documents import API_VERSION
-from drakit.errors import DRAError
+from drakit.errors import DRAError, PluginError
 from drakit.inventory import begin, finish, with_groups, with_shares
 from drakit.model import Device, DeviceRef, Pool
 from drakit.slices import pool_slices
 from drakit.testing.apiserver import InMemoryApiServer, Refusal
 from drakit.testing.conformance.rules import Broken, NotTried, rules
-from drakit.testing.conformance.subject import NODE, Subject
+from drakit.testing.conformance.subject import NODE, Session, Subject
 
 RELEASES = (34, 37)
 """The minor releases whose API servers the slices are tried on: the oldest layout and the newest."""
@@ -152,6 +152,33 @@ def health_is_within_contract(subject: Subject) -> None:
         raise Broken(f"health reports on {twice[0]} twice", "report on a device once, with the worst there is")
 
 
+def labels_are_declared_and_stable(subject: Subject) -> None:
+    """`node_labels` names labels that the class declares, and the same ones when it is asked again.
+
+    One that is not declared is written by nobody, and one that changes with each round is written with each round, by
+    every node of the cluster.
+    """
+    subject.require("node_labels")
+    with subject.session() as session:
+        _discover(subject, session)
+        labels = session.node_labels()
+        if session.node_labels() != labels:
+            raise Broken(
+                "node_labels answers differently when it is asked again", "name what lasts as long as the node"
+            )
+
+
+def checks_are_findings(subject: Subject) -> None:
+    """`check` returns a sequence of findings.
+
+    What it returns else, an operator does not see.
+    """
+    subject.require("check")
+    with subject.session() as session:
+        _discover(subject, session)
+        session.check()
+
+
 def difference(expected: Sequence[Pool], found: Sequence[Pool]) -> str:
     """The first difference between two discoveries, in words."""
     before, now = ([(pool.name, device) for pool in pools for device in pool.devices] for pools in (expected, found))
@@ -163,6 +190,16 @@ def difference(expected: Sequence[Pool], found: Sequence[Pool]) -> str:
     if len(before) != len(now):
         return f"{len(before)} devices before, {len(now)} now"
     return "the pools themselves, or their counters, differ"
+
+
+def _discover(subject: Subject, session: Session) -> None:
+    """Have a backend discover, as it has been when it is asked for more. Raises NotTried where it cannot."""
+    if not subject.is_backend:
+        return
+    try:
+        session.discover()
+    except PluginError as error:
+        raise NotTried("discover fails, see discovery_answers") from error
 
 
 def _require_backend(subject: Subject) -> None:
@@ -180,4 +217,6 @@ RULES = rules(
     share_policies_are_legal,
     groups_are_consistent,
     health_is_within_contract,
+    labels_are_declared_and_stable,
+    checks_are_findings,
 )

@@ -198,6 +198,14 @@ class Session:
         """Ask for health."""
         return self._ask("health", self._host.health)
 
+    def node_labels(self) -> Mapping[str, str]:
+        """Ask how the Node should be labelled."""
+        return self._ask("node_labels", self._host.node_labels)
+
+    def check(self) -> Sequence[Any]:
+        """Ask what an operator should know."""
+        return self._ask("check", self._host.check)
+
     def prepare(self, claim: ClaimAllocation) -> Prepared:
         """Prepare, with the configuration decoded; in the order of the allocation."""
         answered = self._ask("prepare", self._host.prepare, decoded(claim, self._subject.declarations), self._held)
