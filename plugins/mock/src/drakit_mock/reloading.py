@@ -33,7 +33,8 @@ def reload_modules(tree: FakedTree) -> list[str]:
     for path in _shown(tree, modules):
         _unload(tree.root, path, aside)
     laid = lay_out(read_layout(tree.root).node_type, tree.root)
-    shutil.rmtree(aside.parent, ignore_errors=True)  # kept until now, so that what is new is another file
+    shutil.rmtree(aside)  # kept until now, so that what is new is another file
+    aside.parent.rmdir()
     if laid.problems:
         raise laid.problems[0]
     return [f"{module} was loaded anew" for module in modules]
