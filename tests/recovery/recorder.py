@@ -48,7 +48,7 @@ class Plain:
     def _prepared(self, device, numbers):
         name = device.device.name
         node = f"/dev/gpu{numbers.get(name, name.removeprefix('gpu-'))}"
-        return PreparedDevice.of(device, ContainerEdits(device_nodes=[node], env={"GPU": name}))
+        return PreparedDevice.of(device, ContainerEdits(device_nodes=[node], env={name.replace("-", "_").upper(): "1"}))
 
 
 class Effects(Plain):
