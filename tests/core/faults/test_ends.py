@@ -65,6 +65,19 @@ def test_after_a_restart_the_time_begins_anew(agent, report, names, clock):
     assert names(second) == []
 
 
+def test_what_is_over_here_and_begins_again_in_the_other_agent_has_all_its_time(agent, report, names, clock):
+    here, there = agent(), agent()
+    here.judge(report(LINK))
+    for _ in range(2):
+        here.judge(report())
+        clock.seconds += 300
+    assert names(here) == []
+    there.judge(report(LINK))
+    clock.seconds += 1
+    here.judge(report())
+    assert names(here) == ["gpu-0 link"]
+
+
 def test_the_time_of_day_decides_nothing(book, report, names, clock):
     book.judge(report(LINK))
     book.judge(report())

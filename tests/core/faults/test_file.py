@@ -249,3 +249,14 @@ def test_a_round_with_nothing_new_looks_once_and_neither_reads_nor_locks(path, r
     for _ in range(3):
         book.judge(report(ecc(3)))
     assert Watched.done == ["look"] * 3
+
+
+def test_a_file_that_cannot_be_written_is_tried_again_once_a_minute(path, report, clock):
+    path.with_name("faults.json.tmp").mkdir()
+    book = FaultBook(Watched(path, DRIVER, "boot-1"), clock=clock)
+    book.open()
+    Watched.done.clear()
+    for _ in range(24):
+        book.judge(report(ecc(3)))
+        clock.seconds += 5
+    assert Watched.done.count("lock") == 2

@@ -79,6 +79,13 @@ def test_what_was_spared_stays_so_in_the_next_agent(agent, report, node):
     assert effects(second) == ["NoSchedule"] * 2
 
 
+def test_devices_that_are_reported_count_though_they_were_not_found_yet(agent, report):
+    book = agent(policy=NO_EXECUTE)
+    reports = [one for index in range(4) for one in report(*[LINK][: index < 2], device=f"gpu-{index}")]
+    book.judge(reports, [])
+    assert (effects(book), book.widespread) == (["NoExecute"] * 2, False)
+
+
 def test_the_only_device_of_a_node_evicts(agent, faulty, node):
     book = agent(policy=NO_EXECUTE)
     book.judge(faulty(0), node(1))
