@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from click.testing import CliRunner
 from drakit import PluginContext
@@ -62,11 +64,13 @@ def test_device_nodes_have_the_numbers_that_the_module_says_also_after_renumberi
     assert status.st_rdev == 0 or f"{status.st_rdev >> 8}:{status.st_rdev & 0xFF}" == number
 
 
-def test_a_reload_that_was_interrupted_can_be_repeated(root):
+@pytest.mark.parametrize("taken", [[DEVICE], [os.path.dirname(DEVICE), "sys/module/neuron"]])
+def test_a_reload_that_was_interrupted_can_be_repeated(root, taken):
     before = names(root)
-    unloaded = root / ".drakit-aside/unloaded" / DEVICE
-    unloaded.parent.mkdir(parents=True)
-    (root / DEVICE).rename(unloaded)
+    for path in taken:
+        unloaded = root / ".drakit-aside/unloaded" / path
+        unloaded.parent.mkdir(parents=True, exist_ok=True)
+        (root / path).rename(unloaded)
     Rehearsal(root=root).reload()
     assert names(root) == before
 

@@ -30,6 +30,7 @@ def reload_modules(tree: FakedTree) -> list[str]:
     tree.mend_all()
     aside = tree.root / _UNLOADED
     shutil.rmtree(aside, ignore_errors=True)  # of a reload that was interrupted: what it took away is laid out anew
+    aside.mkdir(parents=True)
     for path in _shown(tree, modules):
         _unload(tree.root, path, aside)
     laid = lay_out(read_layout(tree.root).node_type, tree.root)
