@@ -92,7 +92,8 @@ def test_what_only_the_firmware_counts_is_no_second_fault_where_it_is_a_copy(nod
         ("hw_error_event_count", True),
         ("hbm_repairable_ue_count", False),
         ("sram_correctable_count", False),
-        ("hbm_ecc_count", False),
+        ("hbm_ecc_err_count", False),
+        ("healthcheck_heartbeat_errors", False),
         ("healthcheck_heartbeat", False),
     ],
 )

@@ -170,7 +170,7 @@ def parse_error(record: Record) -> HardwareError | None:
         kind=match[1],
         sequence=record.sequence,
         device=int(number) if _NUMBER.fullmatch(number) else None,
-        serial=fields.get("serial-num", "").strip("0") and fields["serial-num"].lower(),
+        serial=fields.get("serial-num", "").lower(),
         action=fields.get("action", ""),
     )
 

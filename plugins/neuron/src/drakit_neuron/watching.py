@@ -18,8 +18,7 @@ _MAX_BYTES = 4096
 class Watcher:
     """Calls `changed`, on a daemon thread of its own, when the kernel notifies of a file that is followed.
 
-    A file that does not notify costs a descriptor. One that is gone counts as a change, and is opened again when
-    `follow` is called with it after that.
+    A file that does not notify costs a descriptor.
     """
 
     def __init__(self, changed: Callable[[], None], *, pause_seconds: float = PAUSE_SECONDS) -> None:
@@ -28,16 +27,19 @@ class Watcher:
         self._pause = pause_seconds
         self._lock = threading.Lock()
         self._wanted: frozenset[str] = frozenset()
-        self._open: frozenset[str] = frozenset()
         self._thread: threading.Thread | None = None
         self._wake = -1
         self._closed = threading.Event()
 
     def follow(self, paths: Collection[str]) -> None:
-        """Follow these files, and no others. Cheap where nothing differs; may be called from any one thread."""
+        """Follow these files, and no others.
+
+        To be called again and again: the kernel does not say when a file goes away, and one that did, which counts as a
+        change, is noticed then, and opened again if there is another of its name.
+        """
         with self._lock:
             self._wanted = frozenset(paths)
-            if self._closed.is_set() or self._wanted == self._open:
+            if self._closed.is_set() or not (self._wanted or self._thread):
                 return
             if self._thread is None:
                 self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -84,8 +86,6 @@ class Watcher:
             _forget(path, files, poll)
         for path in wanted - files.keys():
             _open(path, files, poll)
-        with self._lock:
-            self._open = frozenset(files)
         return True
 
     def _look(self, files: dict[str, int], poll: select.poll) -> bool:
@@ -95,8 +95,6 @@ class Watcher:
         for path, descriptor in changed.items():
             if not _read(descriptor):
                 _forget(path, files, poll)
-        with self._lock:
-            self._open = frozenset(files)
         return bool(changed)
 
 
