@@ -15,11 +15,12 @@ from drakit import (
     Quantity,
 )
 from drakit.errors import ClaimError, DeviceBusy
-from drakit_neuron.devices import CORES, NODE_DEVICE
+from drakit_neuron.devices import CORE_SIZES, CORES, NODE_DEVICE
 from drakit_neuron.options import NeuronOptions
 
 VISIBLE = "NEURON_RT_VISIBLE_CORES"
 SIZE = "NEURON_LOGICAL_NC_CONFIG"
+SIZES = {CORE_SIZES: "1,2"}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def cores(prepared):
 
 
 def test_a_device_is_divided_only_where_the_operator_has_enabled_it(node, plugin):
-    device = Device("neuron-device-0", capacity={CORES: 8, "neuron.drakit/memory": "96Gi"})
+    device = Device("neuron-device-0", SIZES, {CORES: 8, "neuron.drakit/memory": "96Gi"})
     assert node.plugin().share(device) is None
     policies = plugin.share(device).policies
     policy = policies[CORES]
@@ -56,11 +57,12 @@ def test_a_device_is_divided_only_where_the_operator_has_enabled_it(node, plugin
     "device",
     [
         Device(NODE_DEVICE),
-        Device("neuron-device-0"),
-        Device("neuron-device-0", capacity={CORES: 1}),
-        Device("neuron-device-0", capacity={CORES: 8}, consumes=[CounterConsumption("devices", {"neuron-0": 1})]),
+        Device("neuron-device-0", SIZES),
+        Device("neuron-device-0", SIZES, {CORES: 1}),
+        Device("neuron-device-0", SIZES, {CORES: 8}, consumes=[CounterConsumption("devices", {"devices": 1})]),
+        Device("neuron-device-0", capacity={CORES: 8}),
     ],
-    ids=["the-node", "unknown-cores", "one-core", "part-of-the-node"],
+    ids=["the-node", "unknown-cores", "one-core", "part-of-the-node", "unknown-make"],
 )
 def test_what_cannot_be_divided_is_not(plugin, device):
     assert plugin.share(device) is None
@@ -235,11 +237,12 @@ def test_what_is_not_on_record_as_it_should_be_holds_the_whole_device(plugin, re
         record.prepare(plugin, share_of(2))
 
 
-def test_a_device_of_unknown_make_is_not_divided(node, plugin, record, share_of):
+def test_a_device_of_unknown_make_is_given_as_a_whole_only(node, plugin, record, share_of, environments):
     (node.root / "sys/devices/virtual/dmi/id/product_name").write_text("trn9.48xlarge\n")
     (node.device_dir(0) / "info/architecture/instance_type").write_text("Trn9\n")
-    with pytest.raises(ClaimError, match=r"neuron-device-0 cannot be shared.*trn9\.48xlarge.*options"):
+    with pytest.raises(ClaimError, match=r"neuron-device-0 cannot be shared.*trn9\.48xlarge.*option instances"):
         record.prepare(plugin, share_of(2))
+    assert environments(record.prepare(plugin, share_of(None))) == [{"DRAKIT_NEURON_CORES": "all"}]
 
 
 def test_where_the_driver_hides_the_number_of_cores_the_table_has_it(node, plugin, record, share_of):

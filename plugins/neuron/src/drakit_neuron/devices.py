@@ -30,6 +30,8 @@ CAPACITY_BLOCK_LABEL = "topology.k8s.aws/capacity-block-id"
 
 CORES = f"{OWN}/cores"
 """The capacity that says how many physical cores a device has."""
+CORE_SIZES = f"{OWN}/logicalCoreSizes"
+"""The attribute that says how many physical cores can make a logical one: `1,2`."""
 MEMORY = f"{OWN}/memory"
 """The capacity that says how much memory a device has."""
 NODE_DEVICE = "neuron-node"
@@ -138,7 +140,7 @@ def _core_attributes(device: NeuronDevice) -> dict[str, AttributeValue]:
     if device.architecture is not None:
         sizes = device.architecture.logical_core_sizes
         attributes[f"{OWN}/architecture"] = device.architecture.name
-        attributes[f"{OWN}/logicalCoreSizes"] = ",".join(map(str, sizes))
+        attributes[CORE_SIZES] = ",".join(map(str, sizes))
         if device.cores is not None:
             attributes[f"{OWN}/logicalCores"] = device.cores // max(sizes)
     return attributes

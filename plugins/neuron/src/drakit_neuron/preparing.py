@@ -106,7 +106,7 @@ class _Preparation:
         missing = [f"neuron{number}" for number in numbers if not is_present(self.context, number)]
         if missing:
             raise DeviceUnfit(
-                f"{NODE_DEVICE} is all {len(numbers)} devices of an {self.hardware.name}, and node "
+                f"{NODE_DEVICE} is all {len(numbers)} devices that {self.hardware.name} has, and node "
                 f"{self.context.node} lacks {', '.join(missing)}; delete the pod to have it placed anew, and if they "
                 "do not come back, reboot or replace the node",
                 fault=MISSING,
@@ -140,7 +140,7 @@ class _Preparation:
             check_core_size(self.hardware, wanted.core_size)
             env[CORE_SIZE] = str(wanted.core_size)
         if wanted.nodes is not None:
-            env |= self._ultraserver(wanted.nodes)
+            env |= self._modes[wanted.nodes]
         state = {ultraserver.STATE: env[ultraserver.MODE]} if wanted.nodes is not None else {}
         if device.share_id is None:
             return _Given(env, state)
@@ -157,19 +157,26 @@ class _Preparation:
         """The cores of a device that may be divided; None for all of them. Raises ClaimError."""
         ref = device.device
         total = core_count(self.context, self.hardware, device_id(ref.name) or 0)
-        if total is None or not self.hardware.core_sizes:
-            raise ClaimError(
-                f"{ref.name} cannot be shared: nothing says how many cores {self.hardware.name} has and how they make "
-                "logical ones; let the claim ask for the whole device with sharing off, or describe the instance type "
-                "in the driver's options"
-            )
-        count = sharing.asked_cores(device, total)
-        if count is not None:
-            self._check_shareable(device, wanted)
-        earlier = next((hold.prepared for hold in self._own(ref) if hold.prepared.key == device.key), None)
+        if total is None:
+            raise self._unknown_cores(ref)
         division = sharing.Division.of(total, self._others(ref))
+        count = sharing.asked_cores(device, total)
+        if count is None:
+            division.check_whole(ref.name)
+            return None
+        self._check_shareable(device, wanted)
+        if not self.hardware.core_sizes:
+            raise self._unknown_cores(ref)
+        earlier = next((hold.prepared for hold in self._own(ref) if hold.prepared.key == device.key), None)
         size = wanted.core_size or max(self.hardware.core_sizes)
         return division.share(device, count, size, earlier.state.get(sharing.STATE, "") if earlier else "")
+
+    def _unknown_cores(self, ref: DeviceRef) -> ClaimError:
+        return ClaimError(
+            f"{ref.name} cannot be shared: nothing says how many cores {self.hardware.name} has and how they make "
+            "logical ones; let the claim ask for a whole device, and describe the instance type in the driver's option "
+            "instances"
+        )
 
     def _check_shareable(self, device: AllocatedDevice, wanted: Asked) -> None:
         if len(self.claim.devices) > 1:
@@ -185,6 +192,12 @@ class _Preparation:
                 f"{wanted.nodes} is for whole devices: links between nodes are not divided; ask for whole devices, or "
                 "remove UltraServerConfig"
             )
+
+    @cached_property
+    def _modes(self) -> Mapping[int, Mapping[str, str]]:
+        """What the runtime is told, by each number of nodes that devices of the claim ask for."""
+        sizes = {asked(device).nodes for device in self._used}
+        return {nodes: self._ultraserver(nodes) for nodes in sizes if nodes is not None}
 
     def _ultraserver(self, nodes: int) -> Mapping[str, str]:
         known = self.hardware.instance

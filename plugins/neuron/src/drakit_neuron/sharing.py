@@ -29,7 +29,7 @@ from drakit import (
 )
 from drakit.errors import DeviceBusy
 
-from drakit_neuron.devices import CORES
+from drakit_neuron.devices import CORE_SIZES, CORES
 
 VISIBLE = "NEURON_RT_VISIBLE_CORES"
 CORES_OF = "DRAKIT_NEURON_CORES"
@@ -54,10 +54,10 @@ def share_policy(device: Device) -> SharePolicy | None:
 
     Of every other capacity, such a claim and any other takes what one core has, unless it says more: so that the cores
     alone decide how many claims fit. A device that shares counters with others is not divided: it would be unclear
-    what a part of it takes from them.
+    what a part of it takes from them. Nor is one of which nobody knows how cores make logical ones.
     """
     cores = _whole(device.capacity[CORES]) if CORES in device.capacity else None
-    if cores is None or cores < 2 or device.consumes:
+    if cores is None or cores < 2 or device.consumes or CORE_SIZES not in device.attributes:
         return None
     each = {name: RequestPolicy(default=_part(amount, cores)) for name, amount in device.capacity.items()}
     return SharePolicy(each | {CORES: RequestPolicy(default=cores, valid_range=ValidRange(minimum=1, step=1))})
@@ -122,17 +122,18 @@ class Division:
         """The cores nobody holds."""
         return frozenset(range(self.total)).difference(*self.held.values())
 
-    def share(self, device: AllocatedDevice, count: int | None, size: int, earlier: str = "") -> Share | None:
-        """So many cores for an allocation, None for the whole device, in whole logical cores of `size`.
+    def check_whole(self, name: str) -> None:
+        """Raise DeviceBusy unless the device, by its name, can be had as a whole."""
+        if self.held:
+            raise DeviceBusy(f"all cores of {name} are needed, and it is shared: {self._holders()}; {_AGAIN}")
+
+    def share(self, device: AllocatedDevice, count: int, size: int, earlier: str = "") -> Share:
+        """So many cores for an allocation, in whole logical cores of `size`.
 
         They are those it had `earlier` where it may still have them. Raises InvalidDeviceConfig for a number that makes
         no logical cores, DeviceBusy where too few are free.
         """
         name = device.device.name
-        if count is None:
-            if self.held:
-                raise DeviceBusy(f"all cores of {name} are needed, and it is shared: {self._holders()}; {_AGAIN}")
-            return None
         if count % size:
             raise InvalidDeviceConfig(
                 f"request {device.request!r} is for {count} physical cores of {name}, where {size} make a logical one: "
