@@ -9,7 +9,8 @@ from drakit import Device, Finding, Pool, Severity, hookimpl
 
 class Plugin:
     driver_name = "gpu.example.com"
-    def __init__(self, context): self.discovered = False
+    node_label_keys = ("example.com/rack",)
+    def __init__(self, context): self.discovered, self.labels = False, context.node_labels
     @hookimpl
     def discover(self):
         self.discovered = True
@@ -18,6 +19,8 @@ class Plugin:
     def prepare(self, claim): return []
     @hookimpl
     def unprepare(self, claim, prepared): pass
+    @hookimpl
+    def node_labels(self): return {"example.com/rack": "r7"}
     @hookimpl
     def check(self):
         {answer}
@@ -34,12 +37,14 @@ class Plugin:
 
 @pytest.fixture
 def check(installed_drakit, distribution, write_config):
-    """Run it: `(answer)`, the body of the backend's hook; returns the exit code, and severity and text by subject."""
+    """Run it: `(answer, **backend)`, the body of the backend's hook; returns exit code, and findings by subject."""
 
-    def run(answer):
+    def run(answer, settings=(), **backend):
         env = distribution("gpu", BACKEND.replace("{answer}", answer), {"drakit.plugins": {"gpu": "gpu:Plugin"}})
         distribution("racks", EXTENSION, {"drakit.plugins": {"racks": "racks:Plugin"}})
-        config = write_config({"plugin": "gpu"}, extensions=[{"plugin": "racks"}], nodeName="node-7")
+        config = write_config(
+            {"plugin": "gpu", **backend}, extensions=[{"plugin": "racks"}], nodeName="node-7", **dict(settings)
+        )
         outcome = installed_drakit("check", "--config", config, "-o", "json", **env)
         return outcome.code, {entry["what"]: (entry["severity"], entry["found"]) for entry in outcome.json}
 
@@ -111,3 +116,18 @@ def test_what_is_wrong_with_a_device_now_is_a_warning_and_what_is_below_its_thre
         "gpu.example.com/node-7/worn": "unhealthy: 2 errors; the fan has stopped",
         "gpu.example.com/node-7/gone": "unhealthy: gone",
     }
+
+
+SHOW_LABELS = 'return [Finding(Severity.OK, "labels", str(sorted(self.labels.items())))]'
+
+
+def test_a_plugin_sees_the_labels_that_the_node_has(check, api):
+    node = api.get("Node", "node-7")
+    api.replace({**node, "metadata": {**node["metadata"], "labels": {"example.com/zone": "a"}}})
+    _, found = check(SHOW_LABELS, {"apiServer": api.url})
+    assert found["gpu.example.com: labels"] == ("ok", "[('example.com/zone', 'a')]")
+
+
+def test_a_plugin_that_is_to_label_the_node_sees_its_labels_before_they_are_written(check):
+    _, found = check(SHOW_LABELS, nodeLabels=True)
+    assert found["gpu.example.com: labels"] == ("ok", "[('example.com/rack', 'r7')]")

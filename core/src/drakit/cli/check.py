@@ -29,14 +29,17 @@ def check(config: Path | None, root: Path | None, node_name: str | None, kubecon
     warning.
     """
     settings, problems = offline_settings(config, overrides(root=root, node_name=node_name, kubeconfig=kubeconfig))
-    node = survey_node(settings, problems, check=True)
+    api_server, document = findings.of_api_server(settings)
+    labels = (document.get("metadata") or {}).get("labels") or {}
+    node = survey_node(settings, problems, check=True, node_labels=labels)
     found = [
         *findings.of_settings(settings),
         *findings.of_root(settings),
         *findings.of_plugins(node),
         *findings.of_directories(settings),
         *findings.of_sockets(settings, findings.drivers_of(node)),
-        *findings.of_api_server(settings, node),
+        api_server,
+        *findings.of_node(document, node),
     ]
     write(output, [attrs.asdict(one) | {"severity": str(one.severity)} for one in found], lambda: _tables(found))
     if any(finding.severity is not Severity.OK for finding in found):

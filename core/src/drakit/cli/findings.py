@@ -172,23 +172,16 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def of_api_server(settings: Settings, node: OfflineNode) -> Iterator[Finding]:
-    """The API server: whether it is known, answers, and knows the node; and what it says of that."""
+def of_api_server(settings: Settings) -> tuple[Finding, Document]:
+    """The API server: whether it is known, answers, and knows the node; and the Node, empty where it is not had."""
     try:
         credentials = credentials_of(settings)
-    except ConfigError as error:
-        yield _error("API server", str(error))
-        return
-    try:
         document = asyncio.run(_get_node(credentials, settings.node_name))
     except ApiError as error:
-        yield _error("API server", _api_problem(error, settings.node_name))
+        return _error("API server", _api_problem(error, settings.node_name)), {}
     except DRAError as error:
-        yield _error("API server", str(error))
-    else:
-        yield _ok("API server", credentials.server)
-        yield from _of_kubelet(document)
-        yield from _of_device_plugins(document, node)
+        return _error("API server", str(error)), {}
+    return _ok("API server", credentials.server), document
 
 
 async def _get_node(credentials: Credentials, node: str) -> Document:
@@ -203,13 +196,10 @@ async def _get_node(credentials: Credentials, node: str) -> Document:
         await client.close()
 
 
-def _of_kubelet(document: Document) -> Iterator[Finding]:
+def of_node(document: Document, node: OfflineNode) -> Iterator[Finding]:
+    """What the Node says of itself: its kubelet, and device plugins beside which a driver gives way."""
     if advice := kubelet_advice(document):
         yield _warning("kubelet", advice)
-
-
-def _of_device_plugins(document: Document, node: OfflineNode) -> Iterator[Finding]:
-    """Those that offer the hardware of a driver here, or whose pods still have it: beside them it gives way."""
     allocatable = (document.get("status") or {}).get("allocatable") or {}
     pods = PodResources(node.settings.kubelet_pod_resources_socket)
     for instance in node.assembly.host.instances.values():

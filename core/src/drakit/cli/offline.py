@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
@@ -73,12 +74,22 @@ def read_node(config: Path | None, overrides: Mapping[str, str]) -> OfflineNode:
     return survey_node(settings, problems)
 
 
-def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = (), *, check: bool = False) -> OfflineNode:
-    """Construct the enabled plugins and ask each of them, once; with `check`, also what they find of this node."""
+def survey_node(
+    settings: Settings,
+    problems: Sequence[tuple[str, str]] = (),
+    *,
+    check: bool = False,
+    node_labels: Mapping[str, str] = MappingProxyType({}),
+) -> OfflineNode:
+    """Construct the enabled plugins and ask each of them, once; with `check`, also what they find of this node.
+
+    `node_labels`: what plugins are to take for the labels of the Node, beside those that they would give it.
+    """
     named = evolve(settings, node_name=settings.node_name or UNNAMED_NODE)
     with _warnings() as said:
-        assembly = assemble(named)
-        survey, health, found, failures = asyncio.run(_ask(assembly, named.node_name, check=check))
+        labels = dict(node_labels)
+        assembly = assemble(named, node_labels=MappingProxyType(labels))
+        survey, health, found, failures = asyncio.run(_ask(assembly, named.node_name, labels, check=check))
         closing = assembly.host.close()
     return OfflineNode(
         settings=named,
@@ -98,20 +109,24 @@ def survey_node(settings: Settings, problems: Sequence[tuple[str, str]] = (), *,
 
 
 async def _ask(
-    assembly: Assembly, node: str, *, check: bool
+    assembly: Assembly, node: str, labels: dict[str, str], *, check: bool
 ) -> tuple[Survey, Mapping[str, Sequence[Health]], list[tuple[str, Finding]], Mapping[str, DRAError]]:
     observer = Observer(assembly.host, node, patience_seconds=PATIENCE_SECONDS)
     survey = await observer.survey()
     health, failures = await observer.health()
     if taints := taints_of(report for reports in health.values() for report in reports):
         survey = await observer.survey(taints=taints)
-    found = await _check(observer) if check else []
+    found = await _check(observer, labels) if check else []
     return survey, health, found, {**failures, **survey.failures}
 
 
-async def _check(observer: Observer) -> list[tuple[str, Finding]]:
+async def _check(observer: Observer, labels: dict[str, str]) -> list[tuple[str, Finding]]:
     """What plugins find. One that fails at this is found wanting itself, though its driver may well run."""
+    given, unlabelled = await observer.node_labels()
+    for own in given.values():
+        labels.update(own)
     found, failures = await observer.check()
+    failures = unlabelled | failures
     failed = [(name, Finding(Severity.WARNING, "its own check", str(error))) for name, error in failures.items()]
     return [*((name, finding) for name, findings in found.items() for finding in findings), *failed]
 
