@@ -1,8 +1,8 @@
 """The kernel says that a file has changed, and health is asked for at once.
 
 The kernel's own notifications, of a file that anyone can have notified: the host's name. Changed in a namespace apart,
-where nobody else sees it, it wakes whoever polls for it, in other tests too. That is a file of /proc; one of a cgroup is
-of the same kind as those of sysfs, where a test may make one.
+where nobody else sees it, it wakes whoever polls for it, in other tests too. That is a file of /proc; one of a cgroup
+is of the same kind as those of sysfs, where a test may make one.
 """
 
 from __future__ import annotations
@@ -145,6 +145,17 @@ def test_a_file_that_went_away_is_a_change_and_another_of_its_name_is_followed(c
     follow(watcher, events)
     populate(cgroup)
     assert changes.wait_for(2)
+    watcher.close(BOUND_SECONDS)
+    assert changes.count <= 3  # that it went, and of the process that it came and went
+
+
+def test_a_file_that_is_no_longer_to_be_followed_is_let_go(watcher, tmp_path):
+    one, other = (str(tmp_path / name) for name in ("one", "other"))
+    for path in (one, other):
+        Path(path).write_text("\n")
+    follow(watcher, one)
+    follow(watcher, other)  # what is not wanted is closed before what is wanted is opened
+    assert one not in opened()
 
 
 def test_a_file_that_does_not_notify_wakes_nobody(watcher, changes, tmp_path):
