@@ -24,7 +24,6 @@ WRONG = {
     ),
     "one plugin twice": (HEAD + "backends:\n- plugin: efa\n- plugin: efa\n", "give each its `driver`"),
     "an illegal driver name": (HEAD + "backends:\n- plugin: efa\n  driver: NOT/legal\n", "driver"),
-    "options nobody takes": (HEAD + "backends:\n- plugin: neuron\n  options: {cores: 4}\n", "takes no options; remove"),
     "an unknown option": (HEAD + "backends:\n- plugin: mock\n  options: {profil: x}\n", "unknown key 'profil'"),
     "a backend as extension": (HEAD + "extensions:\n- plugin: efa\n", "list it under backends"),
     "a wrong type": (HEAD + "nodeName: 5\n", ": nodeName: must be a string, not 5"),
