@@ -196,6 +196,20 @@ def test_a_lasting_refusal_taints_at_once_and_ends_by_itself(frail, kubelet, new
     assert kubelet.prepare([claim], DRIVER)[claim.uid].error == ""
 
 
+@pytest.mark.reliability(
+    fault="The agent starts anew while a device is faulty",
+    injected="A fault that ends with its report is reported to a real agent from its start on",
+    promise="The device is tainted in the first slice that is published: there is no moment at which it looks sound",
+)
+def test_a_device_that_is_faulty_at_the_start_is_tainted_from_the_first_slice_on(frail, kubelet, api, report, taints):
+    report(dev_1=[{"name": "hang", "message": "does not answer"}])
+    frail.start(TAINTED)
+    kubelet.wait_for(DRIVER)
+    taints({"dev-1": [("hang", "NoSchedule")]})
+    (document,) = api.list("ResourceSlice")
+    assert document["metadata"]["generation"] == 1
+
+
 def test_nobody_is_evicted_for_most_of_the_devices(frail, kubelet, api, report, taints):
     frail.start("[{plugin: frail, taints: {effect: NoExecute}}]", healthSeconds=0.1)
     kubelet.wait_for(DRIVER)

@@ -262,6 +262,8 @@ class Agent:
         begin = time.monotonic()
         self._taints = self._all_taints()
         self.survey = await observer.survey(self.survey, self._taints)
+        if not self.surveyed.is_set():
+            await self._survey_with_health(observer)
         self._rounds.add(self.survey, time.monotonic() - begin)
         problems = [(problem.driver, problem.error) for problem in self.survey.problems]
         self._tell("survey", [*problems, *self.survey.failures.items()])
@@ -278,15 +280,33 @@ class Agent:
             async with asyncio.timeout(self.settings.discovery_seconds):
                 await self._wanted.wait()
 
+    async def _survey_with_health(self, observer: Observer) -> None:
+        """After the first round: what is faulty is to be tainted from the first slice on, not some time after it."""
+        await self._judge(observer)
+        if (taints := self._all_taints()) != self._taints:
+            self._taints = taints
+            self.survey = await observer.survey(self.survey, taints)
+
     async def _look(self, observer: Observer, board: NoticeBoard) -> None:
         """Look for what a user must act on, and have Events tell it."""
         board.show(notices_of(self.drivers, self.assembly.failures, self.survey, observer.stuck))
         await asyncio.sleep(LOOK_SECONDS)
 
     async def _ask_health(self, observer: Observer) -> None:
-        """Ask for health once the devices are known, tell the drivers, and have changed taints published."""
+        """Ask for health once the devices are known, and have changed taints published."""
         await self.surveyed.wait()
         self._health_wanted.clear()
+        await self._judge(observer)
+        if self._all_taints() != self._taints:
+            self._wanted.set()
+        pause = min(ROUND_SECONDS, self.settings.health_seconds)
+        await asyncio.sleep(pause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.health_seconds - pause):
+                await self._health_wanted.wait()
+
+    async def _judge(self, observer: Observer) -> None:
+        """Ask every backend for health, and tell the drivers."""
         reports, failures = await observer.health(lambda name, said: self.drivers[name].judge(said))
         self._tell("health", failures.items())
         for name, driver in self.drivers.items():
@@ -296,13 +316,6 @@ class Agent:
                 driver.no_report()
         for name, report in reports.items():
             self._asked_taints[name] = taints_of(report)
-        if self._all_taints() != self._taints:
-            self._wanted.set()
-        pause = min(ROUND_SECONDS, self.settings.health_seconds)
-        await asyncio.sleep(pause)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.health_seconds - pause):
-                await self._health_wanted.wait()
 
     def _all_taints(self) -> dict[DeviceRef, list[Taint]]:
         """The taints that devices are to have now: those that plugins ask for, and those of faults."""
