@@ -138,7 +138,7 @@ def test_the_agent_may_do_no_more_than_it_needs(agent: Api, method: str, path: s
     assert refused.value.status == 403
 
 
-@pytest.mark.parametrize("name", ["rbac.yaml", "daemonset.yaml"])
+@pytest.mark.parametrize("name", ["rbac.yaml", "node-labels.yaml", "daemonset.yaml"])
 def test_the_manifests_are_taken_with_every_field(cluster: Cluster, name: str):
     for document in manifests(name):
         assert cluster.api.apply(document, dry_run=True)["kind"] == document["kind"]
