@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 from drakit import DeviceRef, FaultEnd, HealthStatus, Severity
+from drakit.decoding import structure
+from drakit.errors import ConfigError
 from drakit_neuron.counters import COMPONENT_MEANINGS, COUNTERS
 from drakit_neuron.health import FAULTS
 from drakit_neuron.instances import INSTANCE_TYPES, UltraServerDevices
@@ -303,3 +305,18 @@ def test_files_that_a_starting_device_has_not_made_yet_are_found_in_the_next_rou
     assert "sram_ecc_uncorrected" not in reports_of(plugin)["neuron-device-0"].counters
     late.write_text("0\n")
     assert "sram_ecc_uncorrected" in reports_of(plugin)["neuron-device-0"].counters
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"uncorrectedEcc": -1}, "options.health: uncorrectedEcc must be .* or 0 for never, not -1"),
+        ({"correctedEcc": "9"}, "options.health.correctedEcc"),
+        ({"hardwareErrors": 1.5}, "options.health.hardwareErrors"),
+        ({"kmsg": "no"}, "options.health.kmsg"),
+        ({"uncorrectedECC": 1}, "uncorrectedECC"),
+    ],
+)
+def test_a_threshold_that_is_none_is_refused_by_its_place(written, said):
+    with pytest.raises(ConfigError, match=said):
+        structure(NeuronOptions, {"health": written}, "options")

@@ -26,7 +26,7 @@ REPLACE = "replace the instance"
 RELOAD = "load the kernel module anew, or reboot the node"
 
 _CORE = re.compile(r"neuron_core(0|[1-9][0-9]?)", re.ASCII)
-_PASSED_OVER = frozenset({"memory_usage", "power", "info", "subsystem"})
+_PASSED_OVER = "memory_usage"
 _DEPTH = 6
 _MAX_BYTES = 256
 
@@ -239,7 +239,7 @@ def _files_below(directory: str, below: str = "", depth: int = _DEPTH) -> Iterat
     for entry in _listed(f"{directory}/{below}"):
         if not entry.is_dir(follow_symlinks=False):
             yield below + entry.name
-        elif depth and entry.name not in _PASSED_OVER:
+        elif depth and entry.name != _PASSED_OVER:
             yield from _files_below(directory, f"{below}{entry.name}/", depth - 1)
 
 

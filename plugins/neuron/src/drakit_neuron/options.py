@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from attrs import field, frozen
-from attrs.validators import ge
+from attrs import Attribute, field, frozen
 from drakit import PluginContext
 
 from drakit_neuron.instances import InstanceEntry, InstanceType, UltraServerDevices, instance_type
+
+
+def _limit(_instance: object, attribute: Attribute[int], value: int) -> None:
+    if value < 0:
+        words = attribute.name.split("_")
+        name = words[0] + "".join(map(str.capitalize, words[1:]))
+        raise ValueError(f"{name} must be how many errors are a fault, or 0 for never, not {value}")
 
 
 @frozen(kw_only=True)
 class HealthOptions:
     """What counts as a fault of a device.
 
-    The numbers are how many errors of a kind it takes, counted since the fault was last cleared; 0 is never. One that
-    was reached stands until the kernel module is loaded anew, the node is rebooted, or an operator clears it.
+    The numbers are how many errors of a kind it takes, counted since the fault was last cleared; 0 is never. A fault
+    of lost data or hardware stands until the kernel module is loaded anew, the node is rebooted, or an operator clears
+    it; one of errors that lost nothing until their count has not grown for a time.
 
     `uncorrected_ecc`: errors of the memory that lost data. `repairable_ecc`: those that the next load of the kernel
     module repairs. `corrected_ecc`: those that lost nothing. `hardware_errors`: errors of cores and DMA engines.
@@ -28,10 +35,10 @@ class HealthOptions:
     whoever may open the device: have it off where pods are not to be trusted with that.
     """
 
-    uncorrected_ecc: int = field(default=1, validator=ge(0))
-    repairable_ecc: int = field(default=0, validator=ge(0))
-    corrected_ecc: int = field(default=0, validator=ge(0))
-    hardware_errors: int = field(default=1, validator=ge(0))
+    uncorrected_ecc: int = field(default=1, validator=_limit)
+    repairable_ecc: int = field(default=0, validator=_limit)
+    corrected_ecc: int = field(default=0, validator=_limit)
+    hardware_errors: int = field(default=1, validator=_limit)
     components: bool = True
     kmsg: bool = True
 
