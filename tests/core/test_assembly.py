@@ -45,9 +45,18 @@ PLUGINS = """
             print(c.driver, c.node, c.pool, c.root, c.host_root, c.options.size, c.boot_id, c.log.name, file=sys.stderr)
             c.changed()
 
+    class Labelling(Backend):
+        driver_name = "label.example.com"
+        node_label_keys = ("example.com/rack",)
+        @hookimpl
+        def node_labels(self): return {}
+
     class Extension:
+        node_label_keys = ("example.com/rack",)
         def __init__(self, context):
             assert context.driver == ""
+        @hookimpl
+        def node_labels(self): return {"example.com/rack": "r7"}
 """
 
 ASSEMBLE = """
@@ -68,6 +77,7 @@ ASSEMBLE = """
                 "instances": {name: i.plugin for name, i in assembly.host.instances.items()},
                 "failures": {name: [type(e).__name__, str(e)] for name, e in assembly.failures.items()},
                 "changes": len(changes),
+                "labelling": [instance.name for instance in assembly.host.implementing("node_labels")],
             },
             sys.stdout,
         )
@@ -85,6 +95,7 @@ class Site:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(
             "[drakit.plugins]\nacme = acme_plugins:Backend\nracks = acme_plugins:Extension\nbroken = acme_broken:X\n"
+            "labelling = acme_plugins:Labelling\n"
         )
         (self.root / "proc/sys/kernel/random").mkdir(parents=True)
         (self.root / "proc/sys/kernel/random/boot_id").write_text("b00t\n")
@@ -168,11 +179,22 @@ def test_a_plugin_that_cannot_be_had_is_a_failure_of_its_own_driver(site, broken
             "extensions: [{plugin: acme}]",
             "plugin 'acme' serves driver 'gpu.example.com'; list it under backends",
         ),
+        (
+            "backends: [{plugin: acme, nodeLabels: true}]",
+            "plugin 'acme' names no labels for its Node; remove its nodeLabels",
+        ),
         ("extensions: [{plugin: racks, options: {a: 1}}]", "options of plugin 'racks': takes no options; remove 'a'"),
     ],
 )
 def test_settings_that_are_wrong_stop_the_agent_with_what_to_do(site, text, said):
     assert site.assemble(text)["refused"] == said
+
+
+def test_only_backends_that_are_enabled_to_are_asked_for_labels(site):
+    extensions = "extensions: [{plugin: racks}]"
+    assert site.assemble(f"backends: [{{plugin: labelling}}]\n{extensions}")["labelling"] == []
+    enabled = site.assemble(f"backends: [{{plugin: labelling, nodeLabels: true}}]\n{extensions}")
+    assert enabled["labelling"] == ["label.example.com"]
 
 
 def test_a_root_that_is_not_there_stops_the_agent(site):

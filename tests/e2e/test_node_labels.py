@@ -59,6 +59,7 @@ def test_labels_follow_what_the_backend_names(labelling, kubelet, api):
     api.wait_for(lambda server: labels(server) == {RACK: "r7", SERVER: "s1"})
     (labelling.root / "labels").write_text(f"{RACK}=r8\n")
     api.wait_for(lambda server: labels(server) == {RACK: "r8"})
+    labelling.end()
     assert patches(api) == 2
 
 

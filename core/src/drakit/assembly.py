@@ -90,15 +90,15 @@ def assemble(
 
 def _as_set(loaded: LoadedPlugin, item: BackendSettings | ExtensionSettings) -> LoadedPlugin:
     """The plugin with what the settings say otherwise than its class. Raises ConfigError where it cannot be so."""
+    without_labels = evolve(loaded, hooks=tuple(hook for hook in loaded.hooks if hook != "node_labels"))
     if isinstance(item, ExtensionSettings):
-        return loaded
-    if item.device_metadata is not None:
-        loaded = evolve(loaded, declarations=evolve(loaded.declarations, device_metadata=item.device_metadata))
+        return without_labels
     if item.node_labels and "node_labels" not in loaded.hooks:
         raise ConfigError(f"plugin {item.plugin!r} names no labels for its Node; remove its nodeLabels")
-    if not item.node_labels:
-        loaded = evolve(loaded, hooks=tuple(hook for hook in loaded.hooks if hook != "node_labels"))
-    return loaded
+    chosen = loaded if item.node_labels else without_labels
+    if item.device_metadata is None:
+        return chosen
+    return evolve(chosen, declarations=evolve(chosen.declarations, device_metadata=item.device_metadata))
 
 
 def _instance_name(item: BackendSettings | ExtensionSettings, loaded: LoadedPlugin) -> str:
