@@ -8,11 +8,11 @@ import pytest
 from drakit import Fault, Health
 from drakit.entries import Entry, Phase
 from drakit.errors import DuplicateDevice, HookFailed, PluginLoadError, PluginStuck
+from drakit.faults import FaultBook
+from drakit.faults.record import FaultFile
 from drakit.inventory import Problem, Survey
 from drakit.kube.events import Reason
 from drakit.kube.publisher import PublisherStatus
-from drakit.faults import FaultBook
-from drakit.faults.record import FaultFile
 from drakit.model import ClaimRef, DeviceRef
 from drakit.notices import PASSING_SECONDS, Notice, NoticeBoard, notices_of
 

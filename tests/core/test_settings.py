@@ -141,7 +141,10 @@ def test_a_switch_is_true_or_false(text, value):
         ("faultSteadySeconds: 0", "faultSteadySeconds must be over 0"),
         ("backends: [{plugin: efa, taints: true}]", "cfg.yaml: backends[0].taints: must be a mapping, not True"),
         ("backends: [{plugin: efa, taints: {effect: None}}]", "effect must be NoSchedule or NoExecute; got 'None'"),
-        ("backends: [{plugin: efa, taints: {effect: Evict}}]", "taints.effect: must be one of None, NoSchedule, NoExecute, not 'Evict'"),
+        (
+            "backends: [{plugin: efa, taints: {effect: Evict}}]",
+            "taints.effect: must be one of None, NoSchedule, NoExecute, not 'Evict'",
+        ),
         ("backends: [{plugin: efa, taints: {key: a/b/c}}]", "key "),
         ("nodeName: [", "cfg.yaml:4:1: "),
     ],
