@@ -53,7 +53,8 @@ def test_the_api_server_keeps_every_attribute_of_every_device(cluster: Cluster, 
         owners = [owner for it in found for owner in it["metadata"]["ownerReferences"]]
         assert {owner["name"] for owner in owners} == {node.name}
         log = node.running.processes["drakit"].log.read_text()
-        assert "warning" not in log, "nothing was dropped, nothing was refused"
+        warnings = [line for line in log.splitlines() if " warning " in line and "cannot prepare claim" not in line]
+        assert not warnings, "nothing was dropped, nothing was refused; claims of other tests are their own affair"
 
 
 def offline_devices(root: Path, driver: str) -> list[dict[str, Any]]:

@@ -239,7 +239,7 @@ def test_a_pod_has_its_claim_prepared_once_and_unprepared(
 def test_a_claim_that_could_not_be_prepared_is_said_and_unprepared_nevertheless(
     kubelet: Kubelet, claims: Claims, serve: Callable[..., KubeletServer]
 ):
-    async def refuse(_claim: Any) -> Any:
+    async def refuse(_claim: Any, _together: frozenset[str]) -> Any:
         raise ClaimError("the device is on fire; take it out")
 
     claims.prepare = refuse  # type: ignore[method-assign]
