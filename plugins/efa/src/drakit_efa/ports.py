@@ -58,7 +58,7 @@ def read_card(context: PluginContext, verbs: str) -> str:
 
 def _part(context: PluginContext, verbs: str, file: str, form: re.Pattern[str], expected: str) -> tuple[str, ...]:
     """What a file holds in the places that its form leaves open."""
-    text = read_text(context.path(f"{VERBS_DEVICES}/{verbs}/{file}"))
+    text = read_text(context.path(f"{VERBS_DEVICES}/{verbs}/{file}"), file)
     match = form.fullmatch(text)
     if match is None:
         raise Unreadable(f"{file} holds {text!r}, which is not {expected}")

@@ -150,17 +150,18 @@ def read_instance_type(context: PluginContext) -> str:
     return read_text(context.path(PRODUCT_NAME))
 
 
-def read_text(path: Path) -> str:
-    """The one short line of a sysfs file; may be empty. Raises Unreadable."""
+def read_text(path: Path, called: str = "") -> str:
+    """The one short line of a sysfs file; may be empty. Raises Unreadable, with what the file is `called`."""
+    called = called or path.name
     try:
         text = path.read_bytes()[: _MAX_TEXT * 4].decode().strip()
     except OSError as error:
         kind = Absent if error.errno in _ABSENT else Unreadable
-        raise kind(f"cannot read {path.name} ({error.strerror or describe(error)})") from None
+        raise kind(f"cannot read {called} ({error.strerror or describe(error)})") from None
     except UnicodeDecodeError:
-        raise Unreadable(f"{path.name} does not hold text") from None
+        raise Unreadable(f"{called} does not hold text") from None
     if len(text) > _MAX_TEXT or not text.isprintable():
-        raise Unreadable(f"{path.name} holds {text[:_MAX_TEXT]!r}, which is not a short line of text")
+        raise Unreadable(f"{called} holds {text[:_MAX_TEXT]!r}, which is not a short line of text")
     return text
 
 
