@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from attrs import evolve, frozen
@@ -103,12 +102,16 @@ class FakedNode:
         return in_order[::-1] if self.variant == PERMUTED else in_order
 
 
-def _nodes() -> Iterator[tuple[str, FakedNode]]:
-    for name in {**MOST_ADAPTERS, **_FACTS}:
-        node = _node(name, _FACTS.get(name) or _other(MOST_ADAPTERS[name]))
-        yield name, node
-        if name in _DATA["varied"]:
-            yield from ((f"{name}@{variant}", _varied(node, variant)) for variant in VARIANTS)
+NODE_TYPES = tuple(sorted({*MOST_ADAPTERS, *(f"{name}@{variant}" for name in _DATA["varied"] for variant in VARIANTS)}))
+"""The node types that can be faked: instance types and variants of them."""
+
+
+def faked_node(node_type: str) -> FakedNode | None:
+    """The node of a type; None for a type that cannot be faked."""
+    if node_type not in NODE_TYPES:
+        return None
+    name, _, variant = node_type.partition("@")
+    return _varied(_node(name, _FACTS.get(name) or _other(MOST_ADAPTERS[name])), variant)
 
 
 def _other(adapters: int) -> Mapping[str, Any]:
@@ -180,7 +183,3 @@ def _interface(place: Place, mac: bytes) -> FakedInterface:
 def _dotted(place: Place) -> str:
     """Bus and slot, in decimal, as udev names have them."""
     return f"{place.bus}s{place.slot}"
-
-
-FAKED_NODES: Mapping[str, FakedNode] = MappingProxyType(dict(_nodes()))
-"""Every node that can be faked, by its type."""

@@ -11,11 +11,8 @@ from pathlib import Path
 from drakit import PciFunction
 
 from drakit_efa.devices import device_name
-from drakit_efa.faked import EXCLUSIVE, FAKED_NODES, FakedAdapter, FakedInterface, FakedNode, Place
+from drakit_efa.faked import EXCLUSIVE, FakedAdapter, FakedInterface, FakedNode, Place, faked_node
 from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, FIRST_DEVICE, SHARED_NAMESPACES, VERBS_DEVICES, VERBS_NODES
-
-NODE_TYPES = tuple(sorted(FAKED_NODES))
-"""The node types that can be faked: instance types and variants of them."""
 
 _VERBS_MAJOR, _FIRST_MINOR = 231, 192
 _ENA = 0xEC20
@@ -41,7 +38,7 @@ def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
 
     With them their neighbours: the network interfaces they were attached with, and verbs devices that are none of ours.
     """
-    node = FAKED_NODES.get(node_type)
+    node = faked_node(node_type)
     if node is None:
         return ()
     for interface in node.interfaces:

@@ -22,8 +22,9 @@ from drakit.errors import DeviceNotFound
 
 from drakit_efa.devices import address_of
 from drakit_efa.discovery import Discovery
+from drakit_efa.faked import NODE_TYPES
 from drakit_efa.instances import DATA
-from drakit_efa.layout import NODE_TYPES, lay_out
+from drakit_efa.layout import lay_out
 from drakit_efa.options import EfaOptions
 from drakit_efa.sysfs import Adapter, Unusable, check_namespaces, read_adapter
 
