@@ -75,8 +75,7 @@ def test_unprepare_needs_nothing_and_may_be_repeated(node, claim_of):
 @pytest.mark.reliability(
     fault="RDMA devices belong to the host's network namespace alone",
     injected="The kernel is in exclusive RDMA netns mode",
-    promise="Claims are refused with the remedy, rather than pods started that cannot open their adapters; "
-    "discovery warns and check finds an error",
+    promise="Claims are refused with the remedy, the log warns, and check finds an error; no pod starts in vain",
 )
 def test_a_claim_is_refused_where_no_pod_could_open_its_adapters(node, claim_of):
     plugin = node.lay_out("p4d.24xlarge@netns-exclusive").plugin()

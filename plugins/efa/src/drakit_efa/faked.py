@@ -19,8 +19,9 @@ from typing import Any
 from attrs import evolve, frozen
 
 from drakit_efa.instances import DATA, MOST_ADAPTERS
+from drakit_efa.ports import FIRST_WITH_CARDS
 
-PERMUTED, KERNEL_NAMES, FEWER, UNLOADED, EXCLUSIVE = VARIANTS = (
+PERMUTED, KERNEL_NAMES, FEWER, UNLOADED, NETNS_EXCLUSIVE = VARIANTS = (
     "uverbs-permuted",
     "efa-0-names",
     "fewer",
@@ -30,7 +31,6 @@ PERMUTED, KERNEL_NAMES, FEWER, UNLOADED, EXCLUSIVE = VARIANTS = (
 
 _DATA: Mapping[str, Any] = json.loads((DATA / "faked.json").read_text(encoding="utf-8"))
 _FACTS: Mapping[str, Mapping[str, Any]] = {name: node for node in _DATA["nodes"] for name in node["types"]}
-_FIRST_WITH_CARDS = 3
 _PROVIDERS = {re.compile(r"(p|g|gr)[0-9]"): "NVIDIA", re.compile(r"trn[0-9]"): "NEURON"}
 
 
@@ -159,7 +159,7 @@ def _place(root: str, address: str, numa_node: int) -> Place:
 def _adapters(places: Sequence[Place], generation: int, per_card: int) -> Iterator[FakedAdapter]:
     """Adapters as rdma-core's udev rule calls them. Node GUIDs tell cards of one node apart from efa3 on."""
     for number, place in enumerate(places):
-        card = places[number - number % per_card].bus if generation >= _FIRST_WITH_CARDS else 0
+        card = places[number - number % per_card].bus if generation >= FIRST_WITH_CARDS else 0
         guid = place.mac[2:] + bytes((0, 0, card, number % per_card))
         function = f"f{place.function}" if place.function else ""
         yield FakedAdapter(place=place, verbs=f"rdmap{_dotted(place)}{function}", guid=guid)

@@ -11,7 +11,7 @@ from pathlib import Path
 from drakit import PciFunction
 
 from drakit_efa.devices import device_name
-from drakit_efa.faked import EXCLUSIVE, FakedAdapter, FakedInterface, FakedNode, Place, faked_node
+from drakit_efa.faked import NETNS_EXCLUSIVE, FakedAdapter, FakedInterface, FakedNode, Place, faked_node
 from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, FIRST_DEVICE, SHARED_NAMESPACES, VERBS_DEVICES, VERBS_NODES
 
 _VERBS_MAJOR, _FIRST_MINOR = 231, 192
@@ -107,7 +107,7 @@ def _directory(root: Path, place: Place) -> Path:
 def _write_modules(root: Path, node: FakedNode) -> None:
     _write_all(root / "sys/module/efa", {"version": _MODULE_VERSION})
     shared = root / SHARED_NAMESPACES[1:]
-    _write_all(shared.parent, {shared.name: "N" if node.variant == EXCLUSIVE else "Y"})
+    _write_all(shared.parent, {shared.name: "N" if node.variant == NETNS_EXCLUSIVE else "Y"})
 
 
 def _write_adapter(root: Path, node: FakedNode, adapter: FakedAdapter) -> None:

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from drakit import AttributeValue, PluginContext, pci_attributes
 
 from drakit_efa.interfaces import Interfaces, read_interfaces
-from drakit_efa.ports import read_card, read_link_gbps, read_mac, read_state
+from drakit_efa.ports import FIRST_WITH_CARDS, read_card, read_link_gbps, read_mac, read_state
 from drakit_efa.sysfs import (
     DRIVER,
     EXCLUSIVE,
@@ -31,9 +31,6 @@ from drakit_efa.sysfs import (
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
 HEALTH = "health"
 """The attribute that is published also where nothing tells of it."""
-
-_FIRST_WITH_CARDS = 3
-"""The first generation whose node GUIDs tell the cards of a node apart."""
 
 _T = TypeVar("_T")
 
@@ -154,7 +151,7 @@ def _device(context: PluginContext, adapter: Adapter, interfaces: Interfaces, lo
     subsystem = read("pciSubsystem", read_number, function / "subsystem_device", 16)
     generation = _generation(read("generation", read_number, function / "device", 16), subsystem)
     mac = read("mac", read_mac, context, adapter.verbs)
-    has_card = generation is not None and generation >= _FIRST_WITH_CARDS
+    has_card = generation is not None and generation >= FIRST_WITH_CARDS
     return EfaDevice(
         adapter=adapter,
         place=place,

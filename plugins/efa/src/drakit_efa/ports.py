@@ -14,6 +14,8 @@ from drakit import PluginContext
 from drakit_efa.sysfs import VERBS_DEVICES, Unreadable, read_text
 
 PORT = "ports/1"
+FIRST_WITH_CARDS = 3
+"""The first generation whose node GUIDs tell the cards of a node apart."""
 ACTIVE = "ACTIVE"
 """The state of a port that carries traffic."""
 
@@ -50,7 +52,7 @@ def read_mac(context: PluginContext, verbs: str) -> str:
 def read_card(context: PluginContext, verbs: str) -> str:
     """The physical card an adapter is a function of: PCI domain and bus that its node GUID names.
 
-    From the third generation (efa3) on they tell cards apart; before, cards of one node may say the same.
+    Before FIRST_WITH_CARDS, which is efa3, all cards of a node may say the same.
     """
     domain, bus = _part(context, verbs, "node_guid", _GUID, "a GUID")
     return f"{domain}:{bus}"
