@@ -16,6 +16,8 @@ from drakit_efa.ports import ACTIVE
 
 OWN = "efa.drakit"
 """The domain of what DRANET does not publish."""
+MAC = f"{OWN}/mac"
+HEALTH = f"{OWN}/health"
 BANDWIDTH = f"{OWN}/bandwidth"
 """The capacity that says how many bits a second an adapter's link carries."""
 
@@ -49,20 +51,20 @@ def device(found: EfaDevice) -> Device:
         "dra.net/rdmaDevice": found.adapter.verbs,
         **found.place,
         f"{OWN}/generation": found.generation,
-        f"{OWN}/mac": found.mac,
+        MAC: found.mac,
         f"{OWN}/interfaceType": found.interface_type,
         f"{OWN}/cardId": found.card,
         f"{OWN}/linkGbps": found.link_gbps,
         f"{OWN}/peerProvider": found.peer_provider,
-        f"{OWN}/health": _health(found.state),
+        HEALTH: port_health(found.state).value,
     }
     known = {name: value for name, value in attributes.items() if value is not None}
     capacity = {} if found.link_gbps is None else {BANDWIDTH: Quantity(f"{found.link_gbps}G")}
     return Device(device_name(found.adapter.address), known, capacity)
 
 
-def _health(state: str | None) -> str:
-    """What the state of a port says of its adapter."""
+def port_health(state: str | None) -> HealthStatus:
+    """How an adapter is by the state of its port alone; None where that is not known."""
     if state is None:
-        return HealthStatus.UNKNOWN.value
-    return (HealthStatus.HEALTHY if state == ACTIVE else HealthStatus.UNHEALTHY).value
+        return HealthStatus.UNKNOWN
+    return HealthStatus.HEALTHY if state == ACTIVE else HealthStatus.UNHEALTHY

@@ -12,12 +12,21 @@ from drakit import PciFunction
 
 from drakit_efa.devices import device_name
 from drakit_efa.faked import NETNS_EXCLUSIVE, FakedAdapter, FakedInterface, FakedNode, Place, faked_node
-from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, FIRST_DEVICE, SHARED_NAMESPACES, VERBS_DEVICES, VERBS_NODES
+from drakit_efa.sysfs import (
+    AMAZON,
+    DRIVER,
+    ETHERNET,
+    FIRST_DEVICE,
+    MODULE,
+    SHARED_NAMESPACES,
+    VERBS_DEVICES,
+    VERBS_NODES,
+)
 
 _VERBS_MAJOR, _FIRST_MINOR = 231, 192
 _ENA = 0xEC20
 _MELLANOX, _CONNECTX_7, _INFINIBAND = 0x15B3, 0x1021, 0x020700
-_MODULE_VERSION = "3.1.0"
+_MODULE_VERSION = "3.1.0g"
 _SPEEDS = {100: "4X EDR", 200: "4X HDR", 400: "8X HDR"}
 """What the EFA driver calls the speed of a link, by Gbit/s."""
 _COUNTERS = (
@@ -105,7 +114,7 @@ def _directory(root: Path, place: Place) -> Path:
 
 
 def _write_modules(root: Path, node: FakedNode) -> None:
-    _write_all(root / "sys/module/efa", {"version": _MODULE_VERSION})
+    _write_all(root / MODULE[1:], {"version": _MODULE_VERSION})
     shared = root / SHARED_NAMESPACES[1:]
     _write_all(shared.parent, {shared.name: "N" if node.variant == NETNS_EXCLUSIVE else "Y"})
 

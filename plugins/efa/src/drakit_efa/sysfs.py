@@ -27,6 +27,7 @@ PRODUCT_NAME = "/sys/devices/virtual/dmi/id/product_name"
 SHARED_NAMESPACES = "/sys/module/ib_core/parameters/netns_mode"
 """Y where RDMA devices can be opened from every network namespace, as by default; N where only from their own."""
 DRIVER = "efa"
+MODULE = f"/sys/module/{DRIVER}"
 AMAZON = 0x1D0F
 """Amazon's PCI vendor id."""
 ETHERNET = 0x0200
@@ -101,7 +102,7 @@ def read_adapters(context: PluginContext, only: Sequence[str] = ()) -> Scan:
     functions = list(_functions(context.path(PCI_DEVICES)))
     efas = [function for function in functions if function.is_efa or function.driver == DRIVER]
     wanted = [function for function in efas if not only or function.address in only]
-    nodes = _verbs_nodes(context)
+    nodes = verbs_nodes(context)
     adapters: list[Adapter] = []
     left_out: dict[str, str] = {}
     for function in wanted:
@@ -123,7 +124,7 @@ def read_adapter(context: PluginContext, address: str) -> Adapter:
     """One adapter, as it is at this moment. Raises Unusable."""
     if _driver(context.path(f"{PCI_DEVICES}/{address}")) != DRIVER:
         raise Unusable(f"no PCI function {address} is bound to the {DRIVER} driver")
-    return _read(context, address, _verbs_nodes(context))
+    return _read(context, address, verbs_nodes(context))
 
 
 def namespaces_are_exclusive(context: PluginContext) -> bool:
@@ -244,7 +245,7 @@ def _verbs_device(context: PluginContext, function: Path) -> str:
     return names[0]
 
 
-def _verbs_nodes(context: PluginContext) -> dict[str, str]:
+def verbs_nodes(context: PluginContext) -> dict[str, str]:
     """The character devices of the node, by RDMA device."""
     nodes = {}
     for name in list_names(context.path(VERBS_NODES)):
