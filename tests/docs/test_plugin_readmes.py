@@ -24,7 +24,7 @@ HARDWARE = {"neuron": NeuronPlugin, "efa": EfaPlugin}
 NODES = [
     *(("neuron", node_type) for node_type in ("trn1.32xlarge", "trn2.48xlarge", "trn2u.48xlarge", "trn3.48xlarge")),
     ("neuron", "inf2.48xlarge"),
-    ("efa", "trn2.48xlarge"),
+    *(("efa", node_type) for node_type in ("trn2.48xlarge", "p6-b200.48xlarge")),
 ]
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections import Counter
-from pathlib import Path
 
 import pytest
 from drakit import PciFunction
@@ -13,13 +10,11 @@ from drakit.decoding import structure
 from drakit.errors import ConfigError
 from drakit_efa.devices import address_of, device_name
 from drakit_efa.options import EfaOptions
-from drakit_efa.plugin import EfaPlugin
 from drakit_efa.sysfs import ADDRESS
 from hypothesis import given
 from hypothesis import strategies as st
 
-INSTANCES = Path(__file__).parents[2].parent / "shared/reference/efa-instances.json"
-ROOT = "resource.kubernetes.io/pcieRoot"
+OWN = "efa.drakit/"
 
 
 def attributes(address, root, numa, *, generation, verbs):
@@ -38,7 +33,8 @@ def attributes(address, root, numa, *, generation, verbs):
 
 
 def typed(values):
-    return {name: (type(value), value) for name, value in values.items()}
+    """What is published, but for the domain of our own, each value with its type."""
+    return {name: (type(value), value) for name, value in values.items() if not name.startswith(OWN)}
 
 
 def test_a_p4d_publishes_each_adapter_as_dranet_does(node, devices):
@@ -67,6 +63,10 @@ def test_a_p4d_publishes_each_adapter_as_dranet_does(node, devices):
         ("p5e.48xlarge", 32),
         ("p5en.48xlarge", 16),
         ("p6-b200.48xlarge", 8),
+        ("p6-b300.48xlarge", 16),
+        ("g6e.48xlarge", 4),
+        ("hpc6a.48xlarge", 1),
+        ("hpc7a.96xlarge", 2),
     ],
 )
 def test_every_adapter_of_a_type_is_published(node, devices, node_type, count):
@@ -74,32 +74,25 @@ def test_every_adapter_of_a_type_is_published(node, devices, node_type, count):
     assert node.warnings() == []
 
 
-@pytest.mark.skipif(not INSTANCES.exists(), reason="the recorded instance types are not beside this checkout")
-@pytest.mark.parametrize("name", EfaPlugin.node_types)
-def test_roots_counts_and_numa_nodes_are_the_recorded_ones(node, devices, name):
-    recorded = json.loads(INSTANCES.read_text())
-    found = devices(node.lay_out(name).plugin()).values()
-    if name in recorded["types"]:
-        assert len(found) == recorded["types"][name][0]
-    for names, facts in recorded["topology"].items():
-        if name in names.split("|"):
-            places = Counter((d.attributes[ROOT], d.attributes.get("dra.net/numaNode")) for d in found)
-            assert places == {(root, numa): count for root, (count, numa) in facts["roots"].items()}
-            assert {d.attributes["dra.net/pciSubsystem"] for d in found} == {facts["gen"]}
-
-
-def test_a_layout_written_twice_is_the_same_tree(node, devices):
-    plugin = node.lay_out("p5.48xlarge").plugin()
-    before = devices(plugin)
-    assert len(plugin.layout("p5.48xlarge", node.root)) == 32
-    assert devices(plugin) == before
-
-
-def test_an_instance_type_without_adapters_lays_out_nothing(node, devices):
-    assert node.plugin().layout("trn1.2xlarge", node.root) == ()
-    assert list(node.root.iterdir()) == []
+def test_a_node_without_adapters_publishes_nothing_and_says_nothing(node, devices):
     assert devices(node.plugin()) == {}
     assert node.warnings() == []
+
+
+def test_an_instance_type_nobody_knows_is_published_as_any_other(node, devices):
+    known = devices(node.lay_out("p4d.24xlarge").plugin())
+    (node.root / "sys/devices/virtual/dmi/id/product_name").write_text("p9z.96xlarge\n")
+    assert devices(node.plugin()) == known
+    (node.root / "sys/devices/virtual/dmi/id/product_name").unlink()
+    assert devices(node.plugin()) == known
+    assert node.warnings() == []
+
+
+def test_verbs_devices_of_nvlink_controllers_are_never_published(node, devices):
+    found = devices(node.lay_out("p6-b200.48xlarge").plugin())
+    verbs = sorted(path.name for path in (node.root / "sys/class/infiniband").iterdir())
+    assert {"ibp115s0f0", "ibp116s0f0"} < set(verbs)
+    assert {device.attributes["dra.net/rdmaDevice"] for device in found.values()} == set(verbs[2:])
 
 
 def test_the_drivers_name_changes_no_attribute(node, devices):
@@ -115,17 +108,19 @@ def test_a_generation_nobody_knows_yet_is_published(node, devices):
 
 
 @pytest.mark.parametrize(
-    ("vendor", "driver", "class_code"),
+    ("vendor", "device", "driver", "class_code"),
     [
-        (0x15B3, "mlx5_core", 0x020700),  # an NVLink controller
-        (0x1D0F, "ena", 0x020000),  # the network function of an interface with EFA
-        (0x1D0F, None, 0x020000),
-        (0x1D0F, "vfio-pci", 0x020000),
-        (0x1D0F, "neuron-driver", 0x088000),
+        (0x15B3, 0x1021, "mlx5_core", 0x020700),  # an NVLink controller
+        (0x15B3, 0xEFA3, None, 0x020000),
+        (0x1D0F, 0xEC20, "ena", 0x020000),  # the network function of an interface with EFA
+        (0x1D0F, 0x7064, "neuron-driver", 0x088000),
+        (0x1D0F, 0xEFA3, None, 0x010802),
     ],
 )
-def test_a_function_without_the_efa_driver_is_never_published(node, devices, vendor, driver, class_code):
-    other = PciFunction(address="0000:73:00.0", vendor=vendor, device=0xEFA3, class_code=class_code, driver=driver)
+def test_a_function_that_is_no_efa_is_never_published_and_not_spoken_of(
+    node, devices, vendor, device, driver, class_code
+):
+    other = PciFunction(address="0000:73:00.0", vendor=vendor, device=device, class_code=class_code, driver=driver)
     node.lay_out("p4d.24xlarge", other)
     (node.function("0000:73:00.0") / "infiniband/ibp115s0f0").mkdir(parents=True)
     assert len(devices(node.plugin())) == 4
@@ -188,17 +183,28 @@ def test_the_rdma_device_is_read_and_never_computed(node, devices):
     node.lay_out("p4d.24xlarge")
     function = node.function("0000:10:1b.0")
     (function / "infiniband/rdmap16s27").rename(function / "infiniband/efa_0")
+    link = node.root / "sys/class/infiniband/rdmap16s27"
+    link.unlink()
+    link.with_name("efa_0").symlink_to("../../devices/pci0000:10/0000:10:1b.0/infiniband/efa_0")
     (function / "infiniband_verbs/uverbs0/ibdev").write_text("efa_0\n")
     assert devices(node.plugin())["pci-0000-10-1b-0"].attributes["dra.net/rdmaDevice"] == "efa_0"
+    assert node.warnings() == []
+
+
+def test_the_kernels_own_names_of_rdma_devices_change_nothing_else(node, devices):
+    named = devices(node.lay_out("trn2.48xlarge@efa-0-names").plugin())
+    assert [device.attributes["dra.net/rdmaDevice"] for device in named.values()] == [f"efa_{n}" for n in range(16)]
+    assert node.warnings() == []
 
 
 def test_an_rdma_device_hidden_below_its_function_is_found_by_its_link_back(node, devices):
     whole = devices(node.lay_out("p4d.24xlarge").plugin())
     function, link = node.function("0000:10:1b.0"), node.root / "sys/class/infiniband/rdmap16s27"
     link.unlink()
-    link.mkdir()
+    (function / "infiniband/rdmap16s27/device").unlink()
+    (function / "infiniband/rdmap16s27").rename(link)
     (link / "device").symlink_to("/sys/bus/pci/devices/0000:10:1b.0")
-    shutil.rmtree(function / "infiniband")
+    (function / "infiniband").rmdir()
     assert devices(node.plugin()) == whole
 
 
@@ -252,7 +258,7 @@ def test_addresses_select_adapters_so_that_two_drivers_can_be_disjoint(node, dev
 def test_rdma_devices_that_pods_cannot_open_are_published_with_a_warning(node, devices, mode, warnings):
     node.lay_out("p4d.24xlarge")
     file = node.root / "sys/module/ib_core/parameters/netns_mode"
-    file.parent.mkdir(parents=True)
+    file.unlink()
     if mode is not None:
         file.write_text(mode)
     plugin = node.plugin()
@@ -283,3 +289,56 @@ def test_a_name_stands_for_one_address_and_back(address):
 @pytest.mark.parametrize("name", ["", "pci-", "eth0", "pci-0000-10-1b", "pci-0000-10-1b-0-0", "pci-0000-zz-1b-0"])
 def test_other_names_stand_for_no_address(name):
     assert address_of(name) is None
+
+
+@pytest.mark.reliability(
+    fault="The EFA kernel module is not loaded, or did not take an adapter",
+    injected="Functions on the bus have no driver",
+    promise="Nothing is published for them; one line in the log, however often it is looked, says why and what to do",
+)
+def test_adapters_without_the_kernel_module_are_not_published_and_named_in_one_line(node, devices):
+    plugin = node.lay_out("p5.48xlarge@unloaded").plugin()
+    assert devices(plugin) == devices(plugin) == {}
+    (warning,) = node.warnings()
+    assert warning.startswith("0000:4f:00.0, 0000:50:00.0, 0000:51:00.0, 0000:52:00.0 and 28 more: not published")
+    assert "modprobe efa" in warning
+
+
+def test_an_adapter_the_loaded_module_did_not_take_is_named_and_costs_no_other(node, devices):
+    node.lay_out("p4d.24xlarge")
+    (node.function("0000:10:1b.0") / "driver").unlink()
+    assert len(devices(node.plugin())) == 3
+    (warning,) = node.warnings()
+    assert "0000:10:1b.0: not published, the efa kernel module is loaded" in warning
+    assert "dmesg" in warning
+
+
+def test_an_adapter_with_another_driver_is_named_with_it(node, devices):
+    node.lay_out("p4d.24xlarge")
+    driver = node.function("0000:10:1b.0") / "driver"
+    driver.unlink()
+    driver.symlink_to("../../../bus/pci/drivers/vfio-pci")
+    assert len(devices(node.plugin())) == 3
+    (warning,) = node.warnings()
+    assert "0000:10:1b.0: not published, bound to vfio-pci" in warning
+
+
+def test_adapters_that_were_not_asked_for_are_not_spoken_of(node, devices):
+    node.lay_out("p4d.24xlarge")
+    for address in ("0000:10:1b.0", "0000:20:1b.0"):
+        (node.function(address) / "driver").unlink()
+    assert devices(node.plugin(options=EfaOptions(("0000:20:1b.0", "0000:90:1b.0")))).keys() == {"pci-0000-90-1b-0"}
+    (warning,) = node.warnings()
+    assert warning.startswith("0000:20:1b.0: not published")
+    assert "0000:10:1b.0" not in warning
+
+
+def test_what_is_wrong_again_after_it_was_right_is_said_again(node, devices):
+    plugin = node.lay_out("p4d.24xlarge").plugin()
+    driver = node.function("0000:10:1b.0") / "driver"
+    for bound in (False, False, True, False):
+        driver.unlink(missing_ok=True)
+        if bound:
+            driver.symlink_to("../../../bus/pci/drivers/efa")
+        assert len(devices(plugin)) == 3 + bound
+    assert len(node.warnings()) == 2

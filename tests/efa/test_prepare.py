@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from drakit.errors import DeviceNotFound
+from drakit.errors import ClaimError, DeviceNotFound
 
 
 def nodes(prepared):
@@ -70,3 +70,32 @@ def test_unprepare_needs_nothing_and_may_be_repeated(node, claim_of):
     plugin = node.plugin()
     plugin.unprepare(claim, ())
     plugin.unprepare(claim, ())
+
+
+@pytest.mark.reliability(
+    fault="RDMA devices belong to the host's network namespace alone",
+    injected="The kernel is in exclusive RDMA netns mode",
+    promise="Claims are refused with the remedy, the log warns, and check finds an error; no pod starts in vain",
+)
+def test_a_claim_is_refused_where_no_pod_could_open_its_adapters(node, claim_of):
+    plugin = node.lay_out("p4d.24xlarge@netns-exclusive").plugin()
+    with pytest.raises(ClaimError, match=r"node node-1 cannot hand out EFA adapters.*netns_mode=1"):
+        plugin.prepare(claim_of("pci-0000-10-1b-0"))
+    (node.root / "sys/module/ib_core/parameters/netns_mode").write_text("Y\n")
+    assert len(plugin.prepare(claim_of("pci-0000-10-1b-0"))) == 1
+
+
+def test_verbs_nodes_are_found_by_their_device_whatever_their_order(node, claim_of):
+    plugin = node.lay_out("p4d.24xlarge@uverbs-permuted").plugin()
+    given = [path.path for (path,) in nodes(plugin.prepare(claim_of("pci-0000-10-1b-0", "pci-0000-a0-1b-0")))]
+    assert given == ["/dev/infiniband/uverbs3", "/dev/infiniband/uverbs0"]
+    for number, verbs in ((3, "rdmap16s27"), (0, "rdmap160s27")):
+        assert (node.root / f"sys/class/infiniband_verbs/uverbs{number}/ibdev").read_text().strip() == verbs
+
+
+def test_adapters_beside_foreign_verbs_devices_get_their_own_nodes(node, claim_of, devices):
+    plugin = node.lay_out("p6-b200.48xlarge").plugin()
+    for name, device in devices(plugin).items():
+        (((path,),)) = nodes(plugin.prepare(claim_of(name)))
+        ibdev = node.root / "sys/class/infiniband_verbs" / path.path.rpartition("/")[2] / "ibdev"
+        assert ibdev.read_text().strip() == device.attributes["dra.net/rdmaDevice"]

@@ -186,6 +186,13 @@ def test_an_unknown_variant_is_refused_with_those_of_its_machine(tmp_path):
         lay_out("barrel", tmp_path / "node", [plugin("cards", lambda *_: [], variants)])
 
 
+def test_of_very_many_types_those_of_the_same_family_are_named_first(tmp_path):
+    types = tuple(f"{family}.{size}xlarge" for family in ("a1", "p5") for size in range(1, 61))
+    with pytest.raises(ConfigError, match=r"known are p5\.10xlarge, .* and 80 more$") as caught:
+        lay_out("p5.huge", tmp_path / "node", [plugin("cards", lambda *_: [], types)])
+    assert "a1." not in str(caught.value)
+
+
 def test_a_directory_that_holds_anything_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="not empty"):

@@ -41,6 +41,8 @@ VARIANT = "@"
 _FUNCTIONS = ".drakit-functions.json"
 """The PCI functions that were written, by plugin."""
 _NODE = "faked-node"
+_MAX_NAMED = 40
+"""So many node types are named in a message."""
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ROOT = re.compile(r"pci[0-9a-f]{4}:[0-9a-f]{2}")
 _DRIVER = re.compile(r"[A-Za-z0-9_-]+")
@@ -133,9 +135,15 @@ def _check_known(node_type: str, plugins: Sequence[LoadedPlugin], problems: Sequ
     is_variant = machine in declared and machine != node_type
     known = [one for one in declared if (machine_type(one) == machine if is_variant else VARIANT not in one)]
     failed = "".join(f"; {problem}" for problem in problems)
-    raise ConfigError(
-        f"no plugin knows the node type {node_type!r}; {hint}known are {', '.join(known) or 'none'}{failed}"
-    )
+    raise ConfigError(f"no plugin knows the node type {node_type!r}; {hint}known are {_named(known, machine)}{failed}")
+
+
+def _named(types: Sequence[str], machine: str) -> str:
+    """Node types for a message: of very many a few, those first that begin as `machine` does up to its size."""
+    family = f"{machine.partition('.')[0]}."
+    ordered = sorted(types, key=lambda one: not one.startswith(family))
+    more = len(ordered) - _MAX_NAMED
+    return (", ".join(ordered[:_MAX_NAMED]) or "none") + (f" and {more} more" if more > 0 else "")
 
 
 def _take(root: Path, node_type: str) -> None:

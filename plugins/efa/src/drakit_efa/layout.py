@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from attrs import frozen
 from drakit import PciFunction
 
 from drakit_efa.devices import device_name
-from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, VERBS_DEVICES, VERBS_NODES
+from drakit_efa.faked import NETNS_EXCLUSIVE, FakedAdapter, FakedInterface, FakedNode, Place, faked_node
+from drakit_efa.sysfs import (
+    AMAZON,
+    DRIVER,
+    ETHERNET,
+    FIRST_DEVICE,
+    MODULE,
+    SHARED_NAMESPACES,
+    VERBS_DEVICES,
+    VERBS_NODES,
+)
 
-DATA = Path(__file__).parent / "data"
-
-_FAKED = json.loads((DATA / "faked.json").read_text(encoding="utf-8"))
-_NODES: Mapping[str, Mapping[str, Any]] = {name: node for node in _FAKED["nodes"] for name in node["types"]}
-
-NODE_TYPES = tuple(sorted(_NODES))
-"""The instance types that can be faked."""
-
-_FIRST_DEVICE = 0xEFA0
 _VERBS_MAJOR, _FIRST_MINOR = 231, 192
-_LANES = {100: "4X EDR", 200: "4X HDR", 400: "4X NDR"}
+_ENA = 0xEC20
+_MELLANOX, _CONNECTX_7, _INFINIBAND = 0x15B3, 0x1021, 0x020700
+_MODULE_VERSION = "3.1.0g"
+_SPEEDS = {100: "4X EDR", 200: "4X HDR", 400: "8X HDR"}
+"""What the EFA driver calls the speed of a link, by Gbit/s."""
 _COUNTERS = (
     "tx_bytes",
     "tx_pkts",
@@ -39,87 +42,116 @@ _COUNTERS = (
 )
 
 
-@frozen(kw_only=True)
-class _Place:
-    """Where one adapter sits. `bus` and the rest as in its PCI address, `0000:bus:slot.function`."""
-
-    bus: int
-    slot: int
-    function: int
-    root: str
-    numa_node: int
-
-    @property
-    def address(self) -> str:
-        return f"0000:{self.bus:02x}:{self.slot:02x}.{self.function}"
-
-    @property
-    def verbs(self) -> str:
-        """What rdma-core's udev rule calls the RDMA device: by its place, in decimal."""
-        return f"rdmap{self.bus}s{self.slot}" + (f"f{self.function}" if self.function else "")
-
-
 def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
-    """Write the adapters of an instance type below `root`, over what is there; an unknown type has none."""
-    node = _NODES.get(node_type)
+    """Write the adapters of a node type below `root`, over what is there; an unknown type has none.
+
+    With them their neighbours: the network interfaces they were attached with, and verbs devices that are none of ours.
+    """
+    node = faked_node(node_type)
     if node is None:
         return ()
-    places = sorted(_places(node), key=lambda place: place.address)
-    for number, place in enumerate(places):
-        function = root / "sys/devices" / place.root / place.address
-        _write_verbs_device(root, function, place, node["gbps"])
-        _write_verbs_node(root, function, place, number)
-    return [_function(place, _FIRST_DEVICE + node["generation"]) for place in places]
+    for interface in node.interfaces:
+        _write_interface(root, interface)
+    if node.loaded:
+        _write_modules(root, node)
+        for adapter in node.adapters:
+            _write_adapter(root, node, adapter)
+        for verbs, place in node.controllers:
+            _write_verbs_device(root, place, verbs, {"ports/1/state": "4: ACTIVE"})
+        for number, (verbs, place) in enumerate(node.verbs):
+            _write_verbs_node(root, place, verbs, number)
+    return [
+        *(_function(node, adapter) for adapter in node.adapters),
+        *(_interface_function(interface.place) for interface in node.interfaces),
+        *(_controller_function(place) for _, place in node.controllers),
+    ]
 
 
-def _places(node: Mapping[str, Any]) -> Iterator[_Place]:
-    for root, below in node["roots"].items():
-        for text in below["functions"]:
-            bus, slot = text.split(":")
-            slot, function = slot.split(".")
-            yield _Place(
-                bus=int(bus, 16), slot=int(slot, 16), function=int(function), root=root, numa_node=below["numa"]
-            )
-
-
-def _function(place: _Place, device: int) -> PciFunction:
+def _function(node: FakedNode, adapter: FakedAdapter) -> PciFunction:
+    device = FIRST_DEVICE + node.generation
     return PciFunction(
-        address=place.address,
+        address=adapter.place.address,
         vendor=AMAZON,
         device=device,
         class_code=ETHERNET << 8,
-        driver=DRIVER,
-        root=place.root,
+        driver=DRIVER if node.loaded else None,
+        root=adapter.place.root,
         subsystem_vendor=AMAZON,
         subsystem_device=device,
-        numa_node=place.numa_node,
-        published_as=device_name(place.address),
+        numa_node=adapter.place.numa_node,
+        published_as=device_name(adapter.place.address) if node.loaded else None,
     )
 
 
-def _write_verbs_device(root: Path, function: Path, place: _Place, gbps: int) -> None:
-    directory = function / "infiniband" / place.verbs
-    mac = bytes((0x02, 0, 0, place.bus, place.slot, place.function))
+def _interface_function(place: Place) -> PciFunction:
+    return PciFunction(
+        address=place.address,
+        vendor=AMAZON,
+        device=_ENA,
+        class_code=ETHERNET << 8,
+        driver="ena",
+        root=place.root,
+        subsystem_vendor=AMAZON,
+        subsystem_device=_ENA,
+        numa_node=place.numa_node,
+    )
+
+
+def _controller_function(place: Place) -> PciFunction:
+    return PciFunction(
+        address=place.address,
+        vendor=_MELLANOX,
+        device=_CONNECTX_7,
+        class_code=_INFINIBAND,
+        driver="mlx5_core",
+        root=place.root,
+        numa_node=place.numa_node,
+    )
+
+
+def _directory(root: Path, place: Place) -> Path:
+    return root / "sys/devices" / place.root / place.address
+
+
+def _write_modules(root: Path, node: FakedNode) -> None:
+    _write_all(root / MODULE[1:], {"version": _MODULE_VERSION})
+    shared = root / SHARED_NAMESPACES[1:]
+    _write_all(shared.parent, {shared.name: "N" if node.variant == NETNS_EXCLUSIVE else "Y"})
+
+
+def _write_adapter(root: Path, node: FakedNode, adapter: FakedAdapter) -> None:
+    _write_all(_directory(root, adapter.place), {"p2p": node.provider})
     files = {
-        "node_guid": _colons(mac[2:] + bytes((0, 0, place.bus, place.function))),
+        "node_guid": _colons(adapter.guid),
         "ports/1/state": "4: ACTIVE",
-        "ports/1/rate": f"{gbps} Gb/sec ({_LANES[gbps]})",
-        "ports/1/gids/0": _colons(_link_local(mac)),
+        "ports/1/rate": f"{node.gbps} Gb/sec ({_SPEEDS[node.gbps]})",
+        "ports/1/gids/0": _colons(_link_local(adapter.place.mac)),
     }
     files |= {f"ports/1/hw_counters/{name}": "0" for name in _COUNTERS}
-    for name, text in files.items():
-        _write(directory / name, f"{text}\n")
+    _write_verbs_device(root, adapter.place, adapter.verbs, files)
+
+
+def _write_verbs_device(root: Path, place: Place, verbs: str, files: Mapping[str, str]) -> None:
+    function = _directory(root, place)
+    directory = function / "infiniband" / verbs
+    _write_all(directory, files)
     _link(directory / "device", function)
-    _link(root / VERBS_DEVICES[1:] / place.verbs, directory)
+    _link(root / VERBS_DEVICES[1:] / verbs, directory)
 
 
-def _write_verbs_node(root: Path, function: Path, place: _Place, number: int) -> None:
+def _write_verbs_node(root: Path, place: Place, verbs: str, number: int) -> None:
+    function = _directory(root, place)
     directory = function / "infiniband_verbs" / f"uverbs{number}"
-    _write(directory / "ibdev", f"{place.verbs}\n")
-    _write(directory / "dev", f"{_VERBS_MAJOR}:{_FIRST_MINOR + number}\n")
+    _write_all(directory, {"ibdev": verbs, "dev": f"{_VERBS_MAJOR}:{_FIRST_MINOR + number}"})
     _link(directory / "device", function)
     _link(root / VERBS_NODES[1:] / directory.name, directory)
     _make_node(root / "dev/infiniband" / directory.name, _FIRST_MINOR + number)
+
+
+def _write_interface(root: Path, interface: FakedInterface) -> None:
+    directory = _directory(root, interface.place) / "net" / interface.name
+    _write_all(directory, {"address": interface.mac.hex(":")})
+    _link(root / "sys/class/net" / interface.name, directory)
 
 
 def _link_local(mac: bytes) -> bytes:
@@ -131,15 +163,23 @@ def _colons(data: bytes) -> str:
     return data.hex(":", 2)
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="ascii")
+def _write_all(directory: Path, files: Mapping[str, str]) -> None:
+    """Write files of one line below a directory; hundreds of them, so that none costs more than it must."""
+    base = str(directory)
+    for parent in sorted({os.path.dirname(f"{base}/{name}") for name in files}):
+        os.makedirs(parent, exist_ok=True)
+    for name, text in files.items():
+        file = os.open(f"{base}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            os.write(file, f"{text}\n".encode("ascii"))
+        finally:
+            os.close(file)
 
 
 def _link(link: Path, target: Path) -> None:
     """A relative link, as sysfs has it, that holds wherever the tree is mounted."""
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink():
+    with contextlib.suppress(FileExistsError):
+        link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(target, link.parent))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import Attribute, field, frozen
+from drakit import PluginContext
 
 from drakit_efa.sysfs import ADDRESS
 
@@ -21,3 +22,8 @@ class EfaOptions:
         for address in addresses:
             if not ADDRESS.fullmatch(address):
                 raise ValueError(f"addresses: {address!r} is not a PCI address such as '0000:10:1b.0', in lower case")
+
+
+def options_of(context: PluginContext) -> EfaOptions:
+    """The settings a plugin was given; the defaults where it was given none, as offline."""
+    return context.options if isinstance(context.options, EfaOptions) else EfaOptions()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from drakit import (
@@ -11,6 +11,7 @@ from drakit import (
     ContainerEdits,
     DeviceNode,
     DeviceRef,
+    Finding,
     PciFunction,
     PluginContext,
     Pool,
@@ -19,10 +20,13 @@ from drakit import (
 )
 from drakit.errors import DeviceNotFound
 
-from drakit_efa.devices import address_of, device
-from drakit_efa.layout import DATA, NODE_TYPES, lay_out
+from drakit_efa.devices import address_of
+from drakit_efa.discovery import Discovery
+from drakit_efa.faked import NODE_TYPES
+from drakit_efa.instances import DATA
+from drakit_efa.layout import lay_out
 from drakit_efa.options import EfaOptions
-from drakit_efa.sysfs import Adapter, Unusable, read_adapter, read_adapters
+from drakit_efa.sysfs import Adapter, Unusable, check_namespaces, read_adapter
 
 
 class EfaPlugin:
@@ -38,19 +42,22 @@ class EfaPlugin:
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
-        self._options: EfaOptions = context.options or EfaOptions()
-        self._said: frozenset[str] = frozenset()
+        self._discovery = Discovery(context)
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """Find the adapters that can be used; on a node without any the pool is empty."""
-        scan = read_adapters(self._context, self._options.addresses)
-        self._say(scan.problems)
-        return [Pool([device(adapter) for adapter in scan.adapters])]
+        return [self._discovery.pool(self._discovery.read())]
+
+    @hookimpl
+    def check(self) -> Sequence[Finding]:
+        """Say what is lost on this node, and why."""
+        return self._discovery.findings()
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
         """Give each adapter's verbs node to the container; its number is read now, for module loads renumber."""
+        check_namespaces(self._context)
         return [
             PreparedDevice.of(allocated, self._edits(self._adapter(allocated.device))) for allocated in claim.devices
         ]
@@ -78,10 +85,3 @@ class EfaPlugin:
         path = f"/dev/infiniband/{adapter.node}"
         host_path = self._context.host_path(path)
         return ContainerEdits(device_nodes=(DeviceNode(path, host_path if host_path != path else None),))
-
-    def _say(self, lines: Iterable[str]) -> None:
-        """Log what was not so the last time: one line for a change, none for a rescan."""
-        now = frozenset(lines)
-        for line in sorted(now - self._said):
-            self._context.log.warning("%s", line)
-        self._said = now

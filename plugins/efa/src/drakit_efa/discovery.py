@@ -1,0 +1,42 @@
+"""Finding the adapters of a node again and again: what is remembered from one time to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drakit import Finding, PluginContext, Pool
+
+from drakit_efa.devices import device
+from drakit_efa.findings import findings
+from drakit_efa.node import Node, read_node
+from drakit_efa.options import options_of
+from drakit_efa.sysfs import Unreadable, read_instance_type
+
+
+class Discovery:
+    """The adapters of one node, for one instance of the plugin. Used on one thread."""
+
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
+        self._said: frozenset[str] = frozenset()
+
+    def read(self) -> Node:
+        """The node as it is now; what is wrong with it is logged once, and again if it was right in between."""
+        node = read_node(self._context, options_of(self._context).addresses)
+        now = frozenset(node.problems)
+        for line in sorted(now - self._said):
+            self._context.log.warning("%s", line)
+        self._said = now
+        return node
+
+    def pool(self, node: Node) -> Pool:
+        """What is published of it."""
+        return Pool([device(found) for found in node.devices])
+
+    def findings(self) -> Sequence[Finding]:
+        """What an operator should know of the node."""
+        try:
+            instance_type = read_instance_type(self._context)
+        except (Unreadable, OSError):
+            instance_type = ""
+        return findings(self.read(), instance_type)
