@@ -369,4 +369,5 @@ def test_configuration_that_may_lack_its_header_is_refused_with_the_names_it_cou
         "if they are meant to be SharingConfig of gpu.example.com/v1, let them say so"
     )
     assert "let them say so" not in config_refusal(bare(maxClients=4), (BareConfig,))
+    assert "let them say so" not in config_refusal(bare(speed="fast"), kinds)
     assert "let them say so" not in config_refusal(opaque(speed=1), kinds)

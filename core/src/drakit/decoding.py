@@ -297,14 +297,16 @@ def decode_config(opaque: OpaqueConfig, kinds: tuple[type[Any], ...], *, strict:
     target = next((known for known in kinds if (known.api_version, known.kind) == header), None)
     if target is None:
         names = " or ".join(map(config_name, kinds)) or "no configuration at all"
-        found = f"are apiVersion {shorten(api_version)}, kind {shorten(kind)}"
+        said = f"are apiVersion {shorten(api_version)}, kind {shorten(kind)}"
         if header == ("", ""):
-            found = "have no apiVersion and kind"
-        raise InvalidDeviceConfig(f"opaque parameters {found}; this driver takes {names}")
+            said = "have no apiVersion and kind"
+        raise InvalidDeviceConfig(f"opaque parameters {said}; this driver takes {names}")
     try:
         return (_strict if strict else _lenient).structure(parameters, target)
     except Exception as error:
-        said = "; ".join(problem.removeprefix(": ") for problem in problems(error))
+        found = problems(error)
+        said = "; ".join(problem.removeprefix(": ") for problem in found)
         named = " or ".join(config_name(known) for known in kinds if known.kind and not target.kind)
-        hint = f"; if they are meant to be {named}, let them say so" if named else ""
-        raise InvalidDeviceConfig(f"opaque parameters ({config_name(target)}): {said}{hint}") from None
+        if named and any(problem.startswith(": unknown key") for problem in found):
+            said += f"; if they are meant to be {named}, let them say so"
+        raise InvalidDeviceConfig(f"opaque parameters ({config_name(target)}): {said}") from None

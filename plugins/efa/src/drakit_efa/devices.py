@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import re
 
-from drakit import AttributeValue, Device
+from drakit import AttributeValue, Device, Quantity
 
 from drakit_efa.sysfs import Adapter
 
 PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
 NUMA_NODE = "resource.kubernetes.io/numaNode"
+
+OWN = "efa.drakit"
+"""The domain of what DRANET does not publish."""
+BANDWIDTH = f"{OWN}/bandwidth"
+"""The capacity that says how many bits a second an adapter's link carries."""
 
 VENDOR_NAME = "Amazon.com, Inc."
 DEVICE_NAME = "Elastic Fabric Adapter (EFA)"
@@ -34,8 +39,8 @@ def address_of(name: str) -> str | None:
     return "{}:{}:{}.{}".format(*match.groups()) if match else None
 
 
-def device(adapter: Adapter) -> Device:
-    """One adapter as it is published. What is not known is absent."""
+def device(adapter: Adapter, gbps: int | None = None) -> Device:
+    """One adapter as it is published, with a link of this speed. What is not known is absent."""
     attributes: dict[str, AttributeValue] = {
         "dra.net/pciAddress": adapter.address,
         "dra.net/pciVendor": VENDOR_NAME,
@@ -50,4 +55,5 @@ def device(adapter: Adapter) -> Device:
         attributes[PCIE_ROOT] = adapter.root
     if adapter.numa_node is not None:
         attributes |= {"dra.net/numaNode": adapter.numa_node, NUMA_NODE: adapter.numa_node}
-    return Device(device_name(adapter.address), attributes)
+    capacity = {} if gbps is None else {BANDWIDTH: Quantity(f"{gbps}G")}
+    return Device(device_name(adapter.address), attributes, capacity)

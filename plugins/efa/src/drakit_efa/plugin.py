@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from drakit import (
     ClaimAllocation,
     ClaimRef,
-    ContainerEdits,
-    DeviceNode,
+    Device,
     DeviceRef,
+    Hold,
     PciFunction,
     PluginContext,
     Pool,
     PreparedDevice,
+    SharePolicy,
     hookimpl,
 )
-from drakit.errors import DeviceNotFound
 
-from drakit_efa.devices import address_of, device
+from drakit_efa.configuration import EfaConfig
+from drakit_efa.devices import device
+from drakit_efa.dranet import NetworkConfig
 from drakit_efa.layout import DATA, NODE_TYPES, lay_out
-from drakit_efa.options import EfaOptions
-from drakit_efa.sysfs import Adapter, Unusable, read_adapter, read_adapters
+from drakit_efa.options import EfaOptions, options_of
+from drakit_efa.ports import read_link_gbps
+from drakit_efa.preparing import prepare_claim
+from drakit_efa.sharing import divisible, share_policy, undivided
+from drakit_efa.sysfs import Adapter, Unreadable, read_adapters
 
 
 class EfaPlugin:
@@ -30,7 +35,7 @@ class EfaPlugin:
 
     driver_name = "dra.net"
     options = EfaOptions
-    config_types = ()
+    config_types = (EfaConfig, NetworkConfig)
     side_effects = False
     device_plugin_resources = ("vpc.amazonaws.com/efa",)
     node_types = NODE_TYPES
@@ -38,46 +43,42 @@ class EfaPlugin:
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
-        self._options: EfaOptions = context.options or EfaOptions()
+        self._options = options_of(context)
         self._said: frozenset[str] = frozenset()
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """Find the adapters that can be used; on a node without any the pool is empty."""
         scan = read_adapters(self._context, self._options.addresses)
-        self._say(scan.problems)
-        return [Pool([device(adapter) for adapter in scan.adapters])]
+        sharing = self._options.sharing
+        devices = [divisible(device(adapter, self._gbps(adapter)), sharing) for adapter in scan.adapters]
+        self._say([*scan.problems, *undivided(devices, sharing)])
+        return [Pool(devices)]
 
     @hookimpl
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
-        """Give each adapter's verbs node to the container; its number is read now, for module loads renumber."""
-        return [
-            PreparedDevice.of(allocated, self._edits(self._adapter(allocated.device))) for allocated in claim.devices
-        ]
+    def share(self, device: Device) -> SharePolicy | None:
+        """By shares or by bandwidth, where the operator has enabled one of them."""
+        return share_policy(device, self._options.sharing)
+
+    @hookimpl
+    def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
+        """Give each adapter's verbs node to the container, and what its configuration asks for."""
+        return prepare_claim(self._context, claim, held)
 
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
-        """Nothing to undo: what was handed out was device nodes alone."""
+        """Nothing to undo: what was handed out was device nodes, environment and groups alone."""
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:
         """Write a faked node's EFA adapters."""
         return lay_out(node_type, root)
 
-    def _adapter(self, ref: DeviceRef) -> Adapter:
-        """An adapter that can be used now. Raises DeviceNotFound."""
+    def _gbps(self, adapter: Adapter) -> int | None:
         try:
-            return read_adapter(self._context, address_of(ref.name) or ref.name)
-        except Unusable as error:
-            raise DeviceNotFound(
-                f"EFA adapter {ref.name} cannot be used on node {self._context.node}: {error}; delete the pod to have "
-                "it placed anew, and if the adapter does not come back, reboot or replace the node"
-            ) from None
-
-    def _edits(self, adapter: Adapter) -> ContainerEdits:
-        path = f"/dev/infiniband/{adapter.node}"
-        host_path = self._context.host_path(path)
-        return ContainerEdits(device_nodes=(DeviceNode(path, host_path if host_path != path else None),))
+            return read_link_gbps(self._context, adapter.verbs)
+        except (Unreadable, OSError):
+            return None
 
     def _say(self, lines: Iterable[str]) -> None:
         """Log what was not so the last time: one line for a change, none for a rescan."""

@@ -40,6 +40,10 @@ class Unusable(Exception):
     """An adapter that no container could use. The message says what of it is missing or wrong."""
 
 
+class Unreadable(Exception):
+    """A file of sysfs is missing, may not be read, or holds what it cannot hold. The message names it."""
+
+
 @frozen(kw_only=True)
 class Adapter:
     """One EFA adapter that can be used now.
