@@ -6,6 +6,8 @@ import uuid
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from drakit.cli import main
 from drakit.documents import claim_ref
 from drakit.plan import read_claim
 from drakit.plan.claims import claim_from_template
@@ -43,12 +45,26 @@ def test_pods_that_name_one_claim_have_all_its_adapters_also_a_late_one():
         assert [node["path"] for node in given.device_nodes] == [f"/dev/infiniband/uverbs{n}" for n in range(4)]
         names = "rdmap16s27,rdmap32s27,rdmap144s27,rdmap160s27"
         assert set(given.env) == {"FI_PROVIDER=efa", f"FI_EFA_IFACE={names}"}
-        (again,) = plane.make_claims(late)
+        (again,) = plane.schedule(late, plane.make_claims(late))
         assert again["metadata"]["uid"] == claim["metadata"]["uid"]
+        assert again["status"]["allocation"] == claim["status"]["allocation"]
+        assert [pod["name"] for pod in again["status"]["reservedFor"]] == ["worker-1", "worker-2"]
         assert [answer.error for answer in stage.prepare(again).values()] == [""]
         assert edits(stage, again) == given
+        assert not plane.is_last(first, claim)
+        plane.finish(first, [claim])
+        assert plane.is_last(late, claim)
         assert stage.unprepare(claim) == {"dra.net": ""}
+        plane.finish(late, [again])
+        assert not stage.server.get("ResourceClaim", "shared-efa").get("status")
         assert stage.cdi_files() == []
+
+
+def test_the_demo_shows_that_two_pods_have_one_claim():
+    path = str(EXAMPLES / "shared-efa.yaml")
+    result = CliRunner().invoke(main, ["demo", "--node", "p4d.24xlarge", "--file", path])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("FI_EFA_IFACE=rdmap16s27,rdmap32s27,rdmap144s27,rdmap160s27") > 1
 
 
 def test_claims_for_shares_of_an_adapter_live_side_by_side(stage):
