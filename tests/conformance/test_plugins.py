@@ -27,6 +27,18 @@ class TestEfaOnP5(WithoutRounds):
     node_type = "p5.48xlarge"
 
 
+class TestEfaByShares(WithoutRounds):
+    plugin = EfaPlugin
+    node_type = "p4d.24xlarge"
+    options: ClassVar = {"sharing": {"shares": 4}}
+
+
+class TestEfaByBandwidth(WithoutRounds):
+    plugin = EfaPlugin
+    node_type = "p4d.24xlarge"
+    options: ClassVar = {"sharing": {"bandwidth": True}}
+
+
 class TestMockGpu(WithoutRounds):
     plugin = MockPlugin
     options: ClassVar = {"profile": "generic-gpu"}

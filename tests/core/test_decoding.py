@@ -330,3 +330,44 @@ def test_configuration_for_a_driver_that_takes_none_is_refused():
 
 def test_stored_configuration_of_another_release_is_taken_without_what_is_unknown():
     assert decode_config(opaque(maxClients=2, colour="red"), KINDS, strict=False) == SharingConfig(Mode.SAFE, 2)
+
+
+@frozen
+class BareConfig:
+    api_version: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    speed: int = 0
+
+
+WITH_BARE = (*KINDS, BareConfig)
+
+
+def bare(**parameters: Any) -> OpaqueConfig:
+    return OpaqueConfig(ConfigSource.CLAIM, parameters)
+
+
+@pytest.mark.parametrize("header", [{}, {"apiVersion": None}, {"kind": ""}, {"apiVersion": "", "kind": None}])
+def test_configuration_without_api_version_and_kind_is_that_of_the_one_class_without(header):
+    assert decode_config(bare(speed=3, **header), WITH_BARE) == BareConfig(3)
+    assert decode_config(opaque(maxClients=4), WITH_BARE) == SharingConfig(max_clients=4)
+    assert "have no apiVersion and kind; this driver takes SharingConfig" in config_refusal(bare(speed=3, **header))
+
+
+@pytest.mark.parametrize(
+    "header", [{"apiVersion": "gpu.example.com/v1"}, {"kind": "SharingConfig"}, {"kind": 0}, {"apiVersion": []}]
+)
+def test_configuration_with_half_a_header_is_nobodys(header):
+    message = config_refusal(bare(**header), WITH_BARE)
+    assert all(f"{name} {value!r}" in message for name, value in header.items())
+    assert message.endswith(" or BareConfig without apiVersion and kind")
+
+
+def test_configuration_that_may_lack_its_header_is_refused_with_the_names_it_could_have():
+    kinds = (SharingConfig, BareConfig)
+    assert config_refusal(bare(maxClients=4), kinds) == (
+        "opaque parameters (BareConfig without apiVersion and kind): unknown key 'maxClients'; known keys are speed; "
+        "if they are meant to be SharingConfig of gpu.example.com/v1, let them say so"
+    )
+    assert "let them say so" not in config_refusal(bare(maxClients=4), (BareConfig,))
+    assert "let them say so" not in config_refusal(bare(speed="fast"), kinds)
+    assert "let them say so" not in config_refusal(opaque(speed=1), kinds)

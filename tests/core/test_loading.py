@@ -299,3 +299,16 @@ def test_a_kind_that_every_document_has_for_itself_is_refused():
         kind: str
 
     assert "class variables api_version and kind" in refusal(variant(config_types=(Loose,)))
+
+
+@frozen
+class Bare:
+    api_version: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+
+
+def test_a_class_may_be_for_documents_without_api_version_and_kind_but_not_without_one_of_them():
+    assert inspect("acme", variant(config_types=(Config, Bare))).declarations.config_types == (Config, Bare)
+    for variable in ("api_version", "kind"):
+        half = frozen(type("Half", (Config,), {variable: ""}))
+        assert "Half must have both api_version and kind, or both empty" in refusal(variant(config_types=(half,)))

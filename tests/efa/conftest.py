@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define
-from drakit import AllocatedDevice, ClaimAllocation, ClaimRef, DeviceRef, PciFunction, PluginContext, hookimpl
+from attrs import define, field
+from drakit import (
+    AllocatedDevice,
+    ClaimAllocation,
+    ClaimRef,
+    ConfigSource,
+    DeviceRef,
+    Hold,
+    OpaqueConfig,
+    PciFunction,
+    PluginContext,
+    PreparedDevice,
+    hookimpl,
+)
+from drakit.decoding import decode_config
 from drakit.loading import inspect
 from drakit.testing import lay_out
 from drakit_efa.plugin import EfaPlugin
@@ -51,14 +64,70 @@ def node(tmp_path: Path, told: Any) -> FakeNode:
     return FakeNode(tmp_path, told)
 
 
+@define
+class Record:
+    """What is prepared, as the core has it on record and shows it to a plugin that prepares."""
+
+    claims: dict[ClaimRef, Sequence[PreparedDevice]] = field(factory=dict)
+
+    def held(self, device: DeviceRef) -> list[Hold]:
+        return [
+            Hold(claim, prepared)
+            for claim, devices in self.claims.items()
+            for prepared in devices
+            if prepared.device == device
+        ]
+
+    def prepare(self, plugin: EfaPlugin, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
+        self.claims[claim.claim] = plugin.prepare(claim, self.held)
+        return self.claims[claim.claim]
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record()
+
+
 @pytest.fixture
 def claim_of() -> Callable[..., ClaimAllocation]:
-    """A claim for devices by name."""
+    """A claim for devices by name, with configurations as documents, decoded as the core does it.
 
-    def build(*names: str) -> ClaimAllocation:
+    Its requests are given by `requests`, device by device; configurations for all of them, or by request. What else an
+    allocation of its devices has is given by name.
+    """
+
+    def build(
+        *names: str,
+        requests: Sequence[str] = (),
+        configs: Mapping[str, list[dict[str, Any]]] | list[dict[str, Any]] = (),
+        name: str = "claim",
+        **changes: Any,
+    ) -> ClaimAllocation:
         return ClaimAllocation(
-            ClaimRef("uid-1", "default", "claim"),
-            tuple(AllocatedDevice("efas", DeviceRef("dra.net", "node-1", name)) for name in names),
+            ClaimRef(f"uid-of-{name}", "default", name),
+            tuple(
+                AllocatedDevice(
+                    request,
+                    DeviceRef("dra.net", "node-1", device),
+                    config=tuple(
+                        decode_config(OpaqueConfig(ConfigSource.CLAIM, document), EfaPlugin.config_types)
+                        for document in (configs.get(request, []) if isinstance(configs, Mapping) else configs)
+                    ),
+                    **changes,
+                )
+                for device, request in zip(names, requests or ["efas"] * len(names), strict=True)
+            ),
         )
 
     return build
+
+
+@pytest.fixture
+def efa_config() -> Callable[..., dict[str, Any]]:
+    """An EfaConfig with these fields."""
+    return lambda **fields: {"apiVersion": "efa.drakit/v1", "kind": "EfaConfig", **fields}
+
+
+@pytest.fixture
+def environments() -> Callable[[Sequence[PreparedDevice]], list[dict[str, str]]]:
+    return lambda prepared: [dict(device.edits.env) for device in prepared]

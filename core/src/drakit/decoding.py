@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 
 class ConfigType(Protocol):
-    """A class of opaque configuration: an attrs class that says which documents it decodes."""
+    """A class of opaque configuration: an attrs class that says which documents it decodes.
+
+    Both are empty for documents that have neither apiVersion nor kind.
+    """
 
     api_version: ClassVar[str]
     kind: ClassVar[str]
@@ -277,25 +280,33 @@ def _step(error: BaseException, in_sequence: bool) -> str:
     return ""
 
 
+def config_name(kind: type[Any]) -> str:
+    """A class of opaque configuration in the words of its documents: `SharingConfig of gpu.example.com/v1`."""
+    return f"{kind.kind} of {kind.api_version}" if kind.kind else f"{kind.__name__} without apiVersion and kind"
+
+
 def decode_config(opaque: OpaqueConfig, kinds: tuple[type[Any], ...], *, strict: bool = True) -> Any:
-    """Decode one opaque configuration into the one of `kinds` with its apiVersion and kind.
+    """Decode one opaque configuration into the one of `kinds` with its apiVersion and kind, or without both.
 
     Raises InvalidDeviceConfig in the words of whoever wrote the claim. With `strict=False`, for what we stored
     ourselves, unknown keys are ignored.
     """
     parameters = dict(opaque.parameters)
     api_version, kind = parameters.pop("apiVersion", None), parameters.pop("kind", None)
-    target = next((known for known in kinds if (known.api_version, known.kind) == (api_version, kind)), None)
+    header = ("" if api_version is None else api_version, "" if kind is None else kind)
+    target = next((known for known in kinds if (known.api_version, known.kind) == header), None)
     if target is None:
-        names = " or ".join(f"{known.kind} of {known.api_version}" for known in kinds) or "no configuration at all"
-        found = f"are apiVersion {shorten(api_version)}, kind {shorten(kind)}"
-        if api_version is None and kind is None:
-            found = "have no apiVersion and kind"
-        raise InvalidDeviceConfig(f"opaque parameters {found}; this driver takes {names}")
+        names = " or ".join(map(config_name, kinds)) or "no configuration at all"
+        said = f"are apiVersion {shorten(api_version)}, kind {shorten(kind)}"
+        if header == ("", ""):
+            said = "have no apiVersion and kind"
+        raise InvalidDeviceConfig(f"opaque parameters {said}; this driver takes {names}")
     try:
         return (_strict if strict else _lenient).structure(parameters, target)
     except Exception as error:
-        raise InvalidDeviceConfig(
-            f"opaque parameters ({kind} of {api_version}): "
-            + "; ".join(problem.removeprefix(": ") for problem in problems(error))
-        ) from None
+        found = problems(error)
+        said = "; ".join(problem.removeprefix(": ") for problem in found)
+        named = " or ".join(config_name(known) for known in kinds if known.kind and not target.kind)
+        if named and any(problem.startswith(": unknown key") for problem in found):
+            said += f"; if they are meant to be {named}, let them say so"
+        raise InvalidDeviceConfig(f"opaque parameters ({config_name(target)}): {said}") from None

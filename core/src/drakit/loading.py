@@ -202,14 +202,22 @@ def _declarations(name: str, factory: type) -> Declarations:
     for key in declared.get("node_label_keys", ()):
         _check_node_label_key(name, key)
     for kind in declared.get("config_types", ()):
-        named = all(isinstance(getattr(kind, variable, None), str) for variable in ("api_version", "kind"))
-        if not (attrs.has(kind) and named):
-            raise PluginContractError(
-                name, "config_types", f"{kind!r} must be an attrs class with class variables api_version and kind"
-            )
+        _check_config_type(name, kind)
     if (options := declared.get("options")) is not None and not attrs.has(options):
         raise PluginContractError(name, "options", f"{options!r} must be an attrs class")
     return Declarations(**declared)
+
+
+def _check_config_type(name: str, kind: Any) -> None:
+    header = [getattr(kind, variable, None) for variable in ("api_version", "kind")]
+    if not (attrs.has(kind) and all(isinstance(value, str) for value in header)):
+        raise PluginContractError(
+            name, "config_types", f"{kind!r} must be an attrs class with class variables api_version and kind"
+        )
+    if any(header) and not all(header):
+        raise PluginContractError(
+            name, "config_types", f"{kind.__name__} must have both api_version and kind, or both empty"
+        )
 
 
 def _check_node_label_key(name: str, key: object) -> None:

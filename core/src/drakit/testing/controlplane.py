@@ -56,28 +56,39 @@ class ControlPlane:
     def schedule(self, pod: Document, claims: Sequence[Document]) -> list[Document]:
         """Allocate the pod's claims on the node, all or none, and bind the pod; returns the claims as written.
 
-        Raises Unschedulable, and PlanError for what the planner cannot decide.
+        A claim that is allocated already, for another pod, stays as it is and is reserved for this one too. Raises
+        Unschedulable, and PlanError for what the planner cannot decide.
         """
-        allocations = self._allocate(pod, claims)
+        current = [self._current(claim) for claim in claims]
+        pending = [claim for claim in current if not _status(claim).get("allocation")]
+        allocations = iter(self._allocate(pod, pending) if pending else ())
         metadata = pod["metadata"]
-        consumer = {"resource": "pods", "name": metadata["name"], "uid": metadata["uid"]}
         written = []
-        for claim, allocation in zip(claims, allocations, strict=True):
-            claim = _latest(claim)  # noqa: PLW2901 - the same claim, without its old version
+        for claim in current:
+            status = _status(claim)
             claim["metadata"]["finalizers"] = [FINALIZER]
+            allocation = status.get("allocation") or next(allocations)
+            reserved = [*(status.get("reservedFor") or ()), _consumer(pod)]
             written.append(
-                self._server.replace(claim | {"status": {"allocation": allocation, "reservedFor": [consumer]}})
+                self._server.replace(claim | {"status": {**status, "allocation": allocation, "reservedFor": reserved}})
             )
         bound = _latest(self._server.get("Pod", metadata["name"], metadata["namespace"]))
         self._server.replace(bound | {"spec": {**bound["spec"], "nodeName": self._node}})
         return written
 
+    def is_last(self, pod: Document, claim: Document) -> bool:
+        """Whether no other pod has the claim any more: then the kubelet has it undone when this one has ended."""
+        return _others(pod, self._current(claim)) == []
+
     def finish(self, pod: Document, claims: Sequence[Document]) -> None:
-        """Delete a pod that has ended, deallocate its claims, and delete those that were made for it."""
+        """Delete a pod that has ended, and what was made for it; its claims are deallocated unless others have them."""
         metadata = pod["metadata"]
         self._server.delete("Pod", metadata["name"], metadata["namespace"])
         for claim in claims:
-            released = _latest(claim)
+            released = self._current(claim)
+            if others := _others(pod, released):
+                self._server.replace(released | {"status": {**_status(released), "reservedFor": others}})
+                continue
             released["metadata"].pop("finalizers", None)
             released["status"] = {}
             self._server.replace(released)
@@ -131,6 +142,11 @@ class ControlPlane:
         }
         return self._server.create(claim)
 
+    def _current(self, claim: Document) -> Document:
+        """The claim as it is now, for an update."""
+        metadata = claim["metadata"]
+        return _latest(self._server.get("ResourceClaim", metadata["name"], metadata["namespace"]))
+
     def _allocate(self, pod: Document, claims: Sequence[Document]) -> list[Document]:
         node = self._server.get("Node", self._node)
         view = NodeView(self._node, node["metadata"].get("labels") or {})
@@ -158,3 +174,17 @@ def _latest(document: Document) -> Document:
     """The document for an update of whatever version there is."""
     metadata = {key: value for key, value in document["metadata"].items() if key != "resourceVersion"}
     return document | {"metadata": metadata}
+
+
+def _status(claim: Document) -> Document:
+    return claim.get("status") or {}
+
+
+def _consumer(pod: Document) -> Document:
+    """A pod as a claim is reserved for it."""
+    return {"resource": "pods", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+
+
+def _others(pod: Document, claim: Document) -> list[Document]:
+    """The other pods that a claim is reserved for."""
+    return [one for one in _status(claim).get("reservedFor") or () if one["uid"] != pod["metadata"]["uid"]]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drakit import Finding, PluginContext, Pool
+from drakit import Device, Finding, PluginContext, Pool
 
 from drakit_efa.devices import device
 from drakit_efa.findings import findings
 from drakit_efa.node import Node, read_node
 from drakit_efa.options import options_of
+from drakit_efa.sharing import divisible, undivided
 from drakit_efa.sysfs import Unreadable, read_instance_type
 
 
@@ -23,7 +24,8 @@ class Discovery:
     def read(self) -> Node:
         """The node as it is now; what is wrong with it is logged once, and again if it was right in between."""
         node = read_node(self._context, options_of(self._context).addresses)
-        now = frozenset(node.problems)
+        sharing = options_of(self._context).sharing
+        now = frozenset([*node.problems, *undivided(self._devices(node), sharing)])
         for line in sorted(now - self._said):
             self._context.log.warning("%s", line)
         self._said = now
@@ -31,7 +33,7 @@ class Discovery:
 
     def pool(self, node: Node) -> Pool:
         """What is published of it."""
-        return Pool([device(found) for found in node.devices])
+        return Pool(self._devices(node))
 
     def findings(self) -> Sequence[Finding]:
         """What an operator should know of the node."""
@@ -40,3 +42,7 @@ class Discovery:
         except (Unreadable, OSError):
             instance_type = ""
         return findings(self.read(), instance_type)
+
+    def _devices(self, node: Node) -> list[Device]:
+        sharing = options_of(self._context).sharing
+        return [divisible(device(found), sharing) for found in node.devices]

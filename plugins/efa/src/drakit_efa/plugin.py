@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from drakit import (
     ClaimAllocation,
     ClaimRef,
-    ContainerEdits,
-    DeviceNode,
+    Device,
     DeviceRef,
     Finding,
+    Hold,
     PciFunction,
     PluginContext,
     Pool,
     PreparedDevice,
+    SharePolicy,
     hookimpl,
 )
-from drakit.errors import DeviceNotFound
 
-from drakit_efa.devices import address_of
+from drakit_efa.configuration import EfaConfig
 from drakit_efa.discovery import Discovery
+from drakit_efa.dranet import NetworkConfig
 from drakit_efa.faked import NODE_TYPES
 from drakit_efa.instances import DATA
 from drakit_efa.layout import lay_out
-from drakit_efa.options import EfaOptions
-from drakit_efa.sysfs import Adapter, Unusable, check_namespaces, read_adapter
+from drakit_efa.options import EfaOptions, options_of
+from drakit_efa.preparing import prepare_claim
+from drakit_efa.sharing import share_policy
 
 
 class EfaPlugin:
@@ -34,7 +36,7 @@ class EfaPlugin:
 
     driver_name = "dra.net"
     options = EfaOptions
-    config_types = ()
+    config_types = (EfaConfig, NetworkConfig)
     side_effects = False
     device_plugin_resources = ("vpc.amazonaws.com/efa",)
     node_types = NODE_TYPES
@@ -50,38 +52,25 @@ class EfaPlugin:
         return [self._discovery.pool(self._discovery.read())]
 
     @hookimpl
+    def share(self, device: Device) -> SharePolicy | None:
+        """By shares or by bandwidth, where the operator has enabled one of them."""
+        return share_policy(device, options_of(self._context).sharing)
+
+    @hookimpl
     def check(self) -> Sequence[Finding]:
         """Say what is lost on this node, and why."""
         return self._discovery.findings()
 
     @hookimpl
-    def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
-        """Give each adapter's verbs node to the container; its number is read now, for module loads renumber."""
-        check_namespaces(self._context)
-        return [
-            PreparedDevice.of(allocated, self._edits(self._adapter(allocated.device))) for allocated in claim.devices
-        ]
+    def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
+        """Give each adapter's verbs node to the container, and what its configuration asks for."""
+        return prepare_claim(self._context, claim, held)
 
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
-        """Nothing to undo: what was handed out was device nodes alone."""
+        """Nothing to undo: what was handed out was device nodes, environment and groups alone."""
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:
         """Write a faked node's EFA adapters."""
         return lay_out(node_type, root)
-
-    def _adapter(self, ref: DeviceRef) -> Adapter:
-        """An adapter that can be used now. Raises DeviceNotFound."""
-        try:
-            return read_adapter(self._context, address_of(ref.name) or ref.name)
-        except Unusable as error:
-            raise DeviceNotFound(
-                f"EFA adapter {ref.name} cannot be used on node {self._context.node}: {error}; delete the pod to have "
-                "it placed anew, and if the adapter does not come back, reboot or replace the node"
-            ) from None
-
-    def _edits(self, adapter: Adapter) -> ContainerEdits:
-        path = f"/dev/infiniband/{adapter.node}"
-        host_path = self._context.host_path(path)
-        return ContainerEdits(device_nodes=(DeviceNode(path, host_path if host_path != path else None),))

@@ -54,7 +54,8 @@ def _on_stage(stage: Stage, manifest: Manifest, path: Path) -> Iterator[Step]:
         done.append((pod, allocated))
     for pod, allocated in done:
         for claim in allocated:
-            checks.unprepared(claim, stage.unprepare(claim))
+            if stage.control_plane.is_last(pod, claim):
+                checks.unprepared(claim, stage.unprepare(claim))
         stage.control_plane.finish(pod, allocated)
     drivers = stage.drivers
     checks.nothing_left(stage, complaints)

@@ -14,7 +14,7 @@ import attrs
 
 import drakit
 from drakit import hookspecs
-from drakit.decoding import decode_config, read_yaml
+from drakit.decoding import config_name, decode_config, read_yaml
 from drakit.errors import DRAError, InvalidDeviceConfig
 from drakit.model import ConfigSource, OpaqueConfig
 from drakit.plan import DeviceClass
@@ -130,10 +130,11 @@ def configuration_is_told_apart(subject: Subject) -> None:
     A document is decoded by the first class that has its apiVersion and kind; another one is never reached.
     """
     require_config_types(subject)
-    kinds = Counter((kind.api_version, kind.kind) for kind in _config_types(subject))
-    for (api_version, kind), times in kinds.items():
-        if times > 1:
-            raise Broken(f"{times} config types are {kind} of {api_version}", "give each a kind of its own")
+    kinds = _config_types(subject)
+    times = Counter((kind.api_version, kind.kind) for kind in kinds)
+    for kind in kinds:
+        if (number := times[kind.api_version, kind.kind]) > 1:
+            raise Broken(f"{number} config types are {config_name(kind)}", "give each a kind of its own")
 
 
 def configuration_is_strict(subject: Subject) -> None:
@@ -197,7 +198,8 @@ def _config_types(subject: Subject) -> tuple[Any, ...]:
 
 
 def _document(kind: Any, fields: dict[str, Any]) -> OpaqueConfig:
-    return OpaqueConfig(ConfigSource.CLAIM, {"apiVersion": kind.api_version, "kind": kind.kind, **fields})
+    header = {"apiVersion": kind.api_version, "kind": kind.kind} if kind.kind else {}
+    return OpaqueConfig(ConfigSource.CLAIM, header | fields)
 
 
 RULES = rules(

@@ -230,9 +230,8 @@ def configuration_of_class_and_claim_combine(subject: Subject) -> None:
             both = session.prepare(allocating.configured(claim, of_class, document))
             session.release(claim.claim, both)
         tried = True
-        compare(
-            alone, both, f"prepare with {document.parameters.get('kind')} from class and claim, not the claim alone,"
-        )
+        name = document.parameters.get("kind") or "parameters without kind"
+        compare(alone, both, f"prepare with {name} from class and claim, not the claim alone,")
     if not tried:
         raise NotTried("no configuration suits this hardware")
 
