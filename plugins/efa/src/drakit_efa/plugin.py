@@ -9,8 +9,10 @@ from drakit import (
     ClaimAllocation,
     ClaimRef,
     ContainerEdits,
+    DescribedDevice,
     DeviceNode,
     DeviceRef,
+    Finding,
     PciFunction,
     PluginContext,
     Pool,
@@ -23,6 +25,7 @@ from drakit_efa.devices import address_of, device
 from drakit_efa.layout import DATA, NODE_TYPES, lay_out
 from drakit_efa.options import EfaOptions
 from drakit_efa.sysfs import Adapter, Unusable, read_adapter, read_adapters
+from drakit_efa.verifying import verify
 
 
 class EfaPlugin:
@@ -58,6 +61,11 @@ class EfaPlugin:
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Nothing to undo: what was handed out was device nodes alone."""
+
+    @hookimpl
+    def verify(self, devices: Sequence[DescribedDevice]) -> Sequence[Finding]:
+        """Say what keeps a container from using its adapters."""
+        return verify(self._context, devices)
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:

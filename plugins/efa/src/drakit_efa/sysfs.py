@@ -69,7 +69,7 @@ def read_adapters(context: PluginContext, only: Sequence[str] = ()) -> Scan:
     adapters: list[Adapter] = []
     problems: list[str] = []
     present = _bound(context.path(PCI_DEVICES))
-    nodes = _verbs_nodes(context)
+    nodes = verbs_nodes(context)
     for address in present:
         if only and address not in only:
             continue
@@ -92,7 +92,7 @@ def read_adapter(context: PluginContext, address: str) -> Adapter:
     """One adapter, as it is at this moment. Raises Unusable."""
     if not _is_bound(context.path(f"{PCI_DEVICES}/{address}")):
         raise Unusable(f"no PCI function {address} is bound to the {DRIVER} driver")
-    return _read(context, address, _verbs_nodes(context), [])
+    return _read(context, address, verbs_nodes(context), [])
 
 
 def _namespaces_are_exclusive(context: PluginContext) -> bool:
@@ -158,7 +158,7 @@ def _verbs_device(context: PluginContext, function: Path) -> str:
     return names[0]
 
 
-def _verbs_nodes(context: PluginContext) -> dict[str, str]:
+def verbs_nodes(context: PluginContext) -> dict[str, str]:
     """The character devices of the node, by RDMA device."""
     nodes = {}
     for name in _names(context, VERBS_NODES):
