@@ -57,13 +57,10 @@ def test_devices_of_a_driver_of_another_name_are_known_by_their_type(container):
 
 def test_a_device_that_is_missing_names_claim_request_and_remedy(container):
     found = verify(container, given(3), given(4), given(5))
-    assert found["neuron-device-5"] == (
-        "error",
-        (
-            "of claim default/train, request neurons: /dev/neuron5 is not in this container; see that it names the claim "
-            "in resources.claims"
-        ),
-    )
+    severity, text = found["neuron-device-5"]
+    assert severity == "error"
+    assert text.startswith("of claim default/train, request neurons: /dev/neuron5 is not in this container")
+    assert "resources.claims" in text
     assert found["devices"] == ("ok", "neuron3, neuron4, as given")
 
 
