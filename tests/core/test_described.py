@@ -203,6 +203,11 @@ def test_what_is_no_text_and_what_is_no_file_are_errors_too(tmp_path):
     assert [finding.severity for finding in described.findings] == [Severity.ERROR, Severity.ERROR]
 
 
+@pytest.mark.reliability(
+    fault="A file that describes devices to a container is garbage",
+    injected="one of a container's files is cut short",
+    promise="`drakit verify` names the file and its driver; the devices in the other files are looked at",
+)
 def test_a_bad_file_does_not_hide_good_ones(tmp_path):
     write(tmp_path, json.dumps(document()))
     write(tmp_path, "{", "resourceclaimtemplates/mine/nic/nic.example.com-metadata.json")

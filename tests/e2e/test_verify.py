@@ -114,6 +114,11 @@ def test_the_smallest_group_that_has_all_devices_is_named(container):
     assert said.startswith(f"{GROUP4} is {value} on all 8 devices; {GROUP2} is not: ")
 
 
+@pytest.mark.reliability(
+    fault="A container lacks a device node that its claim should have brought",
+    injected="one verbs node is removed from the container of a pod that an agent prepared",
+    promise="`drakit verify` in it names the device, the claim and the request, and says what to look at",
+)
 def test_an_adapter_whose_node_is_not_in_the_container_is_an_error_that_names_both(container):
     lost = nodes(container)[0]
     verbs = verbs_of(container, lost)
