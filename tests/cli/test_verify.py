@@ -102,6 +102,12 @@ def test_a_file_that_is_garbage_is_an_error_and_the_others_are_read(drakit, cont
     assert len(outcome.json["devices"]) == 2
 
 
+def test_of_a_container_without_metadata_no_more_is_claimed_than_is_seen(drakit, tmp_path):
+    outcome = drakit("verify", "--root", tmp_path)
+    assert outcome.code == 1
+    assert outcome.out.splitlines()[-1] == "Fit to run, as far as can be seen: 0 errors, 1 warning"
+
+
 def test_a_root_that_is_no_directory_is_bad_input(drakit, tmp_path):
     outcome = drakit("verify", "--root", tmp_path / "nowhere")
     assert (outcome.code, outcome.out) == (2, "")

@@ -49,7 +49,7 @@ def verify(root: Path, output: str) -> None:
         *(evolve(finding, what=f"{name}: {finding.what}") for name, finding in asked),
     ]
     document = {"devices": [_plain(device) for device in described.devices], "findings": verdict.plain(found)}
-    write(output, document, lambda: _tables(described.devices, found))
+    write(output, document, lambda: _tables(described, found))
     verdict.conclude(found)
 
 
@@ -84,12 +84,13 @@ def _plain(device: DescribedDevice) -> dict[str, Any]:
     return {key: value for key, value in document.items() if value or key == "attributes"}
 
 
-def _tables(devices: Sequence[DescribedDevice], found: Sequence[Finding]) -> Iterable[Any]:
-    if devices:
+def _tables(described: Descriptions, found: Sequence[Finding]) -> Iterable[Any]:
+    if described.devices:
         yield line("Given:", "what the metadata files say that this container has")
         columns = ("CLAIM", "REQUEST", "DRIVER", "DEVICE", "ATTRIBUTES")
-        yield table(columns, map(_row, devices))
-    yield from verdict.tables(found, "Fit to run.", "Not fit to run:")
+        yield table(columns, map(_row, described.devices))
+    fit = "Fit to run." if described.files else "Fit to run, as far as can be seen:"
+    yield from verdict.tables(found, fit, "Not fit to run:")
 
 
 def _row(device: DescribedDevice) -> tuple[str, ...]:
