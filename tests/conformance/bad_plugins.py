@@ -17,6 +17,7 @@ from drakit import (
     ContainerEdits,
     CounterConsumption,
     CounterSet,
+    DescribedDevice,
     Device,
     DeviceGroup,
     DeviceNode,
@@ -85,6 +86,10 @@ class Good:
     @hookimpl
     def check(self) -> Sequence[Finding]:
         return [Finding(Severity.OK, "ports", f"{len(self.names())} of them")]
+
+    @hookimpl
+    def verify(self, devices: Sequence[DescribedDevice]) -> Sequence[Finding]:
+        return [Finding(Severity.OK, "ports", f"{len(devices)} of them")]
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self.context.path("/dev").glob("port*"))
@@ -256,6 +261,12 @@ class checks_are_findings(Good):
     @hookimpl
     def check(self):
         return ["all is well"]
+
+
+class verifications_are_findings(Good):
+    @hookimpl
+    def verify(self, devices):
+        return [Finding(Severity.OK, "first port", devices[0].device.name)]
 
 
 class prepare_answers_every_device(Good):

@@ -67,6 +67,10 @@ class _Everything:
         return self.answers["check"]()
 
     @hookimpl
+    def verify(self, devices):
+        return self.answers["verify"](devices=devices)
+
+    @hookimpl
     def layout(self, node_type, root):
         return self.answers["layout"](node_type=node_type, root=root)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from drakit import Finding, Severity
+from drakit import ClaimRef, DescribedDevice, DeviceRef, Finding, Severity
 from drakit.errors import PluginContractError
 
 DRIVER = "gpu.example.com"
@@ -71,3 +71,30 @@ def test_hook_check_with_another_answer_is_a_contract_error(hosted, answer):
     name = hosted.add(hosted.backend(check=returning(answer)))
     with pytest.raises(PluginContractError, match="check: must return"):
         hosted.host.check(name)
+
+
+# verify
+
+GIVEN = DescribedDevice(
+    device=DeviceRef(DRIVER, "node-1", "gpu-0"), claim=ClaimRef("u-1", "default", "claim"), request="gpu"
+)
+
+
+def test_hook_verify_is_given_the_devices_of_the_container_and_returns_findings(hosted):
+    def verify(devices: Any) -> list[Finding]:
+        return [Finding(Severity.OK, "devices", ", ".join(str(device.device) for device in devices))]
+
+    name = hosted.add(hosted.extension(verify=verify), name="racks", driver=None)
+    assert hosted.host.verify(name, [GIVEN]) == (Finding(Severity.OK, "devices", "gpu.example.com/node-1/gpu-0"),)
+
+
+def test_hook_verify_that_has_nothing_to_say_finds_nothing(hosted):
+    assert hosted.host.verify(hosted.add(hosted.backend(verify=returning(None))), []) == ()
+    assert hosted.host.verify(hosted.add(hosted.backend("nic.example.com")), [GIVEN]) == ()
+
+
+@pytest.mark.parametrize("answer", ["firmware", GIVEN, [GIVEN]])
+def test_hook_verify_with_another_answer_is_a_contract_error(hosted, answer):
+    name = hosted.add(hosted.backend(verify=returning(answer)))
+    with pytest.raises(PluginContractError, match="verify: must return"):
+        hosted.host.verify(name, [])

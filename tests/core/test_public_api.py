@@ -14,8 +14,8 @@ import pytest
 PUBLIC = """
     ALL_NODES PER_DEVICE THIS_NODE AllocatedDevice AttributeValue BindingConditions ClaimAllocation ClaimError
     ClaimRef Condition ConditionStatus ConfigSource ContainerEdits ContainerHook CounterConsumption CounterSet
-    DRAError Device DeviceGroup DeviceNode DeviceRef DeviceStatus DeviceUnfit Fault FaultEnd Finding Health
-    HealthStatus Hold InvalidDeviceConfig Inventory Mount NetworkData NodeSelection NodeSelector
+    DRAError DescribedDevice Device DeviceGroup DeviceNode DeviceRef DeviceStatus DeviceUnfit Fault FaultEnd Finding
+    Health HealthStatus Hold InvalidDeviceConfig Inventory Mount NetworkData NodeSelection NodeSelector
     NodeSelectorRequirement OpaqueConfig PciFunction PluginContext Pool PreparedDevice Quantity RequestPolicy
     Severity SharePolicy Taint TaintEffect Toleration TolerationOperator ValidRange Version hookimpl pci_attributes
     read_document

@@ -358,16 +358,17 @@ def test_taints_that_health_asks_for_are_published_with_the_device(hosted):
     run(test())
 
 
-def test_a_check_that_hangs_costs_the_others_nothing(hosted, hanging):
+@pytest.mark.parametrize(("hook", "given"), [("check", []), ("verify", [[]])])
+def test_a_plugin_that_hangs_where_it_is_to_find_costs_the_others_nothing(hosted, hanging, hook, given):
     finding = Finding(Severity.WARNING, "firmware", "old")
-    check = hanging([])
-    check.hang()
-    hosted.add(hosted.backend(check=check))
-    hosted.add(hosted.extension(check=lambda **_: [finding]), name="racks", driver=None)
+    answer = hanging([])
+    answer.hang()
+    hosted.add(hosted.backend(**{hook: answer}))
+    hosted.add(hosted.extension(**{hook: lambda **_: [finding]}), name="racks", driver=None)
 
     async def test() -> None:
-        found, failures = await Observer(hosted.host, NODE, patience_seconds=1.0).check()
+        found, failures = await getattr(Observer(hosted.host, NODE, patience_seconds=1.0), hook)(*given)
         assert found == {"racks": (finding,)}
-        assert "check has not answered" in str(failures[GPUS])
+        assert f"{hook} has not answered" in str(failures[GPUS])
 
     run(test())

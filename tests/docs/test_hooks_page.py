@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import drakit
@@ -83,6 +84,25 @@ def test_the_printed_pci_device_has_standard_attributes(tmp_path):
     context = PluginContext(driver="gpu.example.com", node="node-1", pool="node-1", root=tmp_path)
     device = run("**pci_attributes", **(PUBLIC | {"context": context}))["device"]
     assert device.attributes["resource.kubernetes.io/pciBusID"] == "0000:c9:00.0"
+
+
+def test_the_printed_verification_finds_a_port_that_is_not_in_the_container(tmp_path):
+    context = PluginContext(driver="serial.example.com", node="node-1", pool="node-1", root=tmp_path)
+    verify = run("def verify(self", **(PUBLIC | {"Sequence": Sequence}))["verify"]
+    devices = [
+        drakit.DescribedDevice(
+            device=DeviceRef(driver, "node-1", f"tty{number}"),
+            claim=ClaimRef("u-1", "default", "my-port"),
+            request="port",
+            attributes={"port": f"tty{number}"},
+        )
+        for number, driver in enumerate(("serial.example.com", "serial.example.com", "gpu.example.com"))
+    ]
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/tty0").touch()
+    (finding,) = verify(SimpleNamespace(_context=context), devices)
+    assert (finding.what, finding.severity) == ("tty1", drakit.Severity.ERROR)
+    assert "my-port" in finding.found
 
 
 def test_the_printed_division_gives_what_is_left_and_the_same_again():

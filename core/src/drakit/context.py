@@ -56,9 +56,7 @@ class PluginContext:
 
         The path need not exist. Raises OSError (ELOOP) for a circle of symlinks.
         """
-        if self.root == Path("/"):
-            return Path(os.path.realpath(path))
-        return _resolve_inside(self.root, PurePosixPath(path))
+        return path_below(self.root, path)
 
     def host_path(self, path: str | PurePosixPath) -> str:
         """The same path as the container runtime must be told it, for device nodes and mounts."""
@@ -75,6 +73,13 @@ class PluginContext:
         except BaseException:  # a directory opens, and is no file
             os.close(descriptor)
             raise
+
+
+def path_below(root: Path, path: str | PurePosixPath) -> Path:
+    """A path of the file system at `root`, every symlink resolved inside it. Raises OSError as PluginContext.path."""
+    if root == Path("/"):
+        return Path(os.path.realpath(path))
+    return _resolve_inside(root, PurePosixPath(path))
 
 
 def _resolve_inside(root: Path, path: PurePosixPath) -> Path:

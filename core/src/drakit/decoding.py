@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
@@ -24,6 +24,8 @@ from drakit.errors import ConfigError, InvalidDeviceConfig, shorten
 from drakit.model import OpaqueConfig, Quantity
 
 T = TypeVar("T")
+
+_JSON_BLANKS = " \t\r\n"
 
 
 class ConfigType(Protocol):
@@ -48,6 +50,18 @@ def load_json(text: str | bytes) -> Any:
         return json.loads(text, object_pairs_hook=_unique_pairs)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+
+
+def json_documents(text: str) -> Iterator[Any]:
+    """The JSON documents that follow one another in a text, each parsed when it is asked for; else as `load_json`."""
+    decoder = json.JSONDecoder(object_pairs_hook=_unique_pairs)
+    while text := text.lstrip(_JSON_BLANKS):
+        try:
+            document, length = decoder.raw_decode(text)
+        except RecursionError:
+            raise ValueError("is nested too deeply") from None
+        yield document
+        text = text[length:]
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -170,19 +170,24 @@ def _device_status(status: DeviceStatus) -> Document:
 
 def status_from_api(document: Mapping[str, Any]) -> DeviceStatus:
     """The status in one entry of a claim's `status.devices`. Raises LimitExceeded or KeyError."""
-    network = document.get("networkData")
     return DeviceStatus(
         data=document.get("data") or {},
         conditions=[
             Condition(item["type"], item["status"], item["reason"], item.get("message", ""), item["lastTransitionTime"])
             for item in document.get("conditions") or ()
         ],
-        network=network
-        and NetworkData(
-            interface_name=network.get("interfaceName", ""),
-            ips=network.get("ips") or (),
-            hardware_address=network.get("hardwareAddress", ""),
-        ),
+        network=network_from_api(document.get("networkData")),
+    )
+
+
+def network_from_api(document: Mapping[str, Any] | None) -> NetworkData | None:
+    """The network in the API's `networkData`. Raises LimitExceeded."""
+    if not document:
+        return None
+    return NetworkData(
+        interface_name=document.get("interfaceName", ""),
+        ips=document.get("ips") or (),
+        hardware_address=document.get("hardwareAddress", ""),
     )
 
 

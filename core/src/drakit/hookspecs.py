@@ -22,6 +22,7 @@ from drakit.model import (
     AttributeValue,
     ClaimAllocation,
     ClaimRef,
+    DescribedDevice,
     Device,
     DeviceGroup,
     DeviceRef,
@@ -135,6 +136,18 @@ def check() -> Sequence[Finding]:
 
     Asked of every plugin, after a survey, by the offline command `drakit check` alone. Nothing may be changed. What is
     good needs no finding.
+    """
+
+
+@hookspec
+def verify(devices: Sequence[DescribedDevice]) -> Sequence[Finding]:
+    """Say what whoever runs this container should know of it: what of its devices it cannot use, and what to do.
+
+    Asked of every plugin, inside a workload's container, by the offline command `drakit verify` alone: the context's
+    root is what the container sees, and no other hook is asked. `devices` are those that the container was given, of
+    all drivers, as far as metadata files describe them: none where it has no such files. Nothing may be changed. What
+    is good may be told too, so that people see what was looked at; of hardware that the container does not have, there
+    is nothing to say.
     """
 
 

@@ -35,6 +35,7 @@ from drakit.model import (
     AttributeValue,
     ClaimAllocation,
     ClaimRef,
+    DescribedDevice,
     Device,
     DeviceGroup,
     DeviceRef,
@@ -233,6 +234,10 @@ class PluginHost:
     def check(self, name: str) -> Sequence[Finding]:
         """Ask a plugin what an operator should know of this node."""
         return self._sequence(name, "check", Finding, self._ask(name, "check"))
+
+    def verify(self, name: str, devices: Sequence[DescribedDevice]) -> Sequence[Finding]:
+        """Ask a plugin what there is to know of the container that this process is in."""
+        return self._sequence(name, "verify", Finding, self._ask(name, "verify", devices=tuple(devices)))
 
     def layout(self, name: str, node_type: str, root: Path) -> Sequence[PciFunction]:
         """Ask a plugin to write its part of a faked node."""

@@ -30,6 +30,7 @@ from drakit.model.names import check_label
 DIRECTORY = "metadata"
 """The name of the directory below that of the driver."""
 CONTAINER_ROOT = "/var/run/kubernetes.io/dra-device-attributes"
+KIND = "DeviceMetadata"
 VERSIONS = ("metadata.resource.k8s.io/v1beta1", "metadata.resource.k8s.io/v1alpha1")
 
 
@@ -149,7 +150,7 @@ def _document(allocation: ClaimAllocation, device: AllocatedDevice) -> Document:
     """The file of one request, without devices yet. In it the request has its full name."""
     claim = allocation.claim
     document: Document = {
-        "kind": "DeviceMetadata",
+        "kind": KIND,
         "metadata": {"name": claim.name, "namespace": claim.namespace, "uid": claim.uid, "generation": 1},
     }
     if allocation.pod_claim_name:

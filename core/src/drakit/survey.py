@@ -18,7 +18,7 @@ from drakit import inventory
 from drakit.errors import DRAError, HookFailed, PluginStuck
 from drakit.host import Instance, PluginHost
 from drakit.inventory import Survey
-from drakit.model import AttributeValue, DeviceRef, Finding, Health, Inventory, SharePolicy, Taint
+from drakit.model import AttributeValue, DescribedDevice, DeviceRef, Finding, Health, Inventory, SharePolicy, Taint
 from drakit.worker import Call, Worker, calls_worker
 
 Answers = dict[str, Any]
@@ -119,6 +119,14 @@ class Observer:
         """Ask every plugin what an operator should know of this node; findings by instance, and who failed."""
         failures: dict[str, DRAError] = {}
         found = await self._ask_all("check", self._host.check, failures)
+        return found, failures
+
+    async def verify(
+        self, devices: Sequence[DescribedDevice]
+    ) -> tuple[dict[str, Sequence[Finding]], dict[str, DRAError]]:
+        """Ask every plugin what there is to know of this container; findings by instance, and who failed."""
+        failures: dict[str, DRAError] = {}
+        found = await self._ask_all("verify", lambda name: self._host.verify(name, devices), failures)
         return found, failures
 
     async def _ask_all(

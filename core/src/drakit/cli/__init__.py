@@ -27,6 +27,7 @@ COMMANDS = {
     "plugins": "drakit.cli.plugins:plugins",
     "slices": "drakit.cli.slices:slices",
     "support": "drakit.cli.support:support",
+    "verify": "drakit.cli.verify:verify",
 }
 
 FINDING = 1

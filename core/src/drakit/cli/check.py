@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import attrs
 import click
 
-from drakit.cli import FINDING, findings
+from drakit.cli import findings, verdict
 from drakit.cli.offline import offline_settings, survey_node
 from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
-from drakit.cli.output import counted, line, table, write
-from drakit.model import Finding, Severity
+from drakit.cli.output import write
 
 
 @click.command()
@@ -41,16 +37,5 @@ def check(config: Path | None, root: Path | None, node_name: str | None, kubecon
         api_server,
         *findings.of_node(document, node),
     ]
-    write(output, [attrs.asdict(one) | {"severity": str(one.severity)} for one in found], lambda: _tables(found))
-    if any(finding.severity is not Severity.OK for finding in found):
-        raise SystemExit(FINDING)
-
-
-def _tables(found: Sequence[Finding]) -> Iterable[Any]:
-    yield table(("", "WHAT", "FOUND"), [(finding.severity, finding.what, finding.found) for finding in found])
-    errors = sum(finding.severity is Severity.ERROR for finding in found)
-    warnings = sum(finding.severity is Severity.WARNING for finding in found)
-    yield line(
-        "Fit to run." if not errors else "Not fit to run:",
-        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}",
-    )
+    write(output, verdict.plain(found), lambda: verdict.tables(found, "Fit to run.", "Not fit to run:"))
+    verdict.conclude(found)

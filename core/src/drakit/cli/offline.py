@@ -16,7 +16,7 @@ from drakit.assembly import Assembly, assemble
 from drakit.errors import ConfigError, DRAError
 from drakit.inventory import Survey
 from drakit.loading import LoadedPlugin, load_installed
-from drakit.model import Finding, Health, Severity
+from drakit.model import DescribedDevice, Finding, Health, Severity
 from drakit.settings import (
     CONFIG_VARIABLE,
     BackendSettings,
@@ -108,6 +108,24 @@ def survey_node(
     )
 
 
+def verify_container(root: Path, devices: Sequence[DescribedDevice]) -> list[tuple[str, Finding]]:
+    """What every installed plugin finds of the container whose file system is at `root`, and whose finding it is.
+
+    `devices` are those that it was given. A plugin that cannot be had or fails at this is a finding itself.
+    """
+    backends, extensions, problems = _everything_installed("verify")
+    assembly = assemble(Settings(root=root, backends=backends, extensions=extensions))
+    found, failures = asyncio.run(
+        Observer(assembly.host, UNNAMED_NODE, patience_seconds=PATIENCE_SECONDS).verify(devices)
+    )
+    failed = {**assembly.failures, **failures, **{failure.plugin: failure for failure in assembly.host.close()}}
+    problems += [(name, str(error)) for name, error in failed.items()]
+    return [
+        *((name, finding) for name, findings in found.items() for finding in findings),
+        *((name, Finding(Severity.WARNING, "its own verification", problem)) for name, problem in problems),
+    ]
+
+
 async def _ask(
     assembly: Assembly, node: str, labels: dict[str, str], *, check: bool
 ) -> tuple[Survey, Mapping[str, Sequence[Health]], list[tuple[str, Finding]], Mapping[str, DRAError]]:
@@ -131,13 +149,17 @@ async def _check(observer: Observer, labels: dict[str, str]) -> list[tuple[str, 
     return [*((name, finding) for name, findings in found.items() for finding in findings), *failed]
 
 
-def _everything_installed() -> tuple[list[BackendSettings], list[ExtensionSettings], list[tuple[str, str]]]:
+def _everything_installed(
+    hook: str = "",
+) -> tuple[list[BackendSettings], list[ExtensionSettings], list[tuple[str, str]]]:
+    """Every installed plugin, as far as it can be enabled without a configuration; with `hook`, that implements it."""
     report = load_installed()
     problems = [(name, str(error)) for name, error in report.failed.items()]
     backends: list[BackendSettings] = []
     extensions: list[ExtensionSettings] = []
     owners: dict[str, str] = {}
-    for name, plugin in report.loaded.items():
+    able = {name: plugin for name, plugin in report.loaded.items() if not hook or hook in plugin.hooks}
+    for name, plugin in able.items():
         driver = plugin.declarations.driver_name
         if (why := _needs_configuration(plugin, owners.get(driver or ""))) is not None:
             problems.append((name, f"{why}; give a configuration with --config"))

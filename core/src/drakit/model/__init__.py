@@ -1,6 +1,7 @@
 """The vocabulary of DRA as frozen values. Validators are the API server's own limits; nothing here does I/O."""
 
 from drakit.model.claim import AllocatedDevice, ClaimAllocation, ClaimRef, ConfigSource, OpaqueConfig
+from drakit.model.described import DescribedDevice
 from drakit.model.device import (
     ALL_NODES,
     PER_DEVICE,
@@ -44,6 +45,7 @@ __all__ = [
     "ContainerHook",
     "CounterConsumption",
     "CounterSet",
+    "DescribedDevice",
     "Device",
     "DeviceGroup",
     "DeviceHandle",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,26 @@ def container_edits(directory: Path, ids: Sequence[str]) -> MergedEdits:
         mounts=[entry for edits in chosen for entry in edits.get("mounts", ())],
         hooks=[entry for edits in chosen for entry in edits.get("hooks", ())],
     )
+
+
+def lay_out_container(edits: MergedEdits, root: Path) -> None:
+    """Write what a container sees of its edits below `root`: mounted files and directories, and its device nodes.
+
+    Device nodes are regular files, so that they can be opened. Raises Unresolvable where the host lacks one of them.
+    """
+    for mount in edits.mounts:
+        source, place = Path(mount["hostPath"]), root / mount["containerPath"].lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copytree(source, place) if source.is_dir() else shutil.copyfile(source, place)
+        except OSError as error:
+            raise Unresolvable(f"{source} cannot be mounted: {describe(error)}") from error
+    for node in edits.device_nodes:
+        source, place = Path(node.get("hostPath", node["path"])), root / node["path"].lstrip("/")
+        if not source.exists():
+            raise Unresolvable(f"there is no device node {source}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
 
 
 def read_devices(directory: Path) -> dict[str, Mapping[str, Any]]:

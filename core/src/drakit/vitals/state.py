@@ -20,7 +20,7 @@ from drakit.tally import Calls, Durations
 
 RETURNED, REFUSED, RAISED = "returned", "refused", "raised"
 """How a call of a hook ends: `refused` is a ClaimError of prepare, `raised` any other exception."""
-_OFFLINE = frozenset({"layout"})
+_OFFLINE = frozenset({"layout", "verify"})
 """What no agent asks."""
 
 

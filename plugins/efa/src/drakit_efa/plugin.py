@@ -8,6 +8,7 @@ from pathlib import Path
 from drakit import (
     ClaimAllocation,
     ClaimRef,
+    DescribedDevice,
     Device,
     DeviceRef,
     Finding,
@@ -29,6 +30,7 @@ from drakit_efa.layout import lay_out
 from drakit_efa.options import EfaOptions, options_of
 from drakit_efa.preparing import prepare_claim
 from drakit_efa.sharing import share_policy
+from drakit_efa.verifying import verify
 
 
 class EfaPlugin:
@@ -69,6 +71,11 @@ class EfaPlugin:
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Nothing to undo: what was handed out was device nodes, environment and groups alone."""
+
+    @hookimpl
+    def verify(self, devices: Sequence[DescribedDevice]) -> Sequence[Finding]:
+        """Say what keeps a container from using its adapters."""
+        return verify(self._context, devices)
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from drakit import (
     ClaimAllocation,
     ClaimRef,
+    DescribedDevice,
     Device,
     DeviceGroup,
     DeviceRef,
@@ -32,6 +33,7 @@ from drakit_neuron.membership import LABELS
 from drakit_neuron.options import NeuronOptions, options_of
 from drakit_neuron.preparing import prepare_claim
 from drakit_neuron.sharing import share_policy
+from drakit_neuron.verifying import verify
 
 
 class NeuronPlugin:
@@ -78,6 +80,11 @@ class NeuronPlugin:
     def check(self) -> Sequence[Finding]:
         """Say what is lost on this node, and why."""
         return [*self._discovery.findings(), *self._health.findings()]
+
+    @hookimpl
+    def verify(self, devices: Sequence[DescribedDevice]) -> Sequence[Finding]:
+        """Say whether a container has the devices that it was given, and what its runtime is told."""
+        return verify(self._context, devices)
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:

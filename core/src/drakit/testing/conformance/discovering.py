@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from drakit.documents import API_VERSION
 from drakit.errors import DRAError, PluginError
 from drakit.inventory import begin, finish, with_groups, with_shares
-from drakit.model import Device, DeviceRef, Pool
+from drakit.model import ClaimRef, DescribedDevice, Device, DeviceRef, Pool
 from drakit.slices import pool_slices
 from drakit.testing.apiserver import InMemoryApiServer, Refusal
 from drakit.testing.conformance.rules import Broken, NotTried, rules
@@ -16,6 +16,7 @@ from drakit.testing.conformance.subject import NODE, Session, Subject
 
 RELEASES = (34, 37)
 """The minor releases whose API servers the slices are tried on: the oldest layout and the newest."""
+_CLAIM = ClaimRef("verify", "conformance", "verify")
 _STRANGER = DeviceRef("stranger.example.com", NODE, "stranger-0")
 
 
@@ -179,6 +180,23 @@ def checks_are_findings(subject: Subject) -> None:
         session.check()
 
 
+def verifications_are_findings(subject: Subject) -> None:
+    """`verify` returns a sequence of findings, for a container with none of the devices and for one with all of them.
+
+    What it returns else, whoever runs the workload does not see; and a container with nothing of this hardware is the
+    usual one.
+    """
+    subject.require("verify")
+    with subject.session() as session:
+        session.verify([])
+    described = [
+        DescribedDevice(device=ref, claim=_CLAIM, request="any", attributes=device.attributes)
+        for ref, device in (subject.found.items() if subject.is_backend else ())
+    ]
+    with subject.session() as session:
+        session.verify(described)
+
+
 def difference(expected: Sequence[Pool], found: Sequence[Pool]) -> str:
     """The first difference between two discoveries, in words."""
     before, now = ([(pool.name, device) for pool in pools for device in pool.devices] for pools in (expected, found))
@@ -219,4 +237,5 @@ RULES = rules(
     health_is_within_contract,
     labels_are_declared_and_stable,
     checks_are_findings,
+    verifications_are_findings,
 )

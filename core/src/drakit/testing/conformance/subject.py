@@ -22,6 +22,7 @@ from drakit.model import (
     AllocatedDevice,
     ClaimAllocation,
     ClaimRef,
+    DescribedDevice,
     Device,
     DeviceRef,
     Hold,
@@ -205,6 +206,10 @@ class Session:
     def check(self) -> Sequence[Any]:
         """Ask what an operator should know."""
         return self._ask("check", self._host.check)
+
+    def verify(self, devices: Sequence[DescribedDevice]) -> Sequence[Any]:
+        """Ask, as in a container that was given these devices, what there is to know of it."""
+        return self._ask("verify", self._host.verify, devices)
 
     def prepare(self, claim: ClaimAllocation) -> Prepared:
         """Prepare, with the configuration decoded; in the order of the allocation."""
