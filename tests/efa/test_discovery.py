@@ -23,7 +23,10 @@ ROOT = "resource.kubernetes.io/pcieRoot"
 
 
 def attributes(address, root, numa, *, generation, verbs):
+    bus = address[5:7]
     return {
+        "efa.drakit/mac": f"02:00:00:{bus}:1b:00",
+        "efa.drakit/health": "Healthy",
         "dra.net/pciAddress": address,
         "dra.net/pciVendor": "Amazon.com, Inc.",
         "dra.net/pciDevice": "Elastic Fabric Adapter (EFA)",
@@ -196,7 +199,7 @@ def test_an_rdma_device_hidden_below_its_function_is_found_by_its_link_back(node
     whole = devices(node.lay_out("p4d.24xlarge").plugin())
     function, link = node.function("0000:10:1b.0"), node.root / "sys/class/infiniband/rdmap16s27"
     link.unlink()
-    link.mkdir()
+    shutil.copytree(function / "infiniband/rdmap16s27/ports", link / "ports")
     (link / "device").symlink_to("/sys/bus/pci/devices/0000:10:1b.0")
     shutil.rmtree(function / "infiniband")
     assert devices(node.plugin()) == whole

@@ -16,6 +16,9 @@ PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
 NUMA_NODE = "resource.kubernetes.io/numaNode"
 
+MAC = "efa.drakit/mac"
+HEALTH = "efa.drakit/health"
+
 VENDOR_NAME = "Amazon.com, Inc."
 DEVICE_NAME = "Elastic Fabric Adapter (EFA)"
 """What the database of PCI ids calls every generation; the DeviceClass selects by it."""
@@ -43,7 +46,10 @@ def device(adapter: Adapter) -> Device:
         "dra.net/rdma": True,
         "dra.net/rdmaDevice": adapter.verbs,
         PCI_BUS_ID: adapter.address,
+        HEALTH: str(adapter.health),
     }
+    if adapter.mac is not None:
+        attributes[MAC] = adapter.mac
     if adapter.generation is not None:
         attributes["dra.net/pciSubsystem"] = adapter.generation
     if adapter.root is not None:

@@ -12,8 +12,10 @@ from typing import Any
 from attrs import frozen
 from drakit import PciFunction
 
+from drakit_efa.counters import COUNTERS_DIRECTORY, DEVICE_COUNTERS, PORT, PORT_COUNTERS
 from drakit_efa.devices import device_name
-from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, VERBS_DEVICES, VERBS_NODES
+from drakit_efa.faulty import faults
+from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, MODULE, VERBS_DEVICES, VERBS_NODES
 
 DATA = Path(__file__).parent / "data"
 
@@ -26,17 +28,9 @@ NODE_TYPES = tuple(sorted(_NODES))
 _FIRST_DEVICE = 0xEFA0
 _VERBS_MAJOR, _FIRST_MINOR = 231, 192
 _LANES = {100: "4X EDR", 200: "4X HDR", 400: "4X NDR"}
-_COUNTERS = (
-    "tx_bytes",
-    "tx_pkts",
-    "rx_bytes",
-    "rx_pkts",
-    "rx_drops",
-    "send_bytes",
-    "recv_bytes",
-    "rdma_read_bytes",
-    "rdma_write_bytes",
-)
+_MODULE_VERSION = "3.1.0g"
+_LIFESPAN = "10"
+"""For how many milliseconds the kernel gives the same count again."""
 
 
 @frozen(kw_only=True)
@@ -69,6 +63,7 @@ def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
         function = root / "sys/devices" / place.root / place.address
         _write_verbs_device(root, function, place, node["gbps"])
         _write_verbs_node(root, function, place, number)
+    _write(root / MODULE[1:] / "version", f"{_MODULE_VERSION}\n")
     return [_function(place, _FIRST_DEVICE + node["generation"]) for place in places]
 
 
@@ -94,6 +89,8 @@ def _function(place: _Place, device: int) -> PciFunction:
         subsystem_device=device,
         numa_node=place.numa_node,
         published_as=device_name(place.address),
+        module=DRIVER,
+        faults=faults(f"sys/devices/{place.root}/{place.address}/infiniband/{place.verbs}"),
     )
 
 
@@ -106,7 +103,9 @@ def _write_verbs_device(root: Path, function: Path, place: _Place, gbps: int) ->
         "ports/1/rate": f"{gbps} Gb/sec ({_LANES[gbps]})",
         "ports/1/gids/0": _colons(_link_local(mac)),
     }
-    files |= {f"ports/1/hw_counters/{name}": "0" for name in _COUNTERS}
+    for counted, counters in (("", DEVICE_COUNTERS), (f"{PORT}/", PORT_COUNTERS)):
+        files |= {f"{counted}{COUNTERS_DIRECTORY}/{name}": "0" for name in counters}
+        files[f"{counted}{COUNTERS_DIRECTORY}/lifespan"] = _LIFESPAN
     for name, text in files.items():
         _write(directory / name, f"{text}\n")
     _link(directory / "device", function)

@@ -11,6 +11,8 @@ from drakit import (
     ContainerEdits,
     DeviceNode,
     DeviceRef,
+    Finding,
+    Health,
     PciFunction,
     PluginContext,
     Pool,
@@ -20,8 +22,9 @@ from drakit import (
 from drakit.errors import DeviceNotFound
 
 from drakit_efa.devices import address_of, device
+from drakit_efa.health import HealthReporter
 from drakit_efa.layout import DATA, NODE_TYPES, lay_out
-from drakit_efa.options import EfaOptions
+from drakit_efa.options import EfaOptions, options_of
 from drakit_efa.sysfs import Adapter, Unusable, read_adapter, read_adapters
 
 
@@ -38,7 +41,8 @@ class EfaPlugin:
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
-        self._options: EfaOptions = context.options or EfaOptions()
+        self._options = options_of(context)
+        self._health = HealthReporter(context)
         self._said: frozenset[str] = frozenset()
 
     @hookimpl
@@ -46,6 +50,7 @@ class EfaPlugin:
         """Find the adapters that can be used; on a node without any the pool is empty."""
         scan = read_adapters(self._context, self._options.addresses)
         self._say(scan.problems)
+        self._health.know(scan.adapters)
         return [Pool([device(adapter) for adapter in scan.adapters])]
 
     @hookimpl
@@ -58,6 +63,16 @@ class EfaPlugin:
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Nothing to undo: what was handed out was device nodes alone."""
+
+    @hookimpl
+    def health(self) -> Sequence[Health]:
+        """Report on every adapter this instance has seen, also on one that has gone since."""
+        return self._health.report()
+
+    @hookimpl
+    def check(self) -> Sequence[Finding]:
+        """Say what of the adapters' health cannot be told on this node."""
+        return self._health.findings()
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:

@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
-from drakit import PluginContext
+from drakit import HealthStatus, PluginContext
 from drakit.errors import describe
+
+from drakit_efa.ports import FIRST_GID, STATE, mac_of, port_health, port_state
 
 PCI_DEVICES = "/sys/bus/pci/devices"
 VERBS_DEVICES = "/sys/class/infiniband"
@@ -24,6 +26,7 @@ VERBS_NODES = "/sys/class/infiniband_verbs"
 SHARED_NAMESPACES = "/sys/module/ib_core/parameters/netns_mode"
 """Y where RDMA devices can be opened from every network namespace, as by default; N where only from their own."""
 DRIVER = "efa"
+MODULE = f"/sys/module/{DRIVER}"
 AMAZON = 0x1D0F
 """Amazon's PCI vendor id."""
 ETHERNET = 0x0200
@@ -45,7 +48,8 @@ class Adapter:
     """One EFA adapter that can be used now.
 
     `verbs` is its RDMA device, such as rdmap16s27; `node` its character device below /dev/infiniband; `generation`
-    its PCI subsystem, efa0 and up. What the kernel does not say is None.
+    its PCI subsystem, efa0 and up; `mac` that of its network interface; `health` how it is by its port. What the kernel
+    does not say is None, and Unknown.
     """
 
     address: str
@@ -54,6 +58,8 @@ class Adapter:
     generation: str | None
     root: str | None
     numa_node: int | None
+    mac: str | None
+    health: HealthStatus
 
 
 @frozen
@@ -132,7 +138,17 @@ def _read(context: PluginContext, address: str, nodes: Mapping[str, str], proble
         generation=_generation(function, problems),
         root=_pcie_root(context, function, problems),
         numa_node=_numa_node(function, problems),
+        mac=mac_of(_port_file(context, verbs, FIRST_GID)),
+        health=port_health(port_state(_port_file(context, verbs, STATE))),
     )
+
+
+def _port_file(context: PluginContext, verbs: str, path: str) -> str:
+    """What a file of an adapter's port says; "" where it cannot be read."""
+    try:
+        return _text(context.path(f"{VERBS_DEVICES}/{verbs}/{path}"))
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _check_identity(function: Path) -> None:
