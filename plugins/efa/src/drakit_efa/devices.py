@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 
-from drakit import AttributeValue, Device
+from drakit import AttributeValue, Device, HealthStatus
 
+from drakit_efa.ports import ACTIVE
 from drakit_efa.sysfs import Adapter
 
 PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
 NUMA_NODE = "resource.kubernetes.io/numaNode"
 
-MAC = "efa.drakit/mac"
-HEALTH = "efa.drakit/health"
+OWN = "efa.drakit"
+"""The domain of what DRANET does not publish."""
+MAC = f"{OWN}/mac"
+HEALTH = f"{OWN}/health"
 
 VENDOR_NAME = "Amazon.com, Inc."
 DEVICE_NAME = "Elastic Fabric Adapter (EFA)"
@@ -37,8 +40,15 @@ def address_of(name: str) -> str | None:
     return "{}:{}:{}.{}".format(*match.groups()) if match else None
 
 
-def device(adapter: Adapter) -> Device:
-    """One adapter as it is published. What is not known is absent."""
+def port_health(state: str | None) -> HealthStatus:
+    """How an adapter is by the state of its port alone; None where that is not known."""
+    if state is None:
+        return HealthStatus.UNKNOWN
+    return HealthStatus.HEALTHY if state == ACTIVE else HealthStatus.UNHEALTHY
+
+
+def device(adapter: Adapter, mac: str | None = None, state: str | None = None) -> Device:
+    """One adapter as it is published, with the MAC of its interface and its port's state. Unknown is absent."""
     attributes: dict[str, AttributeValue] = {
         "dra.net/pciAddress": adapter.address,
         "dra.net/pciVendor": VENDOR_NAME,
@@ -46,10 +56,10 @@ def device(adapter: Adapter) -> Device:
         "dra.net/rdma": True,
         "dra.net/rdmaDevice": adapter.verbs,
         PCI_BUS_ID: adapter.address,
-        HEALTH: str(adapter.health),
+        HEALTH: port_health(state).value,
     }
-    if adapter.mac is not None:
-        attributes[MAC] = adapter.mac
+    if mac is not None:
+        attributes[MAC] = mac
     if adapter.generation is not None:
         attributes["dra.net/pciSubsystem"] = adapter.generation
     if adapter.root is not None:

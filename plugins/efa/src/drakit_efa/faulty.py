@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drakit_efa.counters import COUNTERS_DIRECTORY, PORT
-from drakit_efa.ports import STATE
+from drakit_efa.counters import COUNTERS_DIRECTORY
+from drakit_efa.ports import PORT
 
-_PORT_DOWN = {STATE: "1: DOWN\n"}
+_PORT_DOWN = {f"{PORT}/state": "1: DOWN\n"}
 _FAULTS: Mapping[str, Mapping[str, str]] = {
     "unhealthy": _PORT_DOWN,
     "port-down": _PORT_DOWN,

@@ -7,17 +7,18 @@ it is looked at in every round: some 40 files of an adapter.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from attrs import frozen
 from drakit import DeviceRef, Fault, FaultEnd, Finding, Health, HealthStatus, PluginContext, Severity
 
 from drakit_efa.counters import COUNTERS, REBIND, Counter, Files, find_files, read_bytes, read_counters
-from drakit_efa.devices import device_name
+from drakit_efa.devices import device_name, port_health
 from drakit_efa.options import options_of
-from drakit_efa.ports import ACTIVE, STATE, port_health, port_state
-from drakit_efa.sysfs import DRIVER, MODULE, PCI_DEVICES, VERBS_DEVICES, VERBS_NODES, Adapter
+from drakit_efa.ports import ACTIVE, PORT, read_state
+from drakit_efa.sysfs import DRIVER, MODULE, PCI_DEVICES, VERBS_DEVICES, VERBS_NODES, Adapter, Unreadable, list_names
 
 VANISHED = "vanished"
 UNBOUND = "driver_unbound"
@@ -69,11 +70,10 @@ class HealthReporter:
         self._told: Mapping[str, HealthStatus | None] = {}
         self._found: dict[str, _Found] = {}
 
-    def know(self, adapters: Iterable[Adapter]) -> None:
-        """Take note of the adapters that were discovered now: they stay known when they are not any more."""
-        current = {adapter.address: adapter for adapter in adapters}
-        self._known |= current
-        self._discovered = {address: adapter.health for address, adapter in current.items()}
+    def know(self, states: Mapping[Adapter, str | None]) -> None:
+        """Take note of the adapters that were discovered, with their ports' states; they stay known when they go."""
+        self._known |= {adapter.address: adapter for adapter in states}
+        self._discovered = {adapter.address: port_health(state) for adapter, state in states.items()}
 
     def report(self) -> list[Health]:
         """Report on every adapter that was ever found, also on one that has gone since.
@@ -101,19 +101,20 @@ class HealthReporter:
 
     def _look(self) -> dict[str, _Look]:
         """One look at every adapter, by address."""
-        module = _inode(str(self._context.path(MODULE)))
+        module = _inode(self._directory(MODULE))
         return {address: self._examine(self._known[address], module) for address in sorted(self._known)}
 
     def _examine(self, adapter: Adapter, module: str) -> _Look:
         ref = DeviceRef(self._context.driver, self._context.pool, device_name(adapter.address))
-        verbs = self._verbs_directory(adapter)
+        verbs = self._verbs_device(adapter)
         lost = self._lost(adapter, verbs)
         if lost is not None:
             self._found.pop(adapter.address, None)
             return _Look(Health(ref, HealthStatus.UNHEALTHY, lost.message, faults=[lost]), None)
-        epoch = f"{module}-{_inode(verbs)}"
-        state = self._port_state(verbs)
-        counted = read_counters(self._files(adapter.address, verbs, epoch), self._read)
+        directory = self._directory(f"{VERBS_DEVICES}/{verbs}")
+        epoch = f"{module}-{_inode(directory)}"
+        state = self._state(verbs)
+        counted = read_counters(self._files(adapter.address, directory, epoch), self._read)
         faults = [*self._counted(adapter, counted.counters)]
         if state not in (None, ACTIVE) and self._options.port_down:
             faults.append(_port_down(adapter, state))
@@ -126,8 +127,8 @@ class HealthReporter:
 
     def _lost(self, adapter: Adapter, verbs: str) -> Fault | None:
         """What an adapter lacks without which no container could use it, as discovery sees it too."""
-        function = str(self._context.path(f"{PCI_DEVICES}/{adapter.address}"))
-        if not os.path.isdir(function):
+        function = self._directory(f"{PCI_DEVICES}/{adapter.address}")
+        if not function:
             return Fault(
                 VANISHED,
                 f"{_name(adapter)} has gone: {PCI_DEVICES}/{adapter.address} is no longer there; if its network "
@@ -146,24 +147,32 @@ class HealthReporter:
                 f"{_name(adapter)} has lost its RDMA device: look in the kernel's log for why its driver gave it up; "
                 f"{REBIND}",
             )
-        node = str(self._context.path(f"{VERBS_NODES}/{adapter.node}"))
-        if not _listed(f"{function}/infiniband_verbs") and not os.path.isdir(node):
+        node = self._directory(f"{VERBS_NODES}/{adapter.node}")
+        if not (node or list_names(Path(function, "infiniband_verbs"))):
             return Fault(
                 VERBS_LOST, f"{_name(adapter)} has lost its verbs node: check that the ib_uverbs module is loaded"
             )
         return None
 
-    def _verbs_directory(self, adapter: Adapter) -> str:
-        """The directory of an adapter's RDMA device; "" if it has none. Drivers and udev may have renamed it."""
-        names = _listed(str(self._context.path(f"{PCI_DEVICES}/{adapter.address}/infiniband")))
+    def _verbs_device(self, adapter: Adapter) -> str:
+        """The name of an adapter's RDMA device, which may have been renamed since; "" if it has none."""
+        below = self._directory(f"{PCI_DEVICES}/{adapter.address}/infiniband")
+        names = list_names(Path(below)) if below else []
         name = names[0] if names and adapter.verbs not in names else adapter.verbs
-        directory = str(self._context.path(f"{VERBS_DEVICES}/{name}"))
-        return directory if os.path.isdir(directory) else ""
+        return name if self._directory(f"{VERBS_DEVICES}/{name}") else ""
 
-    def _port_state(self, verbs: str) -> str | None:
+    def _directory(self, path: str) -> str:
+        """A directory of the host as it can be opened here; "" where there is none."""
         try:
-            return port_state(self._read(f"{verbs}/{STATE}").decode("ascii", "replace"))
-        except OSError:
+            found = str(self._context.path(path))
+        except OSError:  # a circle of links
+            return ""
+        return found if os.path.isdir(found) else ""
+
+    def _state(self, verbs: str) -> str | None:
+        try:
+            return read_state(self._context, verbs)
+        except (Unreadable, OSError):
             return None
 
     def _counted(self, adapter: Adapter, counters: Mapping[str, int]) -> Iterator[Fault]:
@@ -205,7 +214,7 @@ def _unknown(adapter: Adapter, state: str | None, counters: Mapping[str, int]) -
     """What cannot be told of an adapter that is there."""
     where = f"{VERBS_DEVICES}/{adapter.verbs}"
     if state is None:
-        yield f"the health of {_name(adapter)} is not known: {where}/{STATE} cannot be read; see the kernel's log"
+        yield f"the health of {_name(adapter)} is not known: {where}/{PORT}/state cannot be read; see the kernel's log"
     if not counters:
         yield (
             f"the health of {_name(adapter)} is not known: no counter below {where} can be read; give the agent the "
@@ -224,7 +233,7 @@ def _inode(directory: str) -> str:
     which is when its counters begin again.
     """
     try:
-        return f"{os.stat(f'{directory}/').st_ino:x}"
+        return f"{os.stat(directory).st_ino:x}" if directory else ""
     except OSError:
         return ""
 
@@ -235,10 +244,3 @@ def _target(link: str) -> str:
         return os.path.basename(os.readlink(link))
     except OSError:
         return ""
-
-
-def _listed(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except OSError:
-        return []

@@ -12,9 +12,10 @@ from typing import Any
 from attrs import frozen
 from drakit import PciFunction
 
-from drakit_efa.counters import COUNTERS_DIRECTORY, DEVICE_COUNTERS, PORT, PORT_COUNTERS
+from drakit_efa.counters import COUNTERS_DIRECTORY, DEVICE_COUNTERS, PORT_COUNTERS
 from drakit_efa.devices import device_name
 from drakit_efa.faulty import faults
+from drakit_efa.ports import PORT
 from drakit_efa.sysfs import AMAZON, DRIVER, ETHERNET, MODULE, VERBS_DEVICES, VERBS_NODES
 
 DATA = Path(__file__).parent / "data"

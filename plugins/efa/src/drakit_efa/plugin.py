@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from drakit import (
@@ -25,7 +25,8 @@ from drakit_efa.devices import address_of, device
 from drakit_efa.health import HealthReporter
 from drakit_efa.layout import DATA, NODE_TYPES, lay_out
 from drakit_efa.options import EfaOptions, options_of
-from drakit_efa.sysfs import Adapter, Unusable, read_adapter, read_adapters
+from drakit_efa.ports import read_mac, read_state
+from drakit_efa.sysfs import Adapter, Unreadable, Unusable, read_adapter, read_adapters
 
 
 class EfaPlugin:
@@ -50,8 +51,9 @@ class EfaPlugin:
         """Find the adapters that can be used; on a node without any the pool is empty."""
         scan = read_adapters(self._context, self._options.addresses)
         self._say(scan.problems)
-        self._health.know(scan.adapters)
-        return [Pool([device(adapter) for adapter in scan.adapters])]
+        states = {adapter: self._read(read_state, adapter) for adapter in scan.adapters}
+        self._health.know(states)
+        return [Pool([device(adapter, self._read(read_mac, adapter), state) for adapter, state in states.items()])]
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
@@ -78,6 +80,12 @@ class EfaPlugin:
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:
         """Write a faked node's EFA adapters."""
         return lay_out(node_type, root)
+
+    def _read(self, read: Callable[[PluginContext, str], str], adapter: Adapter) -> str | None:
+        try:
+            return read(self._context, adapter.verbs)
+        except (Unreadable, OSError):
+            return None
 
     def _adapter(self, ref: DeviceRef) -> Adapter:
         """An adapter that can be used now. Raises DeviceNotFound."""

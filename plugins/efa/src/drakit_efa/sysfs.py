@@ -15,10 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
-from drakit import HealthStatus, PluginContext
+from drakit import PluginContext
 from drakit.errors import describe
-
-from drakit_efa.ports import FIRST_GID, STATE, mac_of, port_health, port_state
 
 PCI_DEVICES = "/sys/bus/pci/devices"
 VERBS_DEVICES = "/sys/class/infiniband"
@@ -43,13 +41,16 @@ class Unusable(Exception):
     """An adapter that no container could use. The message says what of it is missing or wrong."""
 
 
+class Unreadable(Exception):
+    """A file of sysfs is missing, may not be read, or holds what it cannot hold. The message names it."""
+
+
 @frozen(kw_only=True)
 class Adapter:
     """One EFA adapter that can be used now.
 
     `verbs` is its RDMA device, such as rdmap16s27; `node` its character device below /dev/infiniband; `generation`
-    its PCI subsystem, efa0 and up; `mac` that of its network interface; `health` how it is by its port. What the kernel
-    does not say is None, and Unknown.
+    its PCI subsystem, efa0 and up. What the kernel does not say is None.
     """
 
     address: str
@@ -58,8 +59,6 @@ class Adapter:
     generation: str | None
     root: str | None
     numa_node: int | None
-    mac: str | None
-    health: HealthStatus
 
 
 @frozen
@@ -138,17 +137,7 @@ def _read(context: PluginContext, address: str, nodes: Mapping[str, str], proble
         generation=_generation(function, problems),
         root=_pcie_root(context, function, problems),
         numa_node=_numa_node(function, problems),
-        mac=mac_of(_port_file(context, verbs, FIRST_GID)),
-        health=port_health(port_state(_port_file(context, verbs, STATE))),
     )
-
-
-def _port_file(context: PluginContext, verbs: str, path: str) -> str:
-    """What a file of an adapter's port says; "" where it cannot be read."""
-    try:
-        return _text(context.path(f"{VERBS_DEVICES}/{verbs}/{path}"))
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _check_identity(function: Path) -> None:
@@ -184,9 +173,17 @@ def _verbs_nodes(context: PluginContext) -> dict[str, str]:
     return nodes
 
 
+def list_names(directory: Path) -> list[str]:
+    """The names in a directory, ascending; none where it cannot be listed."""
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
+
+
 def _names(context: PluginContext, directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(context.path(directory)))
+        return list_names(context.path(directory))
     except OSError:
         return []
 
@@ -231,6 +228,16 @@ def _number(path: Path, base: int = 10) -> int:
         return int(text, base)
     except ValueError:
         raise ValueError(f"{path.name} holds {text!r}, which is not a number") from None
+
+
+def read_text(path: Path) -> str:
+    """The one short line of a sysfs file; may be empty. Raises Unreadable."""
+    try:
+        return _text(path)
+    except OSError as error:
+        raise Unreadable(f"cannot read {path.name} ({error.strerror or describe(error)})") from None
+    except UnicodeDecodeError:
+        raise Unreadable(f"{path.name} does not hold text") from None
 
 
 def _text(path: Path) -> str:
