@@ -59,4 +59,4 @@ def test_every_published_attribute_and_capacity_is_in_the_table(name, node_type,
 
 def test_the_options_of_the_efa_readme_are_some():
     ((backend,),) = [block["backends"] for block in yaml_blocks("efa")]
-    assert structure(EfaOptions, backend["options"], "README") == EfaOptions(("0000:10:1b.0",))
+    assert structure(EfaOptions, backend["options"], "README").addresses == ("0000:10:1b.0",)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from attrs import Attribute, field, frozen
 from drakit import PluginContext
 
 from drakit_efa.sysfs import ADDRESS
+
+MAX_SECONDS = 20
+"""Of what discovery may have to wait for, which must end well before the core takes it for stuck."""
 
 
 def _camel(name: str) -> str:
@@ -46,17 +51,52 @@ class HealthOptions:
     impaired_connections: int = field(default=0, validator=_limit)
 
 
+def _seconds(_instance: object, attribute: Attribute[float], value: float) -> None:
+    if not 0 < value <= MAX_SECONDS:  # nor is "not a number" one
+        raise ValueError(f"{_camel(attribute.name)} must be over 0 and at most {MAX_SECONDS} s, not {value:g}")
+
+
+@frozen(kw_only=True)
+class ImdsOptions:
+    """Whether EC2's instance metadata service is asked how the adapters are attached.
+
+    `endpoint`: where it is; of IPv6, http://[fd00:ec2::254]. `timeout_seconds`: how long a question waits for the
+    network. `wait_seconds`: how long the first discovery waits for all the answers; later ones are published later.
+    """
+
+    enabled: bool = False
+    endpoint: str = field(default="http://169.254.169.254")
+    timeout_seconds: float = field(default=1.0, validator=_seconds)
+    wait_seconds: float = field(default=2.0, validator=_seconds)
+
+    @endpoint.validator
+    def _check(self, _attribute: Attribute[str], endpoint: str) -> None:
+        if not _is_endpoint(endpoint):
+            raise ValueError(f"endpoint must be like http://169.254.169.254, without a path, not {endpoint!r}")
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    bare = parts.scheme == "http" and not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+    return bare and bool(parts.hostname) and port != 0 and text.isascii() and text.isprintable() and " " not in text
+
+
 @frozen
 class EfaOptions:
     """`addresses`: publish only the adapters with these PCI addresses; empty for all of them.
 
     Two backends with disjoint addresses can divide the adapters of a node between two drivers.
 
-    `health`: what counts as a fault.
+    `health`: what counts as a fault. `imds`: whether EC2 is asked how the adapters are attached.
     """
 
     addresses: tuple[str, ...] = field(default=())
     health: HealthOptions = field(factory=HealthOptions, kw_only=True)
+    imds: ImdsOptions = field(factory=ImdsOptions, kw_only=True)
 
     @addresses.validator
     def _check(self, _attribute: Attribute[tuple[str, ...]], addresses: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ from drakit import (
 )
 from drakit.errors import DeviceNotFound
 
+from drakit_efa.attachments import Attachments
 from drakit_efa.devices import address_of, device
 from drakit_efa.health import HealthReporter
 from drakit_efa.layout import DATA, NODE_TYPES, lay_out
@@ -44,6 +45,7 @@ class EfaPlugin:
         self._context = context
         self._options = options_of(context)
         self._health = HealthReporter(context)
+        self._attachments = Attachments(context)
         self._said: frozenset[str] = frozenset()
 
     @hookimpl
@@ -53,7 +55,8 @@ class EfaPlugin:
         self._say(scan.problems)
         states = {adapter: self._read(read_state, adapter) for adapter in scan.adapters}
         self._health.know(states)
-        return [Pool([device(adapter, self._read(read_mac, adapter), state) for adapter, state in states.items()])]
+        devices = [device(adapter, self._read(read_mac, adapter), state) for adapter, state in states.items()]
+        return [Pool(self._attachments.describe(devices))]
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
@@ -73,8 +76,13 @@ class EfaPlugin:
 
     @hookimpl
     def check(self) -> Sequence[Finding]:
-        """Say what of the adapters' health cannot be told on this node."""
-        return self._health.findings()
+        """Say what of the adapters cannot be told on this node."""
+        return [*self._health.findings(), *self._attachments.findings()]
+
+    @hookimpl
+    def close(self) -> None:
+        """Ask EC2 no more."""
+        self._attachments.close()
 
     @hookimpl
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:
