@@ -49,8 +49,11 @@ class FakeNode:
         return self
 
     def plugin(self, driver: str = "dra.net", **changes: Any) -> EfaPlugin:
+        return EfaPlugin(self.context(driver, **changes))
+
+    def context(self, driver: str = "dra.net", **changes: Any) -> PluginContext:
         arguments = {"root": self.root, "log": self.told.log} | changes
-        return EfaPlugin(PluginContext(driver=driver, node="node-1", pool="node-1", **arguments))
+        return PluginContext(driver=driver, node="node-1", pool="node-1", **arguments)
 
     def function(self, address: str) -> Path:
         return self.root / "sys/bus/pci/devices" / address

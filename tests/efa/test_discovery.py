@@ -18,7 +18,10 @@ OWN = "efa.drakit/"
 
 
 def attributes(address, root, numa, *, generation, verbs):
+    bus = address[5:7]
     return {
+        "efa.drakit/mac": f"02:00:00:{bus}:1b:00",
+        "efa.drakit/health": "Healthy",
         "dra.net/pciAddress": address,
         "dra.net/pciVendor": "Amazon.com, Inc.",
         "dra.net/pciDevice": "Elastic Fabric Adapter (EFA)",

@@ -173,7 +173,7 @@ def test_clear_mends_the_whole_tree(trn2):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([ADAPTER, "unhealthy"], "it can only vanish"),
+        ([ADAPTER, "ecc"], "there is no kind of fault 'ecc'"),
         ([ADAPTER, "slow"], "only mock devices can be slow"),
         ([ADAPTER, "fail-prepare"], "only mock devices can be fail-prepare"),
         ([ADAPTER, "vanish", "--message", "x"], "takes no message"),

@@ -11,6 +11,7 @@ from drakit.errors import ConfigError
 from drakit.host import PluginHost
 from drakit.loading import inspect
 from drakit.testing import lay_out
+from drakit_efa.plugin import EfaPlugin
 from drakit_mock.command import mock
 from drakit_mock.rehearsal import Rehearsal
 from drakit_neuron.plugin import NeuronPlugin
@@ -37,21 +38,23 @@ def test_every_counter_begins_again_and_every_directory_of_the_module_is_another
     for _ in range(2):
         Rehearsal(root=root).do("neuron-device-3", "ecc")
     assert (root / DEVICE / "stats/hardware/mem_ecc_uncorrected").read_text() == "2\n"
-    assert Rehearsal(root=root).reload() == ["neuron was loaded anew"]
+    assert Rehearsal(root=root).reload() == ["efa was loaded anew", "neuron was loaded anew"]
     assert names(root) == before
     assert Rehearsal(root=root).listed() == []
     assert {name: (root / name).stat().st_ino for name in inodes}.items().isdisjoint(inodes.items())
 
 
-def test_the_plugin_sees_that_every_device_begins_anew(root):
-    host = PluginHost()
-    context = PluginContext(driver="neuron.aws.com", node="n", pool="n", root=root, options=NeuronPlugin.options())
-    host.add("neuron.aws.com", inspect("neuron", NeuronPlugin), context)
-    host.discover("neuron.aws.com")
-    before = {report.device: report.epoch for report in host.health("neuron.aws.com")}
+@pytest.mark.parametrize(("name", "plugin"), [("neuron", NeuronPlugin), ("efa", EfaPlugin)])
+def test_the_plugin_sees_that_every_device_begins_anew(root, name, plugin):
+    host, driver = PluginHost(), plugin.driver_name
+    context = PluginContext(driver=driver, node="n", pool="n", root=root, options=plugin.options())
+    host.add(driver, inspect(name, plugin), context)
+    host.discover(driver)
+    before = {report.device: report.epoch for report in host.health(driver)}
     Rehearsal(root=root).reload()
-    after = {report.device: report.epoch for report in host.health("neuron.aws.com")}
+    after = {report.device: report.epoch for report in host.health(driver)}
     assert before.keys() == after.keys()
+    assert before
     assert not before.items() & after.items()
     assert host.close() == []
 
@@ -85,7 +88,7 @@ def test_nothing_is_loaded_anew_while_something_has_vanished(root):
 
 def test_the_command_says_what_was_loaded_anew(root):
     done = CliRunner().invoke(mock, ["fault", "--root", str(root), "reload"])
-    assert (done.exit_code, done.output) == (0, "neuron was loaded anew\n")
+    assert (done.exit_code, done.output) == (0, "efa was loaded anew\nneuron was loaded anew\n")
 
 
 def test_a_directory_that_is_no_faked_node_has_no_modules(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drakit import Device, Finding, PluginContext, Pool
+from drakit import Device, Finding, PluginContext
 
 from drakit_efa.devices import device
 from drakit_efa.findings import findings
@@ -25,15 +25,16 @@ class Discovery:
         """The node as it is now; what is wrong with it is logged once, and again if it was right in between."""
         node = read_node(self._context, options_of(self._context).addresses)
         sharing = options_of(self._context).sharing
-        now = frozenset([*node.problems, *undivided(self._devices(node), sharing)])
+        now = frozenset([*node.problems, *undivided(self.devices(node), sharing)])
         for line in sorted(now - self._said):
             self._context.log.warning("%s", line)
         self._said = now
         return node
 
-    def pool(self, node: Node) -> Pool:
+    def devices(self, node: Node) -> list[Device]:
         """What is published of it."""
-        return Pool(self._devices(node))
+        sharing = options_of(self._context).sharing
+        return [divisible(device(found), sharing) for found in node.devices]
 
     def findings(self) -> Sequence[Finding]:
         """What an operator should know of the node."""
@@ -42,7 +43,3 @@ class Discovery:
         except (Unreadable, OSError):
             instance_type = ""
         return findings(self.read(), instance_type)
-
-    def _devices(self, node: Node) -> list[Device]:
-        sharing = options_of(self._context).sharing
-        return [divisible(device(found), sharing) for found in node.devices]

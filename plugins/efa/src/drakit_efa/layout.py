@@ -8,10 +8,14 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from attrs import evolve
 from drakit import PciFunction
 
+from drakit_efa.counters import COUNTERS_DIRECTORY, DEVICE_COUNTERS, PORT_COUNTERS
 from drakit_efa.devices import device_name
 from drakit_efa.faked import NETNS_EXCLUSIVE, FakedAdapter, FakedInterface, FakedNode, Place, faked_node
+from drakit_efa.faulty import faults
+from drakit_efa.ports import PORT
 from drakit_efa.sysfs import (
     AMAZON,
     DRIVER,
@@ -29,17 +33,8 @@ _MELLANOX, _CONNECTX_7, _INFINIBAND = 0x15B3, 0x1021, 0x020700
 _MODULE_VERSION = "3.1.0g"
 _SPEEDS = {100: "4X EDR", 200: "4X HDR", 400: "8X HDR"}
 """What the EFA driver calls the speed of a link, by Gbit/s."""
-_COUNTERS = (
-    "tx_bytes",
-    "tx_pkts",
-    "rx_bytes",
-    "rx_pkts",
-    "rx_drops",
-    "send_bytes",
-    "recv_bytes",
-    "rdma_read_bytes",
-    "rdma_write_bytes",
-)
+_LIFESPAN = "10"
+"""For how many milliseconds the kernel gives the same count again."""
 
 
 def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
@@ -69,17 +64,28 @@ def lay_out(node_type: str, root: Path) -> Sequence[PciFunction]:
 
 def _function(node: FakedNode, adapter: FakedAdapter) -> PciFunction:
     device = FIRST_DEVICE + node.generation
-    return PciFunction(
+    function = PciFunction(
         address=adapter.place.address,
         vendor=AMAZON,
         device=device,
         class_code=ETHERNET << 8,
-        driver=DRIVER if node.loaded else None,
         root=adapter.place.root,
         subsystem_vendor=AMAZON,
         subsystem_device=device,
         numa_node=adapter.place.numa_node,
-        published_as=device_name(adapter.place.address) if node.loaded else None,
+    )
+    return _driven(function, adapter) if node.loaded else function
+
+
+def _driven(function: PciFunction, adapter: FakedAdapter) -> PciFunction:
+    """The function of an adapter whose kernel module is loaded."""
+    verbs_device = f"sys/devices/{adapter.place.root}/{adapter.place.address}/infiniband/{adapter.verbs}"
+    return evolve(
+        function,
+        driver=DRIVER,
+        published_as=device_name(adapter.place.address),
+        module=DRIVER,
+        faults=faults(verbs_device),
     )
 
 
@@ -127,7 +133,9 @@ def _write_adapter(root: Path, node: FakedNode, adapter: FakedAdapter) -> None:
         "ports/1/rate": f"{node.gbps} Gb/sec ({_SPEEDS[node.gbps]})",
         "ports/1/gids/0": _colons(_link_local(adapter.place.mac)),
     }
-    files |= {f"ports/1/hw_counters/{name}": "0" for name in _COUNTERS}
+    for counted, counters in (("", DEVICE_COUNTERS), (f"{PORT}/", PORT_COUNTERS)):
+        files |= {f"{counted}{COUNTERS_DIRECTORY}/{name}": "0" for name in counters}
+        files[f"{counted}{COUNTERS_DIRECTORY}/lifespan"] = _LIFESPAN
     _write_verbs_device(root, adapter.place, adapter.verbs, files)
 
 

@@ -12,6 +12,7 @@ from drakit import (
     Device,
     DeviceRef,
     Finding,
+    Health,
     Hold,
     PciFunction,
     PluginContext,
@@ -21,10 +22,12 @@ from drakit import (
     hookimpl,
 )
 
+from drakit_efa.attachments import Attachments
 from drakit_efa.configuration import EfaConfig
 from drakit_efa.discovery import Discovery
 from drakit_efa.dranet import NetworkConfig
 from drakit_efa.faked import NODE_TYPES
+from drakit_efa.health import HealthReporter
 from drakit_efa.instances import DATA
 from drakit_efa.layout import lay_out
 from drakit_efa.options import EfaOptions, options_of
@@ -47,11 +50,15 @@ class EfaPlugin:
     def __init__(self, context: PluginContext) -> None:
         self._context = context
         self._discovery = Discovery(context)
+        self._health = HealthReporter(context)
+        self._attachments = Attachments(context)
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """Find the adapters that can be used; on a node without any the pool is empty."""
-        return [self._discovery.pool(self._discovery.read())]
+        node = self._discovery.read()
+        self._health.know({found.adapter: found.state for found in node.devices})
+        return [Pool(self._attachments.describe(self._discovery.devices(node)))]
 
     @hookimpl
     def share(self, device: Device) -> SharePolicy | None:
@@ -61,7 +68,7 @@ class EfaPlugin:
     @hookimpl
     def check(self) -> Sequence[Finding]:
         """Say what is lost on this node, and why."""
-        return self._discovery.findings()
+        return [*self._discovery.findings(), *self._health.findings(), *self._attachments.findings()]
 
     @hookimpl
     def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
@@ -71,6 +78,16 @@ class EfaPlugin:
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:
         """Nothing to undo: what was handed out was device nodes, environment and groups alone."""
+
+    @hookimpl
+    def health(self) -> Sequence[Health]:
+        """Report on every adapter this instance has seen, also on one that has gone since."""
+        return self._health.report()
+
+    @hookimpl
+    def close(self) -> None:
+        """Ask EC2 no more."""
+        self._attachments.close()
 
     @hookimpl
     def verify(self, devices: Sequence[DescribedDevice]) -> Sequence[Finding]:
