@@ -170,7 +170,7 @@ def test_addresses_that_nobody_tells_are_pointed_out_with_why_and_what_is_lost(n
 
 
 def in_server(**facts):
-    member = Membership(sizes=(1, 2, 4), servers={2: "a", 4: "b"}, nodes={2: 0, 4: 1})
+    member = Membership(modes=(1, 2, 4), servers={2: "a", 4: "b"}, nodes={2: 0, 4: 1})
     return described("trn2u.48xlarge", **{"membership": member} | facts)
 
 
@@ -186,6 +186,6 @@ def test_a_node_of_an_ultraserver_with_labels_is_good_whoever_has_set_them(label
     assert findings(in_server(), {label: "x"}) == []
 
 
-@pytest.mark.parametrize("member", [None, Membership(busy=True), Membership(sizes=(1,))])
+@pytest.mark.parametrize("member", [None, Membership(busy=True), Membership(modes=(4,))])
 def test_a_node_that_is_in_no_group_lacks_no_labels(member):
     assert findings(in_server(membership=member), {}) == []

@@ -30,14 +30,28 @@ class Discovery:
     def read(self) -> Node:
         """The node as it is now; what is wrong with it is logged once.
 
-        While the nodes of an UltraServer find out how they are linked, what they were before stands.
+        While the nodes of an UltraServer find out how they are linked, or the kernel module does not say, what they
+        were before stands.
         """
-        node = read_node(self._context, self._addresses)
-        if node.membership is not None and node.membership.busy:
-            node = evolve(node, membership=self._membership or node.membership)
-        self._membership = node.membership
+        node = self._placed(read_node(self._context, self._addresses))
         self._say("discover", logging.WARNING, node.problems)
         return node
+
+    def _placed(self, node: Node) -> Node:
+        """With its place in an UltraServer as that was last known, and what is wrong with how it is told now."""
+        told, known = node.membership, self._membership
+        if told is None or not node.in_ultraserver:
+            return node
+        if told.is_known:
+            self._membership = told
+            lost = "the labels and attributes that need it are left out"
+        else:
+            node = evolve(node, membership=known or told)
+            lost = "labels and ids stay as they are"
+        wrong = told.problems or ((told.unclear,) if told.unclear and known is not None else ())
+        remedy = "load the kernel module anew, and reboot or replace the node if that does not help"
+        problems = (f"{one}: {lost}, and claims whose ultraserverMode needs it are refused; {remedy}" for one in wrong)
+        return evolve(node, problems=(*node.problems, *problems))
 
     def pool(self, node: Node) -> Pool:
         """What is published of it."""
