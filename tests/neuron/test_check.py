@@ -181,6 +181,10 @@ def test_a_node_of_an_ultraserver_without_its_labels_is_pointed_out():
         assert part in finding.found
 
 
+def test_of_a_node_whose_labels_nobody_has_read_none_are_said_to_lack():
+    assert findings(in_server(), {}) == []
+
+
 @pytest.mark.parametrize("label", LABELS)
 def test_a_node_of_an_ultraserver_with_labels_is_good_whoever_has_set_them(label):
     assert findings(in_server(), {label: "x"}) == []

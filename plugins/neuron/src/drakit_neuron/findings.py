@@ -64,8 +64,8 @@ def _unlocated(node: Node) -> Iterator[Finding]:
 
 
 def _unlabelled(node: Node, node_labels: Mapping[str, str]) -> Iterator[Finding]:
-    """The labels of a node of an UltraServer that nobody has set."""
-    if not node.in_ultraserver or any(key in node_labels for key in LABELS):
+    """The labels of a node of an UltraServer that nobody has set; nothing of a Node that was not read."""
+    if not node.in_ultraserver or not node_labels or any(key in node_labels for key in LABELS):
         return
     if node.membership is None or not node.membership.servers:
         return  # in no group of several nodes: there is nothing to be labelled with
