@@ -27,10 +27,10 @@ from drakit_neuron.devices import NODE_DEVICE, device_id, device_name
 from drakit_neuron.hardware import Hardware, core_count, ill_components, read_hardware
 from drakit_neuron.instances import UltraServerDevices
 from drakit_neuron.options import options_of
-from drakit_neuron.sysfs import CLASS, is_present, present_devices
+from drakit_neuron.sysfs import CLASS, device_node, has_device_node, is_present, present_devices
 
 MISSING = "missing-devices"
-"""The fault of a node that lacks some of the devices its type has."""
+"""The fault of a node that lacks some of the devices its type has, and of a device without its file in /dev."""
 
 Held = Callable[[DeviceRef], Sequence[Hold]]
 
@@ -211,6 +211,7 @@ class _Preparation:
         """Look at what may have changed since the allocation, for all but administrative access."""
         used: set[int] = set()
         for device, own in zip(self.claim.devices, numbers, strict=True):
+            self._check_nodes(device.device, own)
             if device.admin_access:
                 continue
             used.update(own)
@@ -218,6 +219,17 @@ class _Preparation:
                 self._check_health(own)
         if len(used) > 1:
             self._check_links(used)
+
+    def _check_nodes(self, ref: DeviceRef, numbers: Iterable[int]) -> None:
+        """Raise DeviceUnfit where the file is missing by which a container has a device."""
+        if missing := [device_node(number) for number in numbers if not has_device_node(self.context, number)]:
+            raise DeviceUnfit(
+                f"{ref.name} cannot be given to a container: {', '.join(missing)} is not there on node "
+                f"{self.context.node}; delete the pod to have it placed anew, and have udev make it (udevadm trigger), "
+                "or load the kernel module anew",
+                fault=MISSING,
+                devices=[ref.name],
+            )
 
     def _check_health(self, numbers: Iterable[int]) -> None:
         """Raise ClaimError where a device has gone bad and nobody knows yet; then health is asked at once."""
@@ -247,7 +259,7 @@ class _Preparation:
         )
 
     def _edits(self, numbers: Sequence[int], env: Mapping[str, str]) -> ContainerEdits:
-        return ContainerEdits(env=env, device_nodes=[self._node(f"/dev/neuron{number}") for number in numbers])
+        return ContainerEdits(env=env, device_nodes=[self._node(device_node(number)) for number in numbers])
 
     def _node(self, path: str) -> DeviceNode:
         host_path = self.context.host_path(path)
