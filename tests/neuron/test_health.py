@@ -8,6 +8,9 @@ import pytest
 from drakit import DeviceRef, FaultEnd, HealthStatus, Severity
 from drakit.decoding import structure
 from drakit.errors import ConfigError
+from drakit.faults.book import FaultBook
+from drakit.faults.clearing import clear
+from drakit.faults.record import FaultFile
 from drakit_neuron.counters import COMPONENT_MEANINGS, COUNTERS
 from drakit_neuron.health import FAULTS
 from drakit_neuron.instances import INSTANCE_TYPES, UltraServerDevices
@@ -283,11 +286,77 @@ def test_what_is_published_is_reported_on_and_nothing_else(node, published, name
         report = found["neuron-node"]
         faults = standing(report)
         assert report.status is HealthStatus.UNHEALTHY
-        assert set(faults) == {"mem_ecc_uncorrected", "vanished"}
-        assert faults["mem_ecc_uncorrected"].count == report.counters["mem_ecc_uncorrected"] == 4
-        assert all(word in faults["mem_ecc_uncorrected"].message for word in ("neuron1 ", "neuron5 "))
-        assert "neuron7 has gone" in faults["vanished"].message
+        assert set(faults) == {"mem_ecc_uncorrected-1", "mem_ecc_uncorrected-5", "vanished-7"}
+        for number in (1, 5):
+            fault = faults[f"mem_ecc_uncorrected-{number}"]
+            assert fault.count == report.counters[fault.name] == 2
+            assert f"neuron{number} " in fault.message
+        assert "neuron7 has gone" in faults["vanished-7"].message
         assert report.epoch
+
+
+@pytest.fixture
+def whole_node(node):
+    """A plugin on a node that is published as one device, with thresholds as given."""
+    plugins = []
+
+    def build(**thresholds):
+        options = NeuronOptions(health=HealthOptions(kmsg=False, **thresholds))
+        plugins.append(node.lay_out("trn2u.48xlarge").plugin(options=options))
+        plugins[-1].discover()
+        return plugins[-1]
+
+    yield build
+    for plugin in plugins:
+        plugin.close()
+
+
+def test_a_limit_is_for_each_device_of_a_node_and_not_for_their_sum(node, whole_node):
+    plugin = whole_node(corrected_ecc=3)
+    for number in range(16):
+        write(node, number, "stats/hardware/mem_ecc_corrected", "2\n")
+    (report,) = plugin.health()
+    assert standing(report) == {}
+    write(node, 9, "stats/hardware/mem_ecc_corrected", "3\n")
+    (report,) = plugin.health()
+    assert list(standing(report)) == ["mem_ecc_corrected-9"]
+
+
+@pytest.mark.reliability(
+    fault="A device of a node that is published as one goes away, after a fault of another was cleared",
+    injected="the files of the one vanish, then come back with counts from 0, under a book of faults",
+    promise="What was cleared stays cleared; only what is new is a fault",
+)
+def test_a_cleared_fault_of_a_node_does_not_come_back_by_another_device(node, whole_node, tmp_path):
+    plugin = whole_node()
+    file = FaultFile(tmp_path / "faults.json", "neuron.aws.com", "boot-1")
+    book = FaultBook(file)
+    book.open()
+
+    def names():
+        book.judge(plugin.health())
+        return [fault.name for fault in book.standing]
+
+    write(node, 1, "stats/hardware/mem_ecc_uncorrected", "2\n")
+    write(node, 5, "stats/hardware/mem_ecc_uncorrected", "3\n")
+    assert names() == ["mem_ecc_uncorrected-1", "mem_ecc_uncorrected-5"]
+    clear(file, ["neuron-node"])
+    assert names() == []
+    node.remove(5)
+    assert names() == ["vanished-5"]
+    node.lay_out("trn2u.48xlarge")
+    write(node, 1, "stats/hardware/mem_ecc_uncorrected", "2\n")
+    assert names() == []
+    write(node, 5, "stats/hardware/mem_ecc_uncorrected", "1\n")
+    assert names() == ["mem_ecc_uncorrected-5"]
+
+
+@pytest.mark.parametrize("name", ["Weird Name_", "x" * 60, "_err", "Hw_Error_Event"])
+def test_a_file_whose_name_no_fault_can_have_costs_no_device_its_health(node, watched, name):
+    plugin = watched("trn2.3xlarge")
+    write(node, 0, f"{HEALTH_STATUS}/{name}", "1\n")
+    write(node, 0, f"{HEALTH_STATUS}/unhealthy_components", "odd-, odd_\n")
+    assert reports_of(plugin)["neuron-device-0"].status is HealthStatus.HEALTHY
 
 
 def test_every_fault_that_is_known_beforehand_has_a_name_and_a_meaning():

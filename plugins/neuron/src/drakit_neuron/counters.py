@@ -124,7 +124,9 @@ COMPONENT_MEANINGS: Mapping[str, tuple[str, FaultEnd]] = MappingProxyType(
 """What the firmware may call unhealthy, and when that is over. Links come and go; the rest calls for a reset."""
 
 _HEALTHY_WORDS = frozenset({"none", "ok", "healthy"})
-_COMPONENT = re.compile(r"[a-z][a-z0-9_-]{0,51}", re.ASCII)
+_COMPONENT = re.compile(r"[a-z](?:[a-z0-9_-]{0,46}[a-z0-9])?", re.ASCII)
+_STATUS = re.compile(r"[a-z0-9](?:[a-z0-9_]{0,46}[a-z0-9])?", re.ASCII)
+"""A file of `health_status` that can be the name of a fault, which has room for 63 characters; others are left out."""
 
 _KINDS: tuple[tuple[re.Pattern[str], Counter], ...] = (
     (re.compile("repairable"), Counter("", "errors of memory that can be repaired", "repairable_ecc", RELOAD)),
@@ -174,7 +176,9 @@ def find_files(directory: str) -> Files:
         parts = path.removesuffix("/total").split("/")
         name = parts[-1]
         if HEALTH_STATUS in parts:
-            status["_".join(parts[parts.index(HEALTH_STATUS) + 1 :])] = path
+            file = "_".join(parts[parts.index(HEALTH_STATUS) + 1 :]).lower()
+            if _STATUS.fullmatch(file):
+                status[file] = path
         elif name in COUNTERS:
             core = next((part for part in parts if _CORE.fullmatch(part)), "")
             best[name, core] = min(best.get((name, core), path), path, key=lambda one: _rank(name, one))

@@ -7,7 +7,7 @@ Only what is seen now is reported; what is remembered of it is the core's. A rou
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from attrs import evolve, frozen
@@ -44,6 +44,11 @@ def log_fault(kind: str) -> str:
     return f"kmsg_{kind.lower()}"
 
 
+def of_device(name: str, number: int) -> str:
+    """A fault or a counter of one device, as the device for the whole node has it: `mem_ecc_uncorrected-5`."""
+    return f"{name}-{number}"
+
+
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
         VANISHED: "the kernel module no longer has the device",
@@ -58,7 +63,8 @@ FAULTS: Mapping[str, str] = MappingProxyType(
 """What can be wrong with a device, by the name of the fault.
 
 Beside these there are `health_<file>`, for files of `health_status` that count errors under names of their own, and
-`unhealthy_<component>` for components that are not known here.
+`unhealthy_<component>` for components that are not known here. Of the device for the whole node, each is followed by
+the number of its device.
 """
 
 
@@ -102,8 +108,8 @@ class HealthReporter:
         reports = self._look()
         self._watcher.follow([path for one in self._found.values() for path in one.files.health_status])
         if not self._as_node:
-            return reports
-        return [*(reports if self._singly else ()), self._node(reports)]
+            return list(reports.values())
+        return [*(reports.values() if self._singly else ()), self._node(reports)]
 
     def findings(self) -> list[Finding]:
         """What of the health of the devices cannot be told on this node, for `drakit check`.
@@ -112,7 +118,7 @@ class HealthReporter:
         """
         found = [
             Finding(Severity.WARNING, f"health of {report.device.name}", report.message)
-            for report in self._look()
+            for report in self._look().values()
             if report.status is HealthStatus.UNKNOWN
         ]
         if self._numbers and self._log is not None and self._log.problem:
@@ -129,20 +135,32 @@ class HealthReporter:
         if self._log is not None:
             self._log.close()
 
-    def _look(self) -> list[Health]:
+    def _look(self) -> dict[int, Health]:
         """The reports on all devices, by id."""
         module = self._inode(MODULE)
         logged = self._logged(self._numbers)
-        return [self._examine(number, module, logged.get(number, ())) for number in sorted(self._numbers)]
+        return {number: self._examine(number, module, logged.get(number, ())) for number in sorted(self._numbers)}
 
-    def _node(self, reports: Sequence[Health]) -> Health:
-        """The report on the device that stands for the whole node: all that is wrong with any device of it."""
+    def _node(self, reports: Mapping[int, Health]) -> Health:
+        """The report on the device that stands for the whole node: all that is wrong with any device of it.
+
+        Each fault and each counter is still that of one device, by its number: a sum over devices would fall when one
+        of them goes away or begins anew, and what was cleared of another would come back with that.
+        """
         return Health(
             self._ref(NODE_DEVICE),
-            max((report.status for report in reports), key=_SEVERITIES.index, default=HealthStatus.UNKNOWN),
-            "; ".join(report.message for report in reports if report.message),
-            faults=_joined(fault for report in reports for fault in report.faults),
-            counters=_summed(report.counters for report in reports),
+            max((report.status for report in reports.values()), key=_SEVERITIES.index, default=HealthStatus.UNKNOWN),
+            "; ".join(report.message for report in reports.values() if report.message),
+            faults=[
+                evolve(fault, name=of_device(fault.name, number))
+                for number, report in reports.items()
+                for fault in report.faults
+            ],
+            counters={
+                of_device(name, number): count
+                for number, report in reports.items()
+                for name, count in report.counters.items()
+            },
             epoch=self._inode(MODULE),
         )
 
@@ -254,25 +272,3 @@ def _log_fault(number: int, kind: str, found: tuple[HardwareError, bool] | None)
     whom = f"neuron{number}" if alone else f"neuron{number}, perhaps, for the line names no device of this node"
     text = f"{whom}: the kernel's log has NEURON_HW_ERR={kind}{advice}, {ERRORS[kind]}; {REPLACE}"
     return Fault(name, text, end=FaultEnd.CLEARED, count=error.sequence + 1)
-
-
-def _joined(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults of many devices as those of one: of one name one, with the sum of what was counted."""
-    joined: dict[str, Fault] = {}
-    for fault in faults:
-        known = joined.get(fault.name)
-        if known is None:
-            joined[fault.name] = fault
-        else:
-            count = None if fault.count is None else fault.count + (known.count or 0)
-            message = "; ".join(text for text in (known.message, fault.message) if text)
-            joined[fault.name] = evolve(known, message=message, count=count)
-    return list(joined.values())
-
-
-def _summed(many: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for counters in many:
-        for name, count in counters.items():
-            total[name] = total.get(name, 0) + count
-    return total
