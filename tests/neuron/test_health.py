@@ -66,7 +66,7 @@ def test_devices_without_errors_are_healthy_and_have_no_faults(watched, node_typ
 @pytest.mark.reliability(
     fault="The memory of a Neuron device loses data",
     injected="its counter of uncorrected ECC errors goes up in a faked sysfs",
-    promise="The device has a fault until a reset, a reboot or an operator ends it; the other devices have none",
+    promise="The device has a fault until a reload of the module, a reboot or an operator ends it; others have none",
 )
 @pytest.mark.parametrize("counter", ["mem_ecc_uncorrected", "sram_ecc_uncorrected"])
 def test_an_uncorrected_error_is_a_fault_of_its_device_alone(node, watched, counter):

@@ -121,7 +121,7 @@ COMPONENT_MEANINGS: Mapping[str, tuple[str, FaultEnd]] = MappingProxyType(
         "link_switch": ("its link to a switch", FaultEnd.STEADY),
     }
 )
-"""What the firmware may call unhealthy, and when that is over. Links come and go; the rest calls for a reset."""
+"""What the firmware may call unhealthy, and when that is over. Links come and go; the rest stays."""
 
 _HEALTHY_WORDS = frozenset({"none", "ok", "healthy"})
 _COMPONENT = re.compile(r"[a-z](?:[a-z0-9_-]{0,46}[a-z0-9])?", re.ASCII)

@@ -242,7 +242,8 @@ class HealthReporter:
         """The number of a directory's inode; "" where there is no such directory.
 
         In sysfs it is that of the kernel's own object: stable while that lives, and another for the next one. So it
-        tells a module that was loaded anew, and a device that was; not a reset, which every runtime does at its start.
+        tells a module that was loaded anew, and a device that was; not a reset. Of resets the module tells their number
+        alone (`reset_req_count`), in which one by an operator is like those of every runtime at its start.
         """
         try:
             return f"{os.stat(f'{self._context.path(directory)}/').st_ino:x}"
