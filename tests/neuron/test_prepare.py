@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from drakit import DeviceUnfit, Toleration, TolerationOperator
 from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound
 from drakit_neuron.devices import NODE_DEVICE
+from drakit_neuron.instances import INSTANCE_TYPES, InstanceEntry
 from drakit_neuron.links import linked_pairs
 from drakit_neuron.options import HealthOptions, NeuronOptions
 
@@ -149,6 +151,32 @@ def test_links_that_cannot_be_read_or_may_be_cut_off_are_not_broken(node, record
     record.prepare(plugin, claim_of(0, 1))
 
 
+@pytest.mark.parametrize(
+    ("links", "refused"), [("torus", True), ("ring", True), ("line", True), ("none", False), (None, False)]
+)
+def test_links_are_checked_as_the_options_describe_the_type(node, record, claim_of, links, refused):
+    node.lay_out("trn2.48xlarge")
+    show_links(node, 0, "\n")
+    facts = {"links": links} if links else {}
+    entry = InstanceEntry(architecture="Trn2", devices=16, **facts)
+    plugin = node.plugin(options=NeuronOptions(instances={"trn2.48xlarge": entry}))
+    with pytest.raises(DeviceUnfit, match="linked on every trn2") if refused else contextlib.nullcontext():
+        record.prepare(plugin, claim_of(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("links", "pairs"),
+    [
+        ("ring", {(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)}),
+        ("line", {(0, 1), (1, 2), (2, 3), (3, 4)}),
+        ("none", set()),
+    ],
+)
+def test_a_shape_is_of_as_many_devices_as_the_type_has(links, pairs):
+    known = InstanceEntry(architecture="Inf2", devices=5, links=links).named("inf9.5xlarge")
+    assert set(linked_pairs(known, range(5))) == pairs
+
+
 @pytest.mark.skipif(not MAPS.exists(), reason="the published maps are not beside this checkout")
 @pytest.mark.parametrize(
     ("published", "types"),
@@ -163,8 +191,8 @@ def test_links_are_those_of_the_published_tables(published, types):
     table = json.loads(MAPS.read_text())["neighbors"][published]["table"]
     pairs = {(min(one, other), max(one, other)) for one, others in enumerate(table) for other in others}
     for instance_type in types:
-        assert set(linked_pairs(instance_type, range(len(table)))) == pairs
-    assert linked_pairs("trn3.48xlarge", range(16)) == []
+        assert set(linked_pairs(INSTANCE_TYPES[instance_type], range(len(table)))) == pairs
+    assert linked_pairs(INSTANCE_TYPES["trn3.48xlarge"], range(16)) == []
 
 
 def show_ill(node, number, text):

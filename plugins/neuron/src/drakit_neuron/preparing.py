@@ -245,7 +245,7 @@ class _Preparation:
         """Raise DeviceUnfit where devices of the claim that should be linked are not."""
         if self.hardware.instance is None:
             return
-        broken = links.broken_link(self.context, self.hardware.instance.name, numbers)
+        broken = links.broken_link(self.context, self.hardware.instance, numbers)
         if broken is None:
             return
         shown = f"shows links to {', '.join(map(str, broken.shown))} only" if broken.shown else "shows no links"
