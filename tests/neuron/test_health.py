@@ -359,6 +359,70 @@ def test_a_file_whose_name_no_fault_can_have_costs_no_device_its_health(node, wa
     assert reports_of(plugin)["neuron-device-0"].status is HealthStatus.HEALTHY
 
 
+@pytest.mark.reliability(
+    fault="Some of a device's error counters cannot be read",
+    injected="one holds garbage, or is gone, while the others are read; the list of ill components too",
+    promise="The log and check name device, file and remedy; the device is judged by the rest",
+)
+@pytest.mark.parametrize(
+    ("file", "text", "lost"),
+    [
+        ("stats/hardware/mem_ecc_uncorrected", "garbage", "mem_ecc_uncorrected of neuron0 is not noticed"),
+        ("stats/hardware/mem_ecc_corrected", "", "mem_ecc_corrected of neuron0 is not noticed"),
+        ("stats/hardware/sram_ecc_uncorrected", None, "errors of the memory on the chip that lost data are not"),
+        ("neuron_core0/stats/status/hw_error/total", "-1", "hw_error of neuron0 is not noticed"),
+    ],
+)
+def test_a_counter_that_cannot_be_read_is_named_once_and_hides_no_other(node, watched, file, text, lost):
+    plugin = watched_again(watched, node, file, text)
+    for _ in range(3):
+        report = reports_of(plugin)["neuron-device-0"]
+    (warning,) = node.warnings()
+    for part in (f"neuron0/{file}", lost, "load the kernel module anew"):
+        assert part in warning
+    assert report.status is HealthStatus.HEALTHY
+    assert "hw_nc_ue_error" in report.counters
+
+
+def watched_again(watched, node, file, text):
+    """A plugin on a laid out node, one file of whose device is as given, or gone."""
+    plugin = watched("trn2.3xlarge")
+    for copy in ("mem_ecc_uncorrected", "mem_ecc_repairable_uncorrected"):
+        (node.device_dir(0) / HEALTH_STATUS / copy).unlink()
+    if text is None:
+        (node.device_dir(0) / file).unlink()
+    else:
+        write(node, 0, file, f"{text}\n")
+    return plugin
+
+
+def test_a_list_of_ill_components_that_cannot_be_read_is_named(node, watched):
+    plugin = watched("trn2.3xlarge")
+    file = node.device_dir(0) / HEALTH_STATUS / "unhealthy_components"
+    file.unlink()
+    file.symlink_to("loop-of-itself")
+    file.with_name("loop-of-itself").symlink_to(file.name)
+    for _ in range(2):
+        reports_of(plugin)
+    assert any("unhealthy_components cannot be read" in warning for warning in node.warnings())
+
+
+def test_a_core_whose_count_cannot_be_read_does_not_let_the_sum_fall(node, watched):
+    plugin = watched("trn2.3xlarge")
+    for core in (2, 7):
+        write(node, 0, f"neuron_core{core}/stats/status/hw_error/total", "3\n")
+    assert reports_of(plugin)["neuron-device-0"].counters["hw_error"] == 6
+    write(node, 0, "neuron_core2/stats/status/hw_error/total", "garbage\n")
+    assert "hw_error" not in reports_of(plugin)["neuron-device-0"].counters
+
+
+def test_inferentia1_is_not_expected_to_count_errors_of_memory(node, watched):
+    plugin = watched("inf1.6xlarge")
+    for _ in range(3):
+        plugin.health()
+    assert node.warnings() == []
+
+
 def test_every_fault_that_is_known_beforehand_has_a_name_and_a_meaning():
     expected = {"vanished"} | {name for name, counter in COUNTERS.items() if counter.limit}
     expected |= {f"unhealthy_{component}" for component in COMPONENT_MEANINGS}

@@ -107,6 +107,11 @@ COUNTERS: Mapping[str, Counter] = MappingProxyType(
 )
 """Every counter that is reported, by its name in the metrics, and, where it is one, as a fault."""
 
+EXPECTED = ("mem_ecc_uncorrected", "sram_ecc_uncorrected")
+"""Counters that every device has, since release 2.14 of the module."""
+WITHOUT_EXPECTED = ("Inf1",)
+"""But for those of these architectures."""
+
 COMPONENT_MEANINGS: Mapping[str, tuple[str, FaultEnd]] = MappingProxyType(
     {
         "hbm": ("its memory", FaultEnd.CLEARED),
@@ -194,14 +199,29 @@ def find_files(directory: str) -> Files:
     )
 
 
-def read_counters(files: Files) -> dict[str, int]:
-    """The counters that can be read now, by name, the sum where there are several of one."""
-    found = {}
+@frozen
+class Reading:
+    """What counters say now, by name, and of those that say nothing, which of their files are to blame."""
+
+    counts: Mapping[str, int] = field(factory=dict)
+    unread: Mapping[str, tuple[str, ...]] = field(factory=dict)
+
+
+def read_counters(files: Files) -> Reading:
+    """Read the counters, the sum where there are several files of one.
+
+    Without one of its files a counter says nothing: the sum of the others would look as if it had fallen.
+    """
+    counts: dict[str, int] = {}
+    unread: dict[str, tuple[str, ...]] = {}
     for name, paths in files.counters.items():
-        counts = [count for path in paths if (count := _read_count(path)) is not None]
-        if counts:
-            found[name] = sum(counts)
-    return found
+        found = {path: _read_count(path) for path in paths}
+        bad = tuple(path for path, count in found.items() if count is None)
+        if bad:
+            unread[name] = bad
+        else:
+            counts[name] = sum(count for count in found.values() if count is not None)
+    return Reading(counts, unread)
 
 
 def read_components(files: Files) -> tuple[str, ...]:

@@ -16,18 +16,24 @@ from drakit import DeviceRef, Fault, FaultEnd, Finding, Health, HealthStatus, Pl
 from drakit_neuron.counters import (
     COMPONENT_MEANINGS,
     COUNTERS,
+    EXPECTED,
     RELOAD,
     REPLACE,
+    WITHOUT_EXPECTED,
     Files,
+    Reading,
     described,
     find_files,
+    read_bytes,
     read_components,
     read_counters,
 )
 from drakit_neuron.devices import NODE_DEVICE, device_name
+from drakit_neuron.hardware import read_hardware
 from drakit_neuron.kmsg import ERRORS, KMSG, HardwareError, HardwareErrors
 from drakit_neuron.options import options_of
 from drakit_neuron.sysfs import CLASS, Unreadable, read_text
+from drakit_neuron.telling import Teller
 from drakit_neuron.watching import Watcher
 
 MODULE = "/sys/module/neuron"
@@ -89,6 +95,10 @@ class HealthReporter:
         self._found: dict[int, _Found] = {}
         self._numbers: set[int] = set()
         self._as_node = self._singly = False
+        self._teller = Teller(context.log)
+        self._lacking: list[str] = []
+        self._last: Mapping[int, tuple[Files, Mapping[str, int]]] = MappingProxyType({})
+        """By device, what it had counted when it was last looked at, and where. Replaced as a whole."""
 
     def know(self, numbers: Iterable[int], published: Iterable[str]) -> None:
         """Take note of devices that were found, by id, and of the names that are published: they stay known.
@@ -139,7 +149,30 @@ class HealthReporter:
         """The reports on all devices, by id."""
         module = self._inode(MODULE)
         logged = self._logged(self._numbers)
-        return {number: self._examine(number, module, logged.get(number, ())) for number in sorted(self._numbers)}
+        self._lacking = []
+        reports = {number: self._examine(number, module, logged.get(number, ())) for number in sorted(self._numbers)}
+        self._teller.say("health", self._lacking)
+        self._last = MappingProxyType(
+            {number: (found.files, reports[number].counters) for number, found in self._found.items()}
+        )
+        return reports
+
+    def gone_bad(self, number: int) -> list[str]:
+        """What a device has counted since it was last looked at that is a fault by itself, in words.
+
+        May be asked by another thread than the rest. What it counted since a fault was cleared, only the core knows:
+        so that nothing is said where it takes more of them than that, or nobody has looked yet.
+        """
+        if number not in self._last:
+            return []
+        files, before = self._last[number]
+        judged = {name: paths for name, paths in files.counters.items() if self._limit(name)}
+        more = {
+            name: count - before[name]
+            for name, count in read_counters(Files(counters=judged)).counts.items()
+            if name in before and count - before[name] >= self._limit(name)
+        }
+        return [f"{count} more {described(name).meaning} ({name})" for name, count in more.items()]
 
     def _node(self, reports: Mapping[int, Health]) -> Health:
         """The report on the device that stands for the whole node: all that is wrong with any device of it.
@@ -175,10 +208,13 @@ class HealthReporter:
             )
             return Health(ref, HealthStatus.UNHEALTHY, message, faults=[Fault(VANISHED, message), *logged])
         files = self._files(number, f"{module}-{inode}")
-        counters = read_counters(files)
+        reading = read_counters(files)
+        counters = reading.counts
         faults = [*self._counted(number, counters), *self._ill(number, files), *logged]
         status, message = HealthStatus.HEALTHY, ""
-        if not counters:
+        if counters:
+            self._lacking += self._unnoticed(number, files, reading)
+        else:
             status = HealthStatus.UNKNOWN
             message = (
                 f"the health of neuron{number} is not known: no error counter below {CLASS}/neuron{number} can be "
@@ -190,10 +226,38 @@ class HealthReporter:
         """What is counted and can be a fault: at 0 too, for the core compares."""
         for name, count in counters.items():
             counter = described(name)
-            limit = getattr(self._options, counter.limit) if counter.limit else 0
-            if limit:
+            if limit := self._limit(name):
                 text = f"neuron{number} has counted {count} {counter.meaning} ({name}); {counter.remedy}"
                 yield Fault(name, text if count else "", end=counter.end, count=count, threshold=limit)
+
+    def _limit(self, name: str) -> int:
+        """How many of what a counter counts are a fault; 0 for none."""
+        counter = described(name)
+        return int(getattr(self._options, counter.limit)) if counter.limit else 0
+
+    def _unnoticed(self, number: int, files: Files, reading: Reading) -> Iterator[str]:
+        """What cannot be told of a device's health though other things can, for the log."""
+        if not self._found[number].settled:
+            return  # the module makes the files one by one
+        remedy = "load the kernel module anew, and run the agent as root"
+        for name, (first, *others) in reading.unread.items():
+            more = f", nor {len(others)} more of its files" if others else ""
+            yield f"{first} cannot be read as a count{more}: {name} of neuron{number} is not noticed; {remedy}"
+        if files.components and self._options.components and read_bytes(files.components) is None:
+            yield (
+                f"{files.components} cannot be read: what the firmware of neuron{number} calls unhealthy is not "
+                f"noticed; {remedy}"
+            )
+        for name in EXPECTED:
+            if name not in files.counters and self._should_count(number):
+                yield (
+                    f"{CLASS}/neuron{number}/{COUNTERS[name].path} is not there: {COUNTERS[name].meaning} are not "
+                    f"noticed of neuron{number}; update the Neuron driver, or load the kernel module anew"
+                )
+
+    def _should_count(self, number: int) -> bool:
+        architecture = read_hardware(self._context, number).architecture
+        return architecture is None or architecture.name not in WITHOUT_EXPECTED
 
     def _ill(self, number: int, files: Files) -> Iterator[Fault]:
         """What the firmware calls unhealthy."""
