@@ -14,6 +14,7 @@ from drakit_neuron.instances import INSTANCE_TYPES, InstanceEntry
 from drakit_neuron.links import linked_pairs
 from drakit_neuron.options import HealthOptions, NeuronOptions
 
+QUIET = NeuronOptions(health=HealthOptions(kmsg=False))
 MAPS = Path(__file__).parents[2].parent / "shared/reference/device-maps.json"
 
 
@@ -216,6 +217,43 @@ def test_a_device_that_has_gone_bad_since_it_was_allocated_is_refused(node, reco
     with pytest.raises(ClaimError, match=r"neuron-device-0 has gone bad.*hbm, link_intraserver unhealthy.*placed anew"):
         record.prepare(plugin, claim_of(0, name="after"))
     assert told == ["changed"]
+
+
+@pytest.mark.reliability(
+    fault="A device counts an error between its allocation and the start of the pod",
+    injected="its counter goes up after a round of health, before the next one",
+    promise="Prepare refuses it by name and counter, and its health is asked for at once",
+)
+def test_a_device_that_has_counted_errors_since_it_was_allocated_is_refused(node, record, claim_of):
+    told = []
+    plugin = node.lay_out("trn2.3xlarge").plugin(changed=lambda: told.append("changed"), options=QUIET)
+    counter = node.device_dir(0) / "stats/hardware/sram_ecc_uncorrected"
+    counter.write_text("3\n")
+    plugin.discover()
+    record.prepare(plugin, claim_of(0, name="before-any-round"))
+    plugin.health()
+    record.prepare(plugin, claim_of(0, name="known-before"))
+    assert told == []
+    counter.write_text("5\n")
+    with pytest.raises(ClaimError, match=r"neuron-device-0 has gone bad.*counted 2 more .*\(sram_ecc_uncorrected\)"):
+        record.prepare(plugin, claim_of(0, name="after"))
+    assert told == ["changed"]
+    record.prepare(plugin, claim_of(0, name="monitor", admin_access=True))
+    plugin.health()  # from here on the core judges
+    record.prepare(plugin, claim_of(0, name="later"))
+    plugin.close()
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(2, True), (3, False), (0, False)])
+def test_fewer_errors_than_are_a_fault_refuse_no_claim(node, record, claim_of, limit, refused):
+    options = NeuronOptions(health=HealthOptions(kmsg=False, corrected_ecc=limit))
+    plugin = node.lay_out("trn2.3xlarge").plugin(options=options)
+    plugin.discover()
+    plugin.health()
+    (node.device_dir(0) / "stats/hardware/mem_ecc_corrected").write_text("2\n")
+    with pytest.raises(ClaimError, match="mem_ecc_corrected") if refused else contextlib.nullcontext():
+        record.prepare(plugin, claim_of(0))
+    plugin.close()
 
 
 def test_a_bad_device_is_there_for_whoever_looks_for_its_fault(node, record, claim_of):

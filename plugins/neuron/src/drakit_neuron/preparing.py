@@ -33,14 +33,18 @@ MISSING = "missing-devices"
 """The fault of a node that lacks some of the devices its type has, and of a device without its file in /dev."""
 
 Held = Callable[[DeviceRef], Sequence[Hold]]
+GoneBad = Callable[[int], Sequence[str]]
+"""What a device has counted since health was last looked at, in words."""
 
 
-def prepare_claim(context: PluginContext, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
+def prepare_claim(
+    context: PluginContext, claim: ClaimAllocation, held: Held, gone_bad: GoneBad
+) -> Sequence[PreparedDevice]:
     """The answer to `prepare`: each device's nodes, and the environment that configuration and share ask for.
 
     Nothing is changed on the node. Raises ClaimError.
     """
-    return _Preparation(context, claim, held).devices()
+    return _Preparation(context, claim, held, gone_bad).devices()
 
 
 @frozen
@@ -59,6 +63,7 @@ class _Preparation:
     context: PluginContext
     claim: ClaimAllocation
     held: Held
+    gone_bad: GoneBad
 
     @cached_property
     def hardware(self) -> Hardware:
@@ -233,12 +238,17 @@ class _Preparation:
 
     def _check_health(self, numbers: Iterable[int]) -> None:
         """Raise ClaimError where a device has gone bad and nobody knows yet; then health is asked at once."""
-        for number in numbers if options_of(self.context).health.components else ():
-            if ill := ill_components(self.context, number):
+        components = options_of(self.context).health.components
+        for number in numbers:
+            ill = ill_components(self.context, number) if components else ()
+            why = [f"its firmware calls {', '.join(ill)} unhealthy"] if ill else []
+            if counted := self.gone_bad(number):
+                why.append(f"it has counted {', '.join(counted)}")
+            if why:
                 self.context.changed()
                 raise ClaimError(
-                    f"{device_name(number)} has gone bad since it was allocated: its firmware calls {', '.join(ill)} "
-                    "unhealthy; delete the pod to have it placed anew"
+                    f"{device_name(number)} has gone bad since it was allocated: {', and '.join(why)}; delete the pod "
+                    "to have it placed anew"
                 )
 
     def _check_links(self, numbers: Collection[int]) -> None:
