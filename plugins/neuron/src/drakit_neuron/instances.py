@@ -25,7 +25,7 @@ AMAZON = 0x1D0F
 _MAX_DEVICES = 64
 """The kernel module serves no more devices."""
 
-_SAGEMAKER = "ml."
+SAGEMAKER = "ml."
 """What SageMaker puts before the name of an instance type; the hardware is the same."""
 
 _ROW = 4
@@ -223,7 +223,7 @@ def instance_type(name: str, more: Mapping[str, InstanceEntry]) -> InstanceType 
 
     A name of SageMaker's, such as ml.trn1.32xlarge, is that of the EC2 type it stands for.
     """
-    for candidate in (name, name.removeprefix(_SAGEMAKER)):
+    for candidate in (name, name.removeprefix(SAGEMAKER)):
         if (entry := more.get(candidate)) is not None:
             return entry.named(candidate)
         if (known := INSTANCE_TYPES.get(candidate)) is not None:
