@@ -378,7 +378,7 @@ def test_a_counter_that_cannot_be_read_is_named_once_and_hides_no_other(node, wa
     for _ in range(3):
         report = reports_of(plugin)["neuron-device-0"]
     (warning,) = node.warnings()
-    for part in (f"neuron0/{file}", lost, "load the kernel module anew"):
+    for part in (f"/sys/class/neuron_device/neuron0/{file}", lost, "load the kernel module anew"):
         assert part in warning
     assert report.status is HealthStatus.HEALTHY
     assert "hw_nc_ue_error" in report.counters
@@ -404,7 +404,17 @@ def test_a_list_of_ill_components_that_cannot_be_read_is_named(node, watched):
     file.with_name("loop-of-itself").symlink_to(file.name)
     for _ in range(2):
         reports_of(plugin)
-    assert any("unhealthy_components cannot be read" in warning for warning in node.warnings())
+    (warning,) = node.warnings()
+    assert f"/sys/class/neuron_device/neuron0/{HEALTH_STATUS}/unhealthy_components cannot be read" in warning
+    assert str(node.root) not in warning
+
+
+def test_a_file_of_the_firmware_that_is_no_count_is_nothing_to_tell(node, watched):
+    plugin = watched("trn2.3xlarge")
+    write(node, 0, f"{HEALTH_STATUS}/last_error_text", "all is well\n")
+    for _ in range(2):
+        reports_of(plugin)
+    assert node.warnings() == []
 
 
 def test_a_core_whose_count_cannot_be_read_does_not_let_the_sum_fall(node, watched):

@@ -163,9 +163,10 @@ class HealthReporter:
         May be asked by another thread than the rest. What it counted since a fault was cleared, only the core knows:
         so that nothing is said where it takes more of them than that, or nobody has looked yet.
         """
-        if number not in self._last:
+        last = self._last  # which the other thread may replace meanwhile
+        if number not in last:
             return []
-        files, before = self._last[number]
+        files, before = last[number]
         judged = {name: paths for name, paths in files.counters.items() if self._limit(name)}
         more = {
             name: count - before[name]
@@ -240,18 +241,21 @@ class HealthReporter:
         if not self._found[number].settled:
             return  # the module makes the files one by one
         remedy = "load the kernel module anew, and run the agent as root"
+        own = f"{CLASS}/neuron{number}"
+        below = str(self._context.path(own))
         for name, (first, *others) in reading.unread.items():
+            if name not in COUNTERS:
+                continue  # a file of the firmware's that need be no count
             more = f", nor {len(others)} more of its files" if others else ""
-            yield f"{first} cannot be read as a count{more}: {name} of neuron{number} is not noticed; {remedy}"
+            file = first.replace(below, own, 1)
+            yield f"{file} cannot be read as a count{more}: {name} of neuron{number} is not noticed; {remedy}"
         if files.components and self._options.components and read_bytes(files.components) is None:
-            yield (
-                f"{files.components} cannot be read: what the firmware of neuron{number} calls unhealthy is not "
-                f"noticed; {remedy}"
-            )
+            file = files.components.replace(below, own, 1)
+            yield f"{file} cannot be read: what the firmware of neuron{number} calls unhealthy is not noticed; {remedy}"
         for name in EXPECTED:
             if name not in files.counters and self._should_count(number):
                 yield (
-                    f"{CLASS}/neuron{number}/{COUNTERS[name].path} is not there: {COUNTERS[name].meaning} are not "
+                    f"{own}/{COUNTERS[name].path} is not there: {COUNTERS[name].meaning} are not "
                     f"noticed of neuron{number}; update the Neuron driver, or load the kernel module anew"
                 )
 
