@@ -131,13 +131,31 @@ def test_two_plugins_that_disagree_about_a_device_are_both_named(installed_draki
     assert len(devices_of(outcome.json, "dra.net")) == 16
 
 
-def test_malformed_sysfs_is_a_finding_that_names_the_file(drakit, two_drivers, tmp_path):
+@pytest.fixture
+def malformed(tmp_path):
+    """A node of which one file of sysfs is garbage: a plugin warns of it, and publishes what it can."""
     root = lay_out("trn2.48xlarge", tmp_path / "root").root
     (root / "sys/devices/virtual/dmi/id/product_name").write_bytes(b"\xff\xfe\x00garbage")
-    outcome = drakit("inventory", "--config", two_drivers, "--root", root, "-o", "json")
-    assert outcome.code == 1
-    assert any("product_name" in entry["problem"] for entry in outcome.json["problems"])
+    return root
+
+
+def test_malformed_sysfs_is_a_warning_that_names_the_file_and_no_failure(drakit, two_drivers, malformed):
+    outcome = drakit("inventory", "--config", two_drivers, "--root", malformed, "-o", "json")
+    assert (outcome.code, outcome.json["problems"]) == (0, [])
+    assert any("product_name" in entry["warning"] for entry in outcome.json["warnings"])
     assert len(devices_of(outcome.json, "neuron.aws.com")) == 16
+    shown = drakit("inventory", "--config", two_drivers, "--root", malformed)
+    assert (shown.code, "PROBLEM OF" in shown.out) == (0, False)
+    assert "WARNING OF" in shown.out
+
+
+def test_slices_of_a_node_that_is_warned_of_are_published_all_the_same(drakit, two_drivers, malformed):
+    outcome = drakit("slices", "--config", two_drivers, "--root", malformed)
+    assert outcome.code == 0
+    assert len(outcome.yaml) == 2
+    assert outcome.err.startswith("Warning: ")
+    assert "product_name" in outcome.err
+    assert "Error:" not in outcome.err
 
 
 def test_slices_are_what_the_api_server_would_take(drakit, two_drivers, trn2):

@@ -141,6 +141,18 @@ def test_a_value_of_another_type_is_refused_and_never_coerced(key, value, wanted
     assert f"must be {wanted}" in message
 
 
+class Choice(enum.StrEnum):
+    AS_USUAL = ""
+    THIS = "this"
+    THAT = "that"
+
+
+def test_of_the_members_of_an_enumeration_the_empty_one_is_taken_and_not_offered():
+    kind = make_class("WithChoice", {"choice": field(default=Choice.AS_USUAL, type=Choice)})
+    assert structure(kind, {"choice": ""}, "cfg.yaml").choice is Choice.AS_USUAL
+    assert refusal(kind, {"choice": "other"}) == "cfg.yaml.choice: must be one of this, that, not 'other'"
+
+
 def test_classes_are_decoded_strictly_by_several_threads_at_once():
     """Decoders are made as they are first needed: by the driver threads and the observers of every plugin."""
 

@@ -182,7 +182,7 @@ def test_no_device_has_more_attributes_and_capacity_than_the_api_takes(known, wa
         instance_type=known.name,
         known=known,
         driver_version="2.30.2.0",
-        membership=Membership(sizes=(1, 2, 4), servers={2: "a", 4: "b"}, nodes={2: 1, 4: 3}),
+        membership=Membership(modes=(1, 2, 4), servers={2: "a", 4: "b"}, nodes={2: 1, 4: 3}),
     )
     groups_of_one = len(ATTRIBUTES) if known.adapters else 0
     for device in pool(node, LABELS | {CAPACITY_BLOCK_LABEL: "cb-1"}, wanted).devices:

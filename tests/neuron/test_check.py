@@ -8,10 +8,15 @@ import os
 import pytest
 from drakit import Severity
 from drakit_neuron.addresses import Addresses
-from drakit_neuron.findings import findings
-from drakit_neuron.instances import INSTANCE_TYPES
+from drakit_neuron.findings import findings as all_findings
+from drakit_neuron.instances import INSTANCE_TYPES, UltraServerDevices
 from drakit_neuron.membership import LABELS, Membership
-from drakit_neuron.node import NeuronDevice, Node, read_node
+from drakit_neuron.node import NeuronDevice, Node, Unread, read_node
+from drakit_neuron.options import NeuronOptions
+
+
+def findings(node, labels, options=None):
+    return all_findings(node, labels, options or NeuronOptions())
 
 
 def told(node, labels=None):
@@ -96,7 +101,11 @@ def test_a_file_that_is_not_there_costs_its_attribute_and_the_table_says_the_cor
     node.lay_out("trn1.2xlarge")
     for file in ("core_count", "connected_devices"):
         (node.device_dir(0) / file).unlink()
-    assert set(told(node)) == {"core_count", "connected_devices"}
+    found = told(node)
+    assert set(found) == {"core_count", "connected_devices"}
+    for text in found.values():
+        assert "update the Neuron driver" in text
+        assert "root" not in text
     attributes = devices(node.plugin())["neuron-device-0"].attributes
     assert attributes["neuron.drakit/physicalCores"] == 2
     assert "neuron.drakit/connectedDevices" not in attributes
@@ -128,7 +137,20 @@ def test_neighbours_are_told_as_far_as_the_module_s_buffer_holds_them(node, devi
     node.lay_out("trn1.2xlarge")
     (node.device_dir(0) / "connected_devices").write_text(content)
     assert devices(node.plugin())["neuron-device-0"].attributes.get("neuron.drakit/connectedDevices") == shown
-    assert set(told(node)) == ({"connected_devices"} if cut else set())
+    found = told(node)
+    assert set(found) == ({"connected_devices"} if cut else set())
+    # The module's room is what is too small: neither another user nor another release helps.
+    assert not any(word in text for text in found.values() for word in ("root", "update"))
+
+
+def test_devices_whose_files_fail_for_different_reasons_are_told_apart():
+    unread = {"connected_devices": {0: Unread("cut"), 1: Unread("denied", "be root"), 2: Unread("denied", "be root")}}
+    found = [finding.found for finding in findings(described("trn2.48xlarge", unread=unread), {})]
+    assert len(found) == 2
+    assert "of neuron0: cut" in found[0]
+    assert "of neuron1, neuron2: denied" in found[1]
+    assert found[1].endswith("; be root")
+    assert "root" not in found[0]
 
 
 @pytest.mark.parametrize(
@@ -155,10 +177,11 @@ def test_nonsense_costs_its_attribute_and_is_logged_once_with_device_file_and_re
     for _ in range(2):
         assert devices(plugin) == whole
     (warning,) = node.warnings()[before:]
-    for part in ("neuron2", file, "reload the kernel module"):
+    # The number of cores is in the table of types as well.
+    how = "published with the 2 cores of inf2.24xlarge" if lost == "physicalCores" else "published without it"
+    for part in ("neuron2", file, how, "reload the kernel module"):
         assert part in warning
     attributes = whole["neuron-device-2"].attributes
-    # The number of cores is in the table of types as well.
     assert attributes.get(f"neuron.drakit/{lost}") == (2 if lost == "physicalCores" else None)
     assert f"neuron.drakit/{lost}" in whole["neuron-device-3"].attributes
 
@@ -170,7 +193,7 @@ def test_addresses_that_nobody_tells_are_pointed_out_with_why_and_what_is_lost(n
 
 
 def in_server(**facts):
-    member = Membership(sizes=(1, 2, 4), servers={2: "a", 4: "b"}, nodes={2: 0, 4: 1})
+    member = Membership(modes=(1, 2, 4), servers={2: "a", 4: "b"}, nodes={2: 0, 4: 1})
     return described("trn2u.48xlarge", **{"membership": member} | facts)
 
 
@@ -181,11 +204,54 @@ def test_a_node_of_an_ultraserver_without_its_labels_is_pointed_out():
         assert part in finding.found
 
 
+def test_of_a_node_whose_labels_nobody_has_read_none_are_said_to_lack():
+    assert findings(in_server(), {}) == []
+
+
 @pytest.mark.parametrize("label", LABELS)
 def test_a_node_of_an_ultraserver_with_labels_is_good_whoever_has_set_them(label):
     assert findings(in_server(), {label: "x"}) == []
 
 
-@pytest.mark.parametrize("member", [None, Membership(busy=True), Membership(sizes=(1,))])
+@pytest.mark.parametrize("member", [None, Membership(busy=True), Membership(modes=(4,))])
 def test_a_node_that_is_in_no_group_lacks_no_labels(member):
-    assert findings(in_server(membership=member), {}) == []
+    found = findings(in_server(membership=member), {"kubernetes.io/hostname": "node-1"})
+    assert [finding for finding in found if finding.what == "node labels"] == []
+
+
+@pytest.mark.parametrize(
+    ("member", "parts"),
+    [
+        (Membership(busy=True), ["still finding out", "if this lasts"]),
+        (Membership(modes=(4,)), ["in no group of several", "its links are not down"]),
+        (Membership(), ["in no group of several"]),
+        (Membership(unclear="cannot read it"), ["cannot read it", "update the Neuron driver"]),
+    ],
+)
+def test_a_node_that_can_take_part_in_no_job_over_several_is_pointed_out(member, parts):
+    (finding,) = findings(in_server(membership=member), {})
+    assert finding.what == "UltraServer"
+    for part in (*parts, "ultraserverMode 2 or 4 are refused"):
+        assert part in finding.found
+
+
+@pytest.mark.parametrize("state", ["alone", "busy"])
+def test_a_faked_node_that_is_alone_or_busy_is_pointed_out(node, state):
+    assert "UltraServer" in told(node.lay_out(f"trn2u.48xlarge@{state}"))
+
+
+def test_a_type_of_no_ultraserver_needs_no_place_in_one():
+    assert findings(described("trn2.48xlarge", membership=Membership(unclear="no such file")), {}) == []
+
+
+@pytest.mark.parametrize("wanted", UltraServerDevices)
+def test_sharing_that_no_device_of_the_node_offers_is_pointed_out(wanted):
+    options = NeuronOptions(core_sharing=True, ultra_server_devices=wanted)
+    found = findings(in_server(), {}, options)
+    if wanted is UltraServerDevices.DEVICES:
+        assert found == []
+        return
+    (finding,) = found
+    assert finding.what == "coreSharing"
+    assert "ultraServerDevices: devices" in finding.found
+    assert findings(described("trn2.48xlarge"), {}, options) == []

@@ -155,6 +155,20 @@ def test_a_server_id_that_is_none_or_no_label_is_left_out(member, name, content)
     assert SERVER_LABELS[2] in found
 
 
+@pytest.mark.parametrize(("name", "content"), [("server_id_4", "garb/age"), ("node_id_4", "9"), ("node_id_2", None)])
+def test_a_file_of_the_server_that_is_garbage_or_missing_is_named_once_with_what_is_lost(node, devices, name, content):
+    plugin = node.lay_out(TYPE).plugin()
+    if content is None:
+        (node.root / CLASS / name).unlink()
+    else:
+        class_file(node, name, f"{content}\n")
+    devices(plugin)
+    devices(plugin)
+    (warning,) = node.warnings()
+    for part in (name, "left out", "refused", "load the kernel module anew"):
+        assert part in warning
+
+
 @pytest.mark.parametrize("content", ["-1", "invalid", ""])
 def test_a_node_id_that_is_none_is_left_out(member, content):
     class_file(member, "node_id_4", f"{content}\n")
@@ -179,6 +193,41 @@ def test_while_the_nodes_look_for_each_other_labels_and_ids_stay(node, devices):
     assert plugin.node_labels() == labelled
     node.labels |= {**labelled, "kubernetes.io/hostname": "node-1"}
     assert node.plugin().node_labels() == labelled
+
+
+@pytest.mark.reliability(
+    fault="The kernel module does not say any more how an UltraServer's node is linked",
+    injected="Its file of modes is gone, blank, garbage, or cannot be read, under an agent or before one starts",
+    promise="Ids and labels stay as they were, and the log names the file and the remedy",
+)
+@pytest.mark.parametrize("content", [None, "", "xyz", "a/b,!", "directory"])
+def test_where_the_modes_cannot_be_told_labels_and_ids_stay(node, devices, content):
+    plugin = node.lay_out(TYPE).plugin()
+    before, labelled = devices(plugin), plugin.node_labels()
+    assert labelled
+    file = node.root / CLASS / "ultraserver_mode"
+    file.unlink()
+    if content == "directory":
+        file.mkdir()  # root may read any file, but nobody a directory
+    elif content is not None:
+        file.write_text(f"{content}\n")
+    assert devices(plugin) == before
+    assert plugin.node_labels() == labelled
+    (warning,) = node.warnings()
+    for part in ("/sys/class/neuron_device/ultraserver_mode", "stay as they are", "load the kernel module anew"):
+        assert part in warning
+    node.labels |= labelled
+    assert node.plugin().node_labels() == labelled
+
+
+def test_what_a_server_was_is_known_again_after_its_devices_were_away(node, devices):
+    plugin = node.lay_out(TYPE).plugin()
+    before = devices(plugin)
+    (node.root / CLASS).rename(node.root / "aside")
+    assert devices(plugin) == {}
+    (node.root / "aside").rename(node.root / CLASS)
+    class_file(node, "ultraserver_mode", "busy\n")
+    assert devices(plugin) == before
 
 
 def test_a_node_of_no_ultraserver_has_no_labels(node):

@@ -8,6 +8,9 @@ import pytest
 from drakit import DeviceRef, FaultEnd, HealthStatus, Severity
 from drakit.decoding import structure
 from drakit.errors import ConfigError
+from drakit.faults.book import FaultBook
+from drakit.faults.clearing import clear
+from drakit.faults.record import FaultFile
 from drakit_neuron.counters import COMPONENT_MEANINGS, COUNTERS
 from drakit_neuron.health import FAULTS
 from drakit_neuron.instances import INSTANCE_TYPES, UltraServerDevices
@@ -63,7 +66,7 @@ def test_devices_without_errors_are_healthy_and_have_no_faults(watched, node_typ
 @pytest.mark.reliability(
     fault="The memory of a Neuron device loses data",
     injected="its counter of uncorrected ECC errors goes up in a faked sysfs",
-    promise="The device has a fault until a reset, a reboot or an operator ends it; the other devices have none",
+    promise="The device has a fault until a reload of the module, a reboot or an operator ends it; others have none",
 )
 @pytest.mark.parametrize("counter", ["mem_ecc_uncorrected", "sram_ecc_uncorrected"])
 def test_an_uncorrected_error_is_a_fault_of_its_device_alone(node, watched, counter):
@@ -283,11 +286,151 @@ def test_what_is_published_is_reported_on_and_nothing_else(node, published, name
         report = found["neuron-node"]
         faults = standing(report)
         assert report.status is HealthStatus.UNHEALTHY
-        assert set(faults) == {"mem_ecc_uncorrected", "vanished"}
-        assert faults["mem_ecc_uncorrected"].count == report.counters["mem_ecc_uncorrected"] == 4
-        assert all(word in faults["mem_ecc_uncorrected"].message for word in ("neuron1 ", "neuron5 "))
-        assert "neuron7 has gone" in faults["vanished"].message
+        assert set(faults) == {"mem_ecc_uncorrected-1", "mem_ecc_uncorrected-5", "vanished-7"}
+        for number in (1, 5):
+            fault = faults[f"mem_ecc_uncorrected-{number}"]
+            assert fault.count == report.counters[fault.name] == 2
+            assert f"neuron{number} " in fault.message
+        assert "neuron7 has gone" in faults["vanished-7"].message
         assert report.epoch
+
+
+@pytest.fixture
+def whole_node(node):
+    """A plugin on a node that is published as one device, with thresholds as given."""
+    plugins = []
+
+    def build(**thresholds):
+        options = NeuronOptions(health=HealthOptions(kmsg=False, **thresholds))
+        plugins.append(node.lay_out("trn2u.48xlarge").plugin(options=options))
+        plugins[-1].discover()
+        return plugins[-1]
+
+    yield build
+    for plugin in plugins:
+        plugin.close()
+
+
+def test_a_limit_is_for_each_device_of_a_node_and_not_for_their_sum(node, whole_node):
+    plugin = whole_node(corrected_ecc=3)
+    for number in range(16):
+        write(node, number, "stats/hardware/mem_ecc_corrected", "2\n")
+    (report,) = plugin.health()
+    assert standing(report) == {}
+    write(node, 9, "stats/hardware/mem_ecc_corrected", "3\n")
+    (report,) = plugin.health()
+    assert list(standing(report)) == ["mem_ecc_corrected-9"]
+
+
+@pytest.mark.reliability(
+    fault="A device of a node that is published as one goes away, after a fault of another was cleared",
+    injected="the files of the one vanish, then come back with counts from 0, under a book of faults",
+    promise="What was cleared stays cleared; only what is new is a fault",
+)
+def test_a_cleared_fault_of_a_node_does_not_come_back_by_another_device(node, whole_node, tmp_path):
+    plugin = whole_node()
+    file = FaultFile(tmp_path / "faults.json", "neuron.aws.com", "boot-1")
+    book = FaultBook(file)
+    book.open()
+
+    def names():
+        book.judge(plugin.health())
+        return [fault.name for fault in book.standing]
+
+    write(node, 1, "stats/hardware/mem_ecc_uncorrected", "2\n")
+    write(node, 5, "stats/hardware/mem_ecc_uncorrected", "3\n")
+    assert names() == ["mem_ecc_uncorrected-1", "mem_ecc_uncorrected-5"]
+    clear(file, ["neuron-node"])
+    assert names() == []
+    node.remove(5)
+    assert names() == ["vanished-5"]
+    node.lay_out("trn2u.48xlarge")
+    write(node, 1, "stats/hardware/mem_ecc_uncorrected", "2\n")
+    assert names() == []
+    write(node, 5, "stats/hardware/mem_ecc_uncorrected", "1\n")
+    assert names() == ["mem_ecc_uncorrected-5"]
+
+
+@pytest.mark.parametrize("name", ["Weird Name_", "x" * 60, "_err", "Hw_Error_Event"])
+def test_a_file_whose_name_no_fault_can_have_costs_no_device_its_health(node, watched, name):
+    plugin = watched("trn2.3xlarge")
+    write(node, 0, f"{HEALTH_STATUS}/{name}", "1\n")
+    write(node, 0, f"{HEALTH_STATUS}/unhealthy_components", "odd-, odd_\n")
+    assert reports_of(plugin)["neuron-device-0"].status is HealthStatus.HEALTHY
+
+
+@pytest.mark.reliability(
+    fault="Some of a device's error counters cannot be read",
+    injected="one holds garbage, or is gone, while the others are read; the list of ill components too",
+    promise="The log and check name device, file and remedy; the device is judged by the rest",
+)
+@pytest.mark.parametrize(
+    ("file", "text", "lost"),
+    [
+        ("stats/hardware/mem_ecc_uncorrected", "garbage", "mem_ecc_uncorrected of neuron0 is not noticed"),
+        ("stats/hardware/mem_ecc_corrected", "", "mem_ecc_corrected of neuron0 is not noticed"),
+        ("stats/hardware/sram_ecc_uncorrected", None, "errors of the memory on the chip that lost data are not"),
+        ("neuron_core0/stats/status/hw_error/total", "-1", "hw_error of neuron0 is not noticed"),
+    ],
+)
+def test_a_counter_that_cannot_be_read_is_named_once_and_hides_no_other(node, watched, file, text, lost):
+    plugin = watched_again(watched, node, file, text)
+    for _ in range(3):
+        report = reports_of(plugin)["neuron-device-0"]
+    (warning,) = node.warnings()
+    for part in (f"/sys/class/neuron_device/neuron0/{file}", lost, "load the kernel module anew"):
+        assert part in warning
+    assert report.status is HealthStatus.HEALTHY
+    assert "hw_nc_ue_error" in report.counters
+
+
+def watched_again(watched, node, file, text):
+    """A plugin on a laid out node, one file of whose device is as given, or gone."""
+    plugin = watched("trn2.3xlarge")
+    for copy in ("mem_ecc_uncorrected", "mem_ecc_repairable_uncorrected"):
+        (node.device_dir(0) / HEALTH_STATUS / copy).unlink()
+    if text is None:
+        (node.device_dir(0) / file).unlink()
+    else:
+        write(node, 0, file, f"{text}\n")
+    return plugin
+
+
+def test_a_list_of_ill_components_that_cannot_be_read_is_named(node, watched):
+    plugin = watched("trn2.3xlarge")
+    file = node.device_dir(0) / HEALTH_STATUS / "unhealthy_components"
+    file.unlink()
+    file.symlink_to("loop-of-itself")
+    file.with_name("loop-of-itself").symlink_to(file.name)
+    for _ in range(2):
+        reports_of(plugin)
+    (warning,) = node.warnings()
+    assert f"/sys/class/neuron_device/neuron0/{HEALTH_STATUS}/unhealthy_components cannot be read" in warning
+    assert str(node.root) not in warning
+
+
+def test_a_file_of_the_firmware_that_is_no_count_is_nothing_to_tell(node, watched):
+    plugin = watched("trn2.3xlarge")
+    write(node, 0, f"{HEALTH_STATUS}/last_error_text", "all is well\n")
+    for _ in range(2):
+        reports_of(plugin)
+    assert node.warnings() == []
+
+
+def test_a_core_whose_count_cannot_be_read_does_not_let_the_sum_fall(node, watched):
+    plugin = watched("trn2.3xlarge")
+    for core in (2, 7):
+        write(node, 0, f"neuron_core{core}/stats/status/hw_error/total", "3\n")
+    assert reports_of(plugin)["neuron-device-0"].counters["hw_error"] == 6
+    write(node, 0, "neuron_core2/stats/status/hw_error/total", "garbage\n")
+    assert "hw_error" not in reports_of(plugin)["neuron-device-0"].counters
+
+
+def test_inferentia1_is_not_expected_to_count_errors_of_memory(node, watched):
+    plugin = watched("inf1.6xlarge")
+    for _ in range(3):
+        plugin.health()
+    assert node.warnings() == []
 
 
 def test_every_fault_that_is_known_beforehand_has_a_name_and_a_meaning():

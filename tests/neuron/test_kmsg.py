@@ -103,7 +103,7 @@ def test_a_record_is_its_number_and_all_of_its_text(sequence, text):
 @pytest.mark.reliability(
     fault="The Neuron runtime meets a hardware error",
     injected="a line NEURON_HW_ERR in a faked kernel log, as the runtime has it written",
-    promise="The device that the line names has a fault until a reset, a reboot or an operator ends it",
+    promise="The device it names has a fault until a reload of the module, a reboot or an operator ends it",
 )
 @pytest.mark.parametrize(
     "kind", ["SRAM_UNCORRECTABLE_ERROR", "NC_UNCORRECTABLE_ERROR", "HBM_UNCORRECTABLE_ERROR", "DMA_ERROR"]

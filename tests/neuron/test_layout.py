@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from drakit import Severity
+from drakit import DeviceUnfit, Severity
 from drakit.testing import lay_out, read_layout
 from drakit_neuron.faked import FAKED_NODES, places
 from drakit_neuron.instances import INSTANCE_TYPES
@@ -151,6 +151,23 @@ def test_a_device_that_did_not_start_is_on_the_bus_and_nowhere_else(laid):
     assert [function.address for function in functions if function.driver is None] == [functions[3].address]
     assert (functions[3].published_as, functions[3].companions) == (None, ())
     assert {text(node, f"neuron{number}/connected_devices") for number in (0, 2, 7)} == {""}
+
+
+def test_a_node_of_an_ultraserver_may_lack_a_device_and_its_claims_are_refused(laid, record, claim_of):
+    plugin = laid("trn2u.48xlarge@missing-3").plugin()
+    with pytest.raises(DeviceUnfit, match="lacks neuron3"):
+        record.prepare(plugin, claim_of("neuron-node"))
+
+
+@pytest.mark.parametrize("node_type", ["ml.trn1.32xlarge", "ml.inf2.24xlarge"])
+def test_a_node_of_sagemaker_has_the_devices_of_the_type_that_it_is(laid, devices, node_type):
+    node, same = laid(node_type), laid(node_type.removeprefix("ml."))
+    assert (node.root / "sys/devices/virtual/dmi/id/product_name").read_text() == f"{node_type}\n"
+    found, expected = devices(node.plugin()), devices(same.plugin())
+    assert {device.attributes["instanceType"] for device in found.values()} == {node_type}
+    for name, device in expected.items():
+        assert dict(found[name].attributes) == {**device.attributes, "instanceType": node_type}
+    assert node.warnings() == []
 
 
 @pytest.mark.parametrize(("nodes", "server"), [(SERVER, "server_id_4"), (RACK, "reservation_id")])

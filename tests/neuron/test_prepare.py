@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from drakit import DeviceUnfit, Toleration, TolerationOperator
 from drakit.errors import ClaimError, DeviceBusy, DeviceNotFound
 from drakit_neuron.devices import NODE_DEVICE
+from drakit_neuron.instances import INSTANCE_TYPES, InstanceEntry
 from drakit_neuron.links import linked_pairs
 from drakit_neuron.options import HealthOptions, NeuronOptions
 
+QUIET = NeuronOptions(health=HealthOptions(kmsg=False))
 MAPS = Path(__file__).parents[2].parent / "shared/reference/device-maps.json"
 
 
@@ -149,6 +152,32 @@ def test_links_that_cannot_be_read_or_may_be_cut_off_are_not_broken(node, record
     record.prepare(plugin, claim_of(0, 1))
 
 
+@pytest.mark.parametrize(
+    ("links", "refused"), [("torus", True), ("ring", True), ("line", True), ("none", False), (None, False)]
+)
+def test_links_are_checked_as_the_options_describe_the_type(node, record, claim_of, links, refused):
+    node.lay_out("trn2.48xlarge")
+    show_links(node, 0, "\n")
+    facts = {"links": links} if links else {}
+    entry = InstanceEntry(architecture="Trn2", devices=16, **facts)
+    plugin = node.plugin(options=NeuronOptions(instances={"trn2.48xlarge": entry}))
+    with pytest.raises(DeviceUnfit, match="linked on every trn2") if refused else contextlib.nullcontext():
+        record.prepare(plugin, claim_of(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("links", "pairs"),
+    [
+        ("ring", {(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)}),
+        ("line", {(0, 1), (1, 2), (2, 3), (3, 4)}),
+        ("none", set()),
+    ],
+)
+def test_a_shape_is_of_as_many_devices_as_the_type_has(links, pairs):
+    known = InstanceEntry(architecture="Inf2", devices=5, links=links).named("inf9.5xlarge")
+    assert set(linked_pairs(known, range(5))) == pairs
+
+
 @pytest.mark.skipif(not MAPS.exists(), reason="the published maps are not beside this checkout")
 @pytest.mark.parametrize(
     ("published", "types"),
@@ -163,8 +192,8 @@ def test_links_are_those_of_the_published_tables(published, types):
     table = json.loads(MAPS.read_text())["neighbors"][published]["table"]
     pairs = {(min(one, other), max(one, other)) for one, others in enumerate(table) for other in others}
     for instance_type in types:
-        assert set(linked_pairs(instance_type, range(len(table)))) == pairs
-    assert linked_pairs("trn3.48xlarge", range(16)) == []
+        assert set(linked_pairs(INSTANCE_TYPES[instance_type], range(len(table)))) == pairs
+    assert linked_pairs(INSTANCE_TYPES["trn3.48xlarge"], range(16)) == []
 
 
 def show_ill(node, number, text):
@@ -188,6 +217,43 @@ def test_a_device_that_has_gone_bad_since_it_was_allocated_is_refused(node, reco
     with pytest.raises(ClaimError, match=r"neuron-device-0 has gone bad.*hbm, link_intraserver unhealthy.*placed anew"):
         record.prepare(plugin, claim_of(0, name="after"))
     assert told == ["changed"]
+
+
+@pytest.mark.reliability(
+    fault="A device counts an error between its allocation and the start of the pod",
+    injected="its counter goes up after a round of health, before the next one",
+    promise="Prepare refuses it by name and counter, and its health is asked for at once",
+)
+def test_a_device_that_has_counted_errors_since_it_was_allocated_is_refused(node, record, claim_of):
+    told = []
+    plugin = node.lay_out("trn2.3xlarge").plugin(changed=lambda: told.append("changed"), options=QUIET)
+    counter = node.device_dir(0) / "stats/hardware/sram_ecc_uncorrected"
+    counter.write_text("3\n")
+    plugin.discover()
+    record.prepare(plugin, claim_of(0, name="before-any-round"))
+    plugin.health()
+    record.prepare(plugin, claim_of(0, name="known-before"))
+    assert told == []
+    counter.write_text("5\n")
+    with pytest.raises(ClaimError, match=r"neuron-device-0 has gone bad.*counted 2 more .*\(sram_ecc_uncorrected\)"):
+        record.prepare(plugin, claim_of(0, name="after"))
+    assert told == ["changed"]
+    record.prepare(plugin, claim_of(0, name="monitor", admin_access=True))
+    plugin.health()  # from here on the core judges
+    record.prepare(plugin, claim_of(0, name="later"))
+    plugin.close()
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(2, True), (3, False), (0, False)])
+def test_fewer_errors_than_are_a_fault_refuse_no_claim(node, record, claim_of, limit, refused):
+    options = NeuronOptions(health=HealthOptions(kmsg=False, corrected_ecc=limit))
+    plugin = node.lay_out("trn2.3xlarge").plugin(options=options)
+    plugin.discover()
+    plugin.health()
+    (node.device_dir(0) / "stats/hardware/mem_ecc_corrected").write_text("2\n")
+    with pytest.raises(ClaimError, match="mem_ecc_corrected") if refused else contextlib.nullcontext():
+        record.prepare(plugin, claim_of(0))
+    plugin.close()
 
 
 def test_a_bad_device_is_there_for_whoever_looks_for_its_fault(node, record, claim_of):

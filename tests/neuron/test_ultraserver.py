@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from drakit import DeviceUnfit, InvalidDeviceConfig
 from drakit.errors import ClaimError, DeviceBusy
@@ -75,8 +77,8 @@ def test_hardware_of_no_ultraserver_refuses_a_mode_with_the_reason(node, record,
 
 @pytest.mark.reliability(
     fault="A node's UltraServer cannot work in the mode that a claim needs",
-    injected="the driver's class files list other modes, or no server and node for this size of job",
-    promise="Prepare refuses with the reason, and the node counts as faulty, so that the pod is placed anew",
+    injected="the driver's class files list other modes, or no server and node for this size of job, or garbage",
+    promise="Prepare refuses and names the file; the node counts as faulty, so that the pod is placed anew",
 )
 @pytest.mark.parametrize(
     ("files", "message"),
@@ -86,7 +88,11 @@ def test_hardware_of_no_ultraserver_refuses_a_mode_with_the_reason(node, record,
         ({"ultraserver_mode": ""}, r"ultraserver_mode holds ''.*nothing else says how it is linked"),
         ({"server_id_4": "0000000000000000"}, r"server_id_4 is 0000000000000000"),
         ({"node_id_4": "-1"}, r"node_id_4 is -1"),
-        ({"node_id_4": ""}, r"none of node_id_4, node_id can be read"),
+        ({"node_id_4": ""}, r"node_id_4 holds ''"),
+        ({"node_id_4": "nonsense"}, r"node_id_4 holds 'nonsense', which is no number from 0 to 3"),
+        ({"node_id_4": "4"}, r"node_id_4 holds '4', which is no number from 0 to 3"),
+        ({"server_id_4": "garb age/!"}, r"server_id_4 holds 'garb age/!', which is no id of letters and digits"),
+        ({"ultraserver_mode": "four"}, r"ultraserver_mode holds 'four', which is no list of modes"),
     ],
 )
 def test_a_mode_the_fabric_does_not_support_is_a_lasting_refusal(member, record, claim_of, ultraserver, files, message):
@@ -94,6 +100,26 @@ def test_a_mode_the_fabric_does_not_support_is_a_lasting_refusal(member, record,
     with pytest.raises(DeviceUnfit, match=message) as caught:
         record.prepare(plugin, claim_of(0, configs=[ultraserver(4)]))
     assert (caught.value.fault, caught.value.devices) == ("ultraserver-mode", ("neuron-device-0",))
+
+
+def test_a_size_whose_files_are_not_there_is_refused_by_their_names(node, member, record, claim_of, ultraserver):
+    plugin = member()
+    (node.root / "sys/class/neuron_device/node_id_4").unlink()
+    with pytest.raises(DeviceUnfit, match=r"has no file node_id_4 or node_id"):
+        record.prepare(plugin, claim_of(0, configs=[ultraserver(4)]))
+    record.prepare(plugin, claim_of(0, configs=[ultraserver(2)]))
+
+
+@pytest.mark.parametrize(("node_id", "fits"), [("3", True), ("7", False)])
+def test_a_number_for_every_size_counts_within_the_largest_server(
+    node, member, record, claim_of, ultraserver, node_id, fits
+):
+    plugin = member("trn3.48xlarge", reservation_id="00000000000000aa", node_id=node_id)
+    for name in FILES.keys() - {"ultraserver_mode"}:
+        (node.root / "sys/class/neuron_device" / name).unlink()
+    refusal = contextlib.nullcontext() if fits else pytest.raises(DeviceUnfit, match=r"node_id holds '7'")
+    with refusal:
+        record.prepare(plugin, claim_of(0, configs=[ultraserver(2)]))
 
 
 @pytest.mark.parametrize("files", [{"ultraserver_mode": "busy"}, {"node_id_4": "busy"}])

@@ -29,7 +29,8 @@ class PluginContext:
 
     `driver` is the DRA driver this instance serves ("" for an extension), `pool` the name of the node's own pool,
     `options` an instance of the plugin's declared settings class. `node_labels` is a live, read-only view: labels may
-    come late, and none may be waited for. `boot_id` changes with every boot of the host. `root` is where this process
+    come late, and none may be waited for. It is empty as long as nobody has read the Node, and only then, for the
+    kubelet labels every Node. `boot_id` changes with every boot of the host. `root` is where this process
     sees the host's file system, `host_root` where the container runtime sees the same tree. `list_attributes` says
     whether attributes may be lists: where they may not, one that is a list is not published.
     """

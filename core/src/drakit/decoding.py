@@ -215,7 +215,8 @@ def _structure_enum(value: Any, kind: Any) -> Any:
     try:
         return kind(value)
     except ValueError:
-        allowed = ", ".join(str(member.value) for member in kind)
+        # An empty member is what leaving the key out means: nobody writes it.
+        allowed = ", ".join(str(member.value) for member in kind if member.value != "")
         found = f"a boolean, as {value} is without quotes" if isinstance(value, bool) else shorten(value, 60)
         raise WrongType(f"must be one of {allowed}, not {found}") from None
 

@@ -25,11 +25,11 @@ from drakit.model import AttributeValue, Device, DeviceGroup, DeviceRef, Resolve
 def inventory(config: Path | None, root: Path | None, node_name: str | None, output: str) -> None:
     """Show the devices of this node, with their attributes, groups and sharing.
 
-    Exit code 1: a plugin failed, or what they say does not fit together.
+    Exit code 1: a plugin failed, or what they say does not fit together. What a plugin only warns of is shown too.
     """
     node = read_node(config, overrides(root=root, node_name=node_name))
     write(output, _document(node), lambda: _tables(node))
-    if node.problems:
+    if node.errors:
         raise SystemExit(FINDING)
 
 
@@ -47,7 +47,8 @@ def _document(node: OfflineNode) -> dict[str, Any]:
             }
             for group in node.survey.groups
         ],
-        "problems": [{"of": of, "problem": problem} for of, problem in node.problems],
+        "problems": [{"of": of, "problem": problem} for of, problem in node.errors],
+        "warnings": [{"of": of, "warning": warning} for of, warning in node.warnings],
     }
 
 
@@ -72,8 +73,10 @@ def _tables(node: OfflineNode) -> Iterator[Any]:
     if node.survey.groups:
         yield line("Groups:", "devices that belong together; a claim's matchAttribute keeps them so")
         yield from _group_tables(node)
-    if node.problems:
-        yield table(("PROBLEM OF", "WHAT IS WRONG"), node.problems)
+    if node.errors:
+        yield table(("PROBLEM OF", "WHAT IS WRONG"), node.errors)
+    if node.warnings:
+        yield table(("WARNING OF", "WHAT IS LACKING"), node.warnings)
 
 
 def _group_tables(node: OfflineNode) -> Iterator[Any]:

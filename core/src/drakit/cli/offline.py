@@ -50,11 +50,6 @@ class OfflineNode:
     findings: Sequence[tuple[str, Finding]] = ()
     """What plugins found where they were asked to check this node: whose finding it is (a driver or a plugin)."""
 
-    @property
-    def problems(self) -> list[tuple[str, str]]:
-        """Everything that is not as it should be."""
-        return [*self.errors, *self.warnings]
-
 
 def offline_settings(config: Path | None, overrides: Mapping[str, str]) -> tuple[Settings, list[tuple[str, str]]]:
     """The settings of a read command, and the plugins that could not be enabled.

@@ -25,7 +25,7 @@ from drakit.slices import left_out, pool_slices, slice_document, without_lists
 def slices(config: Path | None, root: Path | None, node_name: str | None, output: str) -> None:
     """Show the ResourceSlices of this node as they would be published, but for the Node that owns them.
 
-    Exit code 1: a plugin failed, or a pool cannot be published; stderr says why.
+    Exit code 1: a plugin failed, or a pool cannot be published; stderr says why, and what plugins warn of.
     """
     node = read_node(config, overrides(root=root, node_name=node_name))
     documents, problems = node_slices(node)
@@ -33,6 +33,8 @@ def slices(config: Path | None, root: Path | None, node_name: str | None, output
         _write_stream(documents)
     else:
         write(output, {"apiVersion": "v1", "kind": "List", "items": documents}, lambda: _tables(documents))
+    for of, warning in node.warnings:
+        click.echo(f"Warning: {of}: {warning}", err=True)
     for of, problem in problems:
         click.echo(f"Error: {of}: {problem}", err=True)
     if problems:
@@ -42,7 +44,7 @@ def slices(config: Path | None, root: Path | None, node_name: str | None, output
 def node_slices(node: OfflineNode) -> tuple[list[Document], list[tuple[str, str]]]:
     """Every slice of every driver, generation 1, and what kept others from being made."""
     documents: list[Document] = []
-    problems = list(node.problems)
+    problems = list(node.errors)
     name = node.settings.node_name
     for driver, pools in node.survey.pools.items():
         for pool in pools:

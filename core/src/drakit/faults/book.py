@@ -160,7 +160,10 @@ class FaultBook:
         clear = f"drakit device clear {fault.device.driver} {fault.device.name}"
         if fault.end is FaultEnd.STEADY:
             return f"it ends once it has not been seen for {self._steady_seconds:g} s, or by `{clear}` on the node"
-        return f"it ends when the device is reset or the node rebooted, or after a repair by `{clear}` on the node"
+        return (
+            "it ends when the node is rebooted or the device's kernel module loaded anew, or after a repair or a reset "
+            f"of the device by `{clear}` on the node"
+        )
 
     def _taint(self, ref: DeviceRef, faults: Faults) -> Taint | None:
         if self._policy is None:

@@ -44,7 +44,7 @@ class FaultEnd(enum.StrEnum):
     STEADY = "steady"
     """When it has not been reported for a time (`faultSteadySeconds`): what comes and goes must not flap."""
     CLEARED = "cleared"
-    """When the device or its module was reset (another `epoch`), the node was rebooted, or an operator cleared it."""
+    """When the report has another `epoch`, the node was rebooted, or an operator cleared it."""
 
 
 @frozen
@@ -69,8 +69,8 @@ class Health:
 
     A device with a fault is Unhealthy whatever `status` says, which then speaks of the device without its faults. They
     outlast the report, and the process, as their `end` says. `counters` are what the device has counted, by name, for
-    the metrics: each only grows, or begins again. `epoch` is whatever differs after a reset of the device or of its
-    kernel module, as far as the backend can tell; "" where it cannot.
+    the metrics: each only grows, or begins again. `epoch` is whatever differs once the device's kernel module was
+    loaded anew, or the device was reset to be well again, as far as the backend can tell; "" where it cannot.
     """
 
     device: DeviceRef = field(validator=instance_of(DeviceRef))

@@ -101,7 +101,11 @@ class Addresses:
         """Why what is at an address is no Neuron device of the type's generation; None if it is one."""
         generations = (known.architecture,) if known else ARCHITECTURES.values()
         devices = [number for generation in generations for number in generation.pci_devices]
+        if not devices and not self._is_driven(address):
+            return f"{PCI_DRIVER}/{address} is not there, so the kernel module does not drive it"
         for name, expected in (("vendor", [AMAZON]), ("device", devices)):
+            if not expected:  # of a generation that is known by configuration alone
+                continue
             path = f"{PCI_DEVICES}/{address}/{name}"
             try:
                 found = read_number(self._context, path, 16)
@@ -110,6 +114,12 @@ class Addresses:
             if found not in expected:
                 return f"{path} is {found:#06x}, not {' or '.join(f'{number:#06x}' for number in expected)}"
         return None
+
+    def _is_driven(self, address: str) -> bool:
+        try:
+            return self._context.path(f"{PCI_DRIVER}/{address}").exists()
+        except OSError:
+            return False
 
     def _published(
         self, numbers: Collection[int], known: InstanceType | None, functions: Collection[str]

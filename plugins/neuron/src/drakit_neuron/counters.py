@@ -107,6 +107,11 @@ COUNTERS: Mapping[str, Counter] = MappingProxyType(
 )
 """Every counter that is reported, by its name in the metrics, and, where it is one, as a fault."""
 
+EXPECTED = ("mem_ecc_uncorrected", "sram_ecc_uncorrected")
+"""Counters that every device has, since release 2.14 of the module."""
+WITHOUT_EXPECTED = ("Inf1",)
+"""But for those of these architectures."""
+
 COMPONENT_MEANINGS: Mapping[str, tuple[str, FaultEnd]] = MappingProxyType(
     {
         "hbm": ("its memory", FaultEnd.CLEARED),
@@ -121,10 +126,12 @@ COMPONENT_MEANINGS: Mapping[str, tuple[str, FaultEnd]] = MappingProxyType(
         "link_switch": ("its link to a switch", FaultEnd.STEADY),
     }
 )
-"""What the firmware may call unhealthy, and when that is over. Links come and go; the rest calls for a reset."""
+"""What the firmware may call unhealthy, and when that is over. Links come and go; the rest stays."""
 
 _HEALTHY_WORDS = frozenset({"none", "ok", "healthy"})
-_COMPONENT = re.compile(r"[a-z][a-z0-9_-]{0,51}", re.ASCII)
+_COMPONENT = re.compile(r"[a-z](?:[a-z0-9_-]{0,46}[a-z0-9])?", re.ASCII)
+_STATUS = re.compile(r"[a-z0-9](?:[a-z0-9_]{0,46}[a-z0-9])?", re.ASCII)
+"""A file of `health_status` that can be the name of a fault, which has room for 63 characters; others are left out."""
 
 _KINDS: tuple[tuple[re.Pattern[str], Counter], ...] = (
     (re.compile("repairable"), Counter("", "errors of memory that can be repaired", "repairable_ecc", RELOAD)),
@@ -174,7 +181,9 @@ def find_files(directory: str) -> Files:
         parts = path.removesuffix("/total").split("/")
         name = parts[-1]
         if HEALTH_STATUS in parts:
-            status["_".join(parts[parts.index(HEALTH_STATUS) + 1 :])] = path
+            file = "_".join(parts[parts.index(HEALTH_STATUS) + 1 :]).lower()
+            if _STATUS.fullmatch(file):
+                status[file] = path
         elif name in COUNTERS:
             core = next((part for part in parts if _CORE.fullmatch(part)), "")
             best[name, core] = min(best.get((name, core), path), path, key=lambda one: _rank(name, one))
@@ -190,14 +199,29 @@ def find_files(directory: str) -> Files:
     )
 
 
-def read_counters(files: Files) -> dict[str, int]:
-    """The counters that can be read now, by name, the sum where there are several of one."""
-    found = {}
+@frozen
+class Reading:
+    """What counters say now, by name, and of those that say nothing, which of their files are to blame."""
+
+    counts: Mapping[str, int] = field(factory=dict)
+    unread: Mapping[str, tuple[str, ...]] = field(factory=dict)
+
+
+def read_counters(files: Files) -> Reading:
+    """Read the counters, the sum where there are several files of one.
+
+    Without one of its files a counter says nothing: the sum of the others would look as if it had fallen.
+    """
+    counts: dict[str, int] = {}
+    unread: dict[str, tuple[str, ...]] = {}
     for name, paths in files.counters.items():
-        counts = [count for path in paths if (count := _read_count(path)) is not None]
-        if counts:
-            found[name] = sum(counts)
-    return found
+        found = {path: _read_count(path) for path in paths}
+        bad = tuple(path for path, count in found.items() if count is None)
+        if bad:
+            unread[name] = bad
+        else:
+            counts[name] = sum(count for count in found.values() if count is not None)
+    return Reading(counts, unread)
 
 
 def read_components(files: Files) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 from drakit import DeviceGroup, DeviceRef, Finding, Inventory, PluginContext, Pool
@@ -14,7 +14,8 @@ from drakit_neuron.findings import findings
 from drakit_neuron.membership import Membership, labels
 from drakit_neuron.node import Node, read_node
 from drakit_neuron.options import known_instance, options_of
-from drakit_neuron.sysfs import Unreadable, read_instance_type
+from drakit_neuron.sysfs import Unlistable, Unreadable, read_instance_type
+from drakit_neuron.telling import Teller
 from drakit_neuron.topology import by_pci_address, device_groups
 
 
@@ -25,19 +26,33 @@ class Discovery:
         self._context = context
         self._addresses = Addresses(context)
         self._membership: Membership | None = None
-        self._said: dict[str, frozenset[str]] = {}
+        self._teller = Teller(context.log)
 
     def read(self) -> Node:
         """The node as it is now; what is wrong with it is logged once.
 
-        While the nodes of an UltraServer find out how they are linked, what they were before stands.
+        While the nodes of an UltraServer find out how they are linked, or the kernel module does not say, what they
+        were before stands.
         """
-        node = read_node(self._context, self._addresses)
-        if node.membership is not None and node.membership.busy:
-            node = evolve(node, membership=self._membership or node.membership)
-        self._membership = node.membership
-        self._say("discover", logging.WARNING, node.problems)
+        node = self._placed(read_node(self._context, self._addresses))
+        self._teller.say("discover", node.problems)
         return node
+
+    def _placed(self, node: Node) -> Node:
+        """With its place in an UltraServer as that was last known, and what is wrong with how it is told now."""
+        told, known = node.membership, self._membership
+        if told is None or not node.in_ultraserver:
+            return node
+        if told.is_known:
+            self._membership = told
+            lost = "the labels and attributes that need it are left out"
+        else:
+            node = evolve(node, membership=known or told)
+            lost = "labels and ids stay as they are"
+        wrong = told.problems or ((told.unclear,) if told.unclear and known is not None else ())
+        remedy = "load the kernel module anew, and reboot or replace the node if that does not help"
+        problems = (f"{one}: {lost}, and claims whose ultraserverMode needs it are refused; {remedy}" for one in wrong)
+        return evolve(node, problems=(*node.problems, *problems))
 
     def pool(self, node: Node) -> Pool:
         """What is published of it."""
@@ -63,7 +78,11 @@ class Discovery:
 
     def findings(self) -> Sequence[Finding]:
         """What an operator should know of the node."""
-        return findings(self.read(), self._context.node_labels)
+        try:
+            node = self.read()
+        except Unlistable:
+            return ()  # discovery has said so
+        return findings(node, self._context.node_labels, options_of(self._context))
 
     def _adapters(self, wanted: bool) -> Sequence[str]:
         """The EFA adapters of this instance type by device id; empty, said once, where there is no map."""
@@ -74,12 +93,5 @@ class Discovery:
         known = known_instance(self._context, instance_type)
         adapters = known.adapters if known else ()
         lacking = [] if adapters or not wanted else [f"{instance_type} has no map of EFA adapters: no device groups"]
-        self._say("devicegroups", logging.INFO, lacking)
+        self._teller.say("devicegroups", lacking, logging.INFO)
         return adapters
-
-    def _say(self, topic: str, level: int, lines: Iterable[str]) -> None:
-        """Log what was not so the last time: one line for a change, none for a rescan."""
-        now = frozenset(lines)
-        for line in sorted(now - self._said.get(topic, frozenset())):
-            self._context.log.log(level, "%s", line)
-        self._said[topic] = now

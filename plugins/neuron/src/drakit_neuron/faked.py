@@ -1,6 +1,6 @@
 """Faked nodes: which there are, and what the files of their devices hold.
 
-A node type is an instance type, or a variant of one:
+A node type is an instance type, with SageMaker's `ml.` before it where AWS's chart has such nodes, or a variant of one:
 
 - `TYPE@driver-RELEASE`: with an older kernel module.
 - `TYPE@all-counters`: with those of every core, where the others have a few of the first.
@@ -21,7 +21,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from drakit_neuron.instances import INSTANCE_TYPES, InstanceType, read_data
+from drakit_neuron.instances import INSTANCE_TYPES, SAGEMAKER, InstanceType, read_data
 
 _DATA = read_data("faked.json")
 
@@ -111,7 +111,10 @@ def _nodes() -> Iterator[tuple[str, FakedNode]]:
             for age in _DATA["aged"]["releases"]:
                 yield f"{name}@driver-{age}", evolve(first, release=_release(age))
             yield f"{name}@all-counters", evolve(first, all_counters=True)
+        if name in _DATA["incomplete"]:
             yield f"{name}@missing-{_MISSING}", evolve(first, missing=_MISSING)
+        if name in _DATA["sageMaker"]:
+            yield f"{SAGEMAKER}{name}", first
         if name in platforms:
             for number in range(1, _SERVER_NODES):
                 yield f"{name}@node-{number}", evolve(first, member=str(number))

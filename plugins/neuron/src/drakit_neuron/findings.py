@@ -6,8 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 
 from drakit import Finding, Severity
 
+from drakit_neuron.devices import published
+from drakit_neuron.instances import UltraServerDevices
 from drakit_neuron.membership import LABELS
 from drakit_neuron.node import ARCHITECTURE, CONNECTED, CORE_COUNT, SERIAL, Node
+from drakit_neuron.options import NeuronOptions
 
 _LOST = {
     CORE_COUNT: "the number of cores is taken from the table of instance types, and is not published for other types",
@@ -15,15 +18,25 @@ _LOST = {
     SERIAL: "neuron.drakit/serialNumber is not published",
     ARCHITECTURE: "the generation is taken from the table of instance types, and is not published for other types",
 }
-_ROOT_ONLY = (CORE_COUNT, CONNECTED)
+_PUBLISHED = {
+    UltraServerDevices.NODE: "one device for the node, which is never divided",
+    UltraServerDevices.BOTH: "its devices beside one for the node, which takes them all, so that none is divided",
+}
 _SHOWN = 4
 
 
-def findings(node: Node, node_labels: Mapping[str, str]) -> list[Finding]:
+def findings(node: Node, node_labels: Mapping[str, str], options: NeuronOptions) -> list[Finding]:
     """What is lost on this node, and what to do; nothing for a node without devices."""
     if not node.devices:
         return []
-    return [*_missing(node), *_unread(node), *_unlocated(node), *_unlabelled(node, node_labels)]
+    return [
+        *_missing(node),
+        *_unread(node),
+        *_unlocated(node),
+        *_unshared(node, options),
+        *_unplaced(node),
+        *_unlabelled(node, node_labels),
+    ]
 
 
 def _missing(node: Node) -> Iterator[Finding]:
@@ -44,11 +57,14 @@ def _missing(node: Node) -> Iterator[Finding]:
 
 
 def _unread(node: Node) -> Iterator[Finding]:
-    for file, why in node.unread.items():
-        remedy = ""
-        if file in _ROOT_ONLY:
-            remedy = "; before 2.28 the kernel module let root alone read it: run drakit as root, or update the module"
-        yield _warning(file, f"of {_names(why)}: {next(iter(why.values()))}; {_LOST[file]}{remedy}")
+    """By file and by what helps, for that is not the same for all devices."""
+    for file, devices in node.unread.items():
+        by_remedy: dict[str, dict[int, str]] = {}
+        for number, unread in devices.items():
+            by_remedy.setdefault(unread.remedy, {})[number] = unread.why
+        for remedy, why in by_remedy.items():
+            text = f"of {_names(why)}: {next(iter(why.values()))}; {_LOST[file]}"
+            yield _warning(file, f"{text}; {remedy}" if remedy else text)
 
 
 def _unlocated(node: Node) -> Iterator[Finding]:
@@ -63,9 +79,40 @@ def _unlocated(node: Node) -> Iterator[Finding]:
     )
 
 
+def _unshared(node: Node, options: NeuronOptions) -> Iterator[Finding]:
+    """Sharing by cores that the operator has enabled, and that no device here offers."""
+    shown = published(node, options.ultra_server_devices)
+    if options.core_sharing and shown is not UltraServerDevices.DEVICES:
+        yield _warning(
+            "coreSharing",
+            f"shares nothing here: this node publishes {_PUBLISHED[shown]}; set ultraServerDevices: devices to have "
+            "its devices shared by cores, or take coreSharing out",
+        )
+
+
+def _unplaced(node: Node) -> Iterator[Finding]:
+    """A node of an UltraServer that can take part in no job over several, now or until something is done."""
+    member = node.membership
+    if not node.in_ultraserver or member is None or member.problems:  # which discovery has told of
+        return
+    refused = "claims with ultraserverMode 2 or 4 are refused"
+    servers = "see that the other nodes of its UltraServer run, and that its links are not down"
+    if member.busy:
+        found = (
+            f"its nodes are still finding out how they are linked: {refused} until they have; if this lasts, {servers}"
+        )
+    elif member.unclear:
+        found = f"{member.unclear}: {refused}; update the Neuron driver if this type should be one of an UltraServer"
+    elif not member.servers:
+        found = f"this node is in no group of several: {refused}; {servers}"
+    else:
+        return
+    yield _warning("UltraServer", found)
+
+
 def _unlabelled(node: Node, node_labels: Mapping[str, str]) -> Iterator[Finding]:
-    """The labels of a node of an UltraServer that nobody has set."""
-    if not node.in_ultraserver or any(key in node_labels for key in LABELS):
+    """The labels of a node of an UltraServer that nobody has set; nothing of a Node that was not read."""
+    if not node.in_ultraserver or not node_labels or any(key in node_labels for key in LABELS):
         return
     if node.membership is None or not node.membership.servers:
         return  # in no group of several nodes: there is nothing to be labelled with

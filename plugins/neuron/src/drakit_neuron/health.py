@@ -7,7 +7,7 @@ Only what is seen now is reported; what is remembered of it is the core's. A rou
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from attrs import evolve, frozen
@@ -16,18 +16,24 @@ from drakit import DeviceRef, Fault, FaultEnd, Finding, Health, HealthStatus, Pl
 from drakit_neuron.counters import (
     COMPONENT_MEANINGS,
     COUNTERS,
+    EXPECTED,
     RELOAD,
     REPLACE,
+    WITHOUT_EXPECTED,
     Files,
+    Reading,
     described,
     find_files,
+    read_bytes,
     read_components,
     read_counters,
 )
 from drakit_neuron.devices import NODE_DEVICE, device_name
+from drakit_neuron.hardware import read_hardware
 from drakit_neuron.kmsg import ERRORS, KMSG, HardwareError, HardwareErrors
 from drakit_neuron.options import options_of
 from drakit_neuron.sysfs import CLASS, Unreadable, read_text
+from drakit_neuron.telling import Teller
 from drakit_neuron.watching import Watcher
 
 MODULE = "/sys/module/neuron"
@@ -44,6 +50,11 @@ def log_fault(kind: str) -> str:
     return f"kmsg_{kind.lower()}"
 
 
+def of_device(name: str, number: int) -> str:
+    """A fault or a counter of one device, as the device for the whole node has it: `mem_ecc_uncorrected-5`."""
+    return f"{name}-{number}"
+
+
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
         VANISHED: "the kernel module no longer has the device",
@@ -58,7 +69,8 @@ FAULTS: Mapping[str, str] = MappingProxyType(
 """What can be wrong with a device, by the name of the fault.
 
 Beside these there are `health_<file>`, for files of `health_status` that count errors under names of their own, and
-`unhealthy_<component>` for components that are not known here.
+`unhealthy_<component>` for components that are not known here. Of the device for the whole node, each is followed by
+the number of its device.
 """
 
 
@@ -83,6 +95,10 @@ class HealthReporter:
         self._found: dict[int, _Found] = {}
         self._numbers: set[int] = set()
         self._as_node = self._singly = False
+        self._teller = Teller(context.log)
+        self._lacking: list[str] = []
+        self._last: Mapping[int, tuple[Files, Mapping[str, int]]] = MappingProxyType({})
+        """By device, what it had counted when it was last looked at, and where. Replaced as a whole."""
 
     def know(self, numbers: Iterable[int], published: Iterable[str]) -> None:
         """Take note of devices that were found, by id, and of the names that are published: they stay known.
@@ -102,8 +118,8 @@ class HealthReporter:
         reports = self._look()
         self._watcher.follow([path for one in self._found.values() for path in one.files.health_status])
         if not self._as_node:
-            return reports
-        return [*(reports if self._singly else ()), self._node(reports)]
+            return list(reports.values())
+        return [*(reports.values() if self._singly else ()), self._node(reports)]
 
     def findings(self) -> list[Finding]:
         """What of the health of the devices cannot be told on this node, for `drakit check`.
@@ -112,7 +128,7 @@ class HealthReporter:
         """
         found = [
             Finding(Severity.WARNING, f"health of {report.device.name}", report.message)
-            for report in self._look()
+            for report in self._look().values()
             if report.status is HealthStatus.UNKNOWN
         ]
         if self._numbers and self._log is not None and self._log.problem:
@@ -129,20 +145,56 @@ class HealthReporter:
         if self._log is not None:
             self._log.close()
 
-    def _look(self) -> list[Health]:
+    def _look(self) -> dict[int, Health]:
         """The reports on all devices, by id."""
         module = self._inode(MODULE)
         logged = self._logged(self._numbers)
-        return [self._examine(number, module, logged.get(number, ())) for number in sorted(self._numbers)]
+        self._lacking = []
+        reports = {number: self._examine(number, module, logged.get(number, ())) for number in sorted(self._numbers)}
+        self._teller.say("health", self._lacking)
+        self._last = MappingProxyType(
+            {number: (found.files, reports[number].counters) for number, found in self._found.items()}
+        )
+        return reports
 
-    def _node(self, reports: Sequence[Health]) -> Health:
-        """The report on the device that stands for the whole node: all that is wrong with any device of it."""
+    def gone_bad(self, number: int) -> list[str]:
+        """What a device has counted since it was last looked at that is a fault by itself, in words.
+
+        May be asked by another thread than the rest. What it counted since a fault was cleared, only the core knows:
+        so that nothing is said where it takes more of them than that, or nobody has looked yet.
+        """
+        last = self._last  # which the other thread may replace meanwhile
+        if number not in last:
+            return []
+        files, before = last[number]
+        judged = {name: paths for name, paths in files.counters.items() if self._limit(name)}
+        more = {
+            name: count - before[name]
+            for name, count in read_counters(Files(counters=judged)).counts.items()
+            if name in before and count - before[name] >= self._limit(name)
+        }
+        return [f"{count} more {described(name).meaning} ({name})" for name, count in more.items()]
+
+    def _node(self, reports: Mapping[int, Health]) -> Health:
+        """The report on the device that stands for the whole node: all that is wrong with any device of it.
+
+        Each fault and each counter is still that of one device, by its number: a sum over devices would fall when one
+        of them goes away or begins anew, and what was cleared of another would come back with that.
+        """
         return Health(
             self._ref(NODE_DEVICE),
-            max((report.status for report in reports), key=_SEVERITIES.index, default=HealthStatus.UNKNOWN),
-            "; ".join(report.message for report in reports if report.message),
-            faults=_joined(fault for report in reports for fault in report.faults),
-            counters=_summed(report.counters for report in reports),
+            max((report.status for report in reports.values()), key=_SEVERITIES.index, default=HealthStatus.UNKNOWN),
+            "; ".join(report.message for report in reports.values() if report.message),
+            faults=[
+                evolve(fault, name=of_device(fault.name, number))
+                for number, report in reports.items()
+                for fault in report.faults
+            ],
+            counters={
+                of_device(name, number): count
+                for number, report in reports.items()
+                for name, count in report.counters.items()
+            },
             epoch=self._inode(MODULE),
         )
 
@@ -157,10 +209,13 @@ class HealthReporter:
             )
             return Health(ref, HealthStatus.UNHEALTHY, message, faults=[Fault(VANISHED, message), *logged])
         files = self._files(number, f"{module}-{inode}")
-        counters = read_counters(files)
+        reading = read_counters(files)
+        counters = reading.counts
         faults = [*self._counted(number, counters), *self._ill(number, files), *logged]
         status, message = HealthStatus.HEALTHY, ""
-        if not counters:
+        if counters:
+            self._lacking += self._unnoticed(number, files, reading)
+        else:
             status = HealthStatus.UNKNOWN
             message = (
                 f"the health of neuron{number} is not known: no error counter below {CLASS}/neuron{number} can be "
@@ -172,10 +227,41 @@ class HealthReporter:
         """What is counted and can be a fault: at 0 too, for the core compares."""
         for name, count in counters.items():
             counter = described(name)
-            limit = getattr(self._options, counter.limit) if counter.limit else 0
-            if limit:
+            if limit := self._limit(name):
                 text = f"neuron{number} has counted {count} {counter.meaning} ({name}); {counter.remedy}"
                 yield Fault(name, text if count else "", end=counter.end, count=count, threshold=limit)
+
+    def _limit(self, name: str) -> int:
+        """How many of what a counter counts are a fault; 0 for none."""
+        counter = described(name)
+        return int(getattr(self._options, counter.limit)) if counter.limit else 0
+
+    def _unnoticed(self, number: int, files: Files, reading: Reading) -> Iterator[str]:
+        """What cannot be told of a device's health though other things can, for the log."""
+        if not self._found[number].settled:
+            return  # the module makes the files one by one
+        remedy = "load the kernel module anew, and run the agent as root"
+        own = f"{CLASS}/neuron{number}"
+        below = str(self._context.path(own))
+        for name, (first, *others) in reading.unread.items():
+            if name not in COUNTERS:
+                continue  # a file of the firmware's that need be no count
+            more = f", nor {len(others)} more of its files" if others else ""
+            file = first.replace(below, own, 1)
+            yield f"{file} cannot be read as a count{more}: {name} of neuron{number} is not noticed; {remedy}"
+        if files.components and self._options.components and read_bytes(files.components) is None:
+            file = files.components.replace(below, own, 1)
+            yield f"{file} cannot be read: what the firmware of neuron{number} calls unhealthy is not noticed; {remedy}"
+        for name in EXPECTED:
+            if name not in files.counters and self._should_count(number):
+                yield (
+                    f"{own}/{COUNTERS[name].path} is not there: {COUNTERS[name].meaning} are not "
+                    f"noticed of neuron{number}; update the Neuron driver, or load the kernel module anew"
+                )
+
+    def _should_count(self, number: int) -> bool:
+        architecture = read_hardware(self._context, number).architecture
+        return architecture is None or architecture.name not in WITHOUT_EXPECTED
 
     def _ill(self, number: int, files: Files) -> Iterator[Fault]:
         """What the firmware calls unhealthy."""
@@ -224,7 +310,8 @@ class HealthReporter:
         """The number of a directory's inode; "" where there is no such directory.
 
         In sysfs it is that of the kernel's own object: stable while that lives, and another for the next one. So it
-        tells a module that was loaded anew, and a device that was; not a reset, which every runtime does at its start.
+        tells a module that was loaded anew, and a device that was; not a reset. Of resets the module tells their number
+        alone (`reset_req_count`), in which one by an operator is like those of every runtime at its start.
         """
         try:
             return f"{os.stat(f'{self._context.path(directory)}/').st_ino:x}"
@@ -254,25 +341,3 @@ def _log_fault(number: int, kind: str, found: tuple[HardwareError, bool] | None)
     whom = f"neuron{number}" if alone else f"neuron{number}, perhaps, for the line names no device of this node"
     text = f"{whom}: the kernel's log has NEURON_HW_ERR={kind}{advice}, {ERRORS[kind]}; {REPLACE}"
     return Fault(name, text, end=FaultEnd.CLEARED, count=error.sequence + 1)
-
-
-def _joined(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults of many devices as those of one: of one name one, with the sum of what was counted."""
-    joined: dict[str, Fault] = {}
-    for fault in faults:
-        known = joined.get(fault.name)
-        if known is None:
-            joined[fault.name] = fault
-        else:
-            count = None if fault.count is None else fault.count + (known.count or 0)
-            message = "; ".join(text for text in (known.message, fault.message) if text)
-            joined[fault.name] = evolve(known, message=message, count=count)
-    return list(joined.values())
-
-
-def _summed(many: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for counters in many:
-        for name, count in counters.items():
-            total[name] = total.get(name, 0) + count
-    return total

@@ -25,9 +25,11 @@ AMAZON = 0x1D0F
 _MAX_DEVICES = 64
 """The kernel module serves no more devices."""
 
-_SAGEMAKER = "ml."
+SAGEMAKER = "ml."
 """What SageMaker puts before the name of an instance type; the hardware is the same."""
 
+_ROW = 4
+_ARCHITECTURE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}", re.ASCII)
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
 
 
@@ -40,11 +42,25 @@ class UltraServerDevices(enum.StrEnum):
     BOTH = "both"
 
 
+class Links(enum.StrEnum):
+    """How the devices inside an instance are linked, by their ids."""
+
+    NONE = "none"
+    """Not at all, by switches, or nobody knows: nothing is checked."""
+    LINE = "line"
+    """Each with the next."""
+    RING = "ring"
+    """Each with the next, the last with the first."""
+    TORUS = "torus"
+    """In four rows of four, each with its neighbours; the ends of rows and of columns meet."""
+
+
 @frozen(kw_only=True)
 class Architecture:
     """One generation of Neuron devices. `name` is what sysfs calls it; `cores` (physical) and `memory` are per device.
 
-    `logical_core_sizes`: how many physical cores can make a logical one; the largest is the runtime's default.
+    `logical_core_sizes`: how many physical cores can make a logical one; the largest is the runtime's default. Of one
+    that is only known by configuration, what is not per device is empty.
     """
 
     name: str
@@ -72,6 +88,7 @@ class InstanceType:
 
     `grid`: the driver of AWS publishes its topology attributes for the type. `adapters`: by device id, the PCI address
     of the nearest EFA adapter; `addresses`: by device id, the device's own. Empty where AWS publishes no table.
+    `links`: how every instance of the type links its devices.
     `ultra_server`: what the type publishes if it is one of an UltraServer; empty if it is none.
     """
 
@@ -81,6 +98,7 @@ class InstanceType:
     grid: bool
     adapters: tuple[str, ...]
     addresses: tuple[str, ...]
+    links: Links
     ultra_server: UltraServerDevices
 
 
@@ -89,10 +107,11 @@ class InstanceEntry:
     """The facts of one instance type, as a table or a configuration has them.
 
     `architecture`: its generation, as the table and sysfs name it; `devices`: how many it has. `cores` (physical),
-    `memory` and `logical_neuron_core` (the sizes a logical core can have) are per device, and only needed where they
-    are not the architecture's.
+    `memory` and `logical_neuron_core` (the sizes a logical core can have) are per device. They are only needed where
+    they are not the architecture's, and where the table does not have that: then its name is free.
 
-    `grid`: whether to publish topology_x, topology_y, topology4_id and topology8_id, for rows of four devices.
+    `grid`: whether to publish topology_x, topology_y, topology4_id and topology8_id, for rows of four devices. `links`:
+    how the devices of an instance are linked; claims for devices that should be linked and are not are refused.
     `groups`: the family whose map of EFA adapters holds for the type; or `adapters`, the map itself: by device id, the
     PCI address of the nearest adapter. Without either there are no device groups.
     `addresses`: by device id, the device's own PCI address. `ultra_server`: for nodes of an UltraServer, what they
@@ -108,50 +127,94 @@ class InstanceEntry:
     groups: str = ""
     adapters: tuple[str, ...] = field(default=(), converter=tuple)
     addresses: tuple[str, ...] = field(default=(), converter=tuple)
+    links: Links = field(default=Links.NONE, converter=Links)
     ultra_server: UltraServerDevices = field(default=UltraServerDevices.AS_TYPE, converter=UltraServerDevices)
 
     def __attrs_post_init__(self) -> None:
-        _check_known("architecture", self.architecture, ARCHITECTURES)
-        if not 1 <= self.devices <= _MAX_DEVICES:
-            raise ValueError(
-                f"devices must be from 1 to {_MAX_DEVICES}, as the kernel module serves, not {self.devices}"
-            )
-        if self.cores < 0:
-            raise ValueError(f"cores must be how many physical cores a device has, not {self.cores}")
-        if self.memory is not None and self.memory <= Quantity(0):
-            raise ValueError(f"memory must be what a device has, such as 96Gi, not {self.memory}")
-        _check_core_sizes(self.logical_neuron_core, self.cores or ARCHITECTURES[self.architecture].cores)
-        if self.groups:
-            _check_known("groups", self.groups, ADAPTERS)
-            if self.adapters:
-                raise ValueError("groups and adapters say the same: keep one of them")
-            if len(ADAPTERS[self.groups]) != self.devices:
-                raise ValueError(
-                    f"groups: the map of {self.groups} is for {len(ADAPTERS[self.groups])} devices, not for the "
-                    f"{self.devices} devices here; give adapters instead"
-                )
+        self._check_device()
+        self._check_shape()
+        self._check_groups()
         for name, addresses in (("adapters", self.adapters), ("addresses", self.addresses)):
             _check_addresses(name, addresses, self.devices)
         if len(set(self.addresses)) != len(self.addresses):
             twice = next(address for address in self.addresses if self.addresses.count(address) > 1)
             raise ValueError(f"addresses: {twice} is there twice, and no two devices have one address")
 
+    def _check_device(self) -> None:
+        if self.cores < 0:
+            raise ValueError(f"cores must be how many physical cores a device has, not {self.cores}")
+        if self.memory is not None and self.memory <= Quantity(0):
+            raise ValueError(f"memory must be what a device has, such as 96Gi, not {self.memory}")
+        if self.architecture not in ARCHITECTURES:
+            self._check_new_architecture()
+        _check_core_sizes(self.logical_neuron_core, self._described_architecture().cores)
+
+    def _check_shape(self) -> None:
+        if not 1 <= self.devices <= _MAX_DEVICES:
+            raise ValueError(
+                f"devices must be from 1 to {_MAX_DEVICES}, as the kernel module serves, not {self.devices}"
+            )
+        if self.grid and self.devices % _ROW:
+            raise ValueError(
+                f"grid: true is for devices in rows of {_ROW}, so for a multiple of {_ROW} devices, and not for the "
+                f"{self.devices} devices here; leave it out"
+            )
+        _check_links(self.links, self.devices)
+
+    def _check_groups(self) -> None:
+        if not self.groups:
+            return
+        _check_known("groups", self.groups, ADAPTERS)
+        if self.adapters:
+            raise ValueError("groups and adapters say the same: keep one of them")
+        if len(ADAPTERS[self.groups]) != self.devices:
+            raise ValueError(
+                f"groups: the map of {self.groups} is for {len(ADAPTERS[self.groups])} devices, not for the "
+                f"{self.devices} devices here; give adapters instead"
+            )
+
+    def _check_new_architecture(self) -> None:
+        """Raise ValueError unless an architecture that is not in the table is described as a whole."""
+        if not _ARCHITECTURE.fullmatch(self.architecture):
+            raise ValueError(
+                f"architecture must be what sysfs calls it, such as {' or '.join(ARCHITECTURES)}, not "
+                f"{self.architecture!r}"
+            )
+        if not (self.cores and self.memory and self.logical_neuron_core):
+            raise ValueError(
+                f"architecture must be one of {', '.join(ARCHITECTURES)}, or the entry must say of a device its cores, "
+                f"memory and logicalNeuronCore: of {self.architecture!r} this release knows nothing"
+            )
+
     def named(self, name: str) -> InstanceType:
         """The instance type of this name that the entry describes."""
-        known = ARCHITECTURES[self.architecture]
         return InstanceType(
             name=name,
-            architecture=evolve(
-                known,
-                cores=self.cores or known.cores,
-                memory=self.memory or known.memory,
-                logical_core_sizes=self.logical_neuron_core or known.logical_core_sizes,
-            ),
+            architecture=self._described_architecture(),
             devices=self.devices,
             grid=self.grid,
             adapters=self.adapters or ADAPTERS.get(self.groups, ()),
             addresses=self.addresses,
+            links=self.links,
             ultra_server=self.ultra_server,
+        )
+
+    def _described_architecture(self) -> Architecture:
+        known = ARCHITECTURES.get(self.architecture)
+        facts = known or Architecture(
+            name=self.architecture,
+            generation="",
+            device_name="",
+            pci_devices=(),
+            cores=0,
+            logical_core_sizes=(),
+            memory=Quantity(0),
+        )
+        return evolve(
+            facts,
+            cores=self.cores or facts.cores,
+            memory=self.memory or facts.memory,
+            logical_core_sizes=self.logical_neuron_core or facts.logical_core_sizes,
         )
 
 
@@ -160,7 +223,7 @@ def instance_type(name: str, more: Mapping[str, InstanceEntry]) -> InstanceType 
 
     A name of SageMaker's, such as ml.trn1.32xlarge, is that of the EC2 type it stands for.
     """
-    for candidate in (name, name.removeprefix(_SAGEMAKER)):
+    for candidate in (name, name.removeprefix(SAGEMAKER)):
         if (entry := more.get(candidate)) is not None:
             return entry.named(candidate)
         if (known := INSTANCE_TYPES.get(candidate)) is not None:
@@ -183,6 +246,14 @@ def _check_core_sizes(sizes: tuple[int, ...], cores: int) -> None:
     for size in sizes:
         if size < 1 or cores % size:
             raise ValueError(f"logicalNeuronCore must be sizes that divide the {cores} cores of a device, not {size}")
+
+
+def _check_links(links: Links, devices: int) -> None:
+    least = {Links.LINE: 2, Links.RING: 3}
+    if links is Links.TORUS and devices != _ROW * _ROW:
+        raise ValueError(f"links: torus is of {_ROW} rows of {_ROW} devices, and there are {devices} here")
+    if devices < least.get(links, 1):
+        raise ValueError(f"links: {links} takes {least[links]} devices at least, and there are {devices} here")
 
 
 def _check_addresses(key: str, addresses: tuple[str, ...], devices: int) -> None:
@@ -212,6 +283,7 @@ def _instance(name: str, facts: Mapping[str, Any], addresses: Mapping[str, Any])
         grid=facts.get("grid", False),
         groups=facts.get("groups", ""),
         addresses=addresses[facts["addresses"]] if "addresses" in facts else (),
+        links=facts.get("links", Links.NONE),
         ultra_server=facts.get("ultraServer", ""),
     ).named(name)
 

@@ -1,8 +1,8 @@
 """Which devices of an instance are linked, and whether they are so now.
 
 The links inside an instance are fixed by its type. Where a device fails, the kernel module may no longer show any; a
-job over several devices would then start and fail. Facts of the shapes: the aws-neuronx kernel module and AWS's
-documentation. Types without fixed links, such as those of Trainium3, which go through switches, have none here.
+job over several devices would then start and fail. Which shape a type has is in its facts; one without, such as those
+of Trainium3, which go through switches, is not checked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import combinations
 from attrs import frozen
 from drakit import PluginContext
 
+from drakit_neuron.instances import InstanceType, Links
 from drakit_neuron.node import CONNECTED, read_connected
 from drakit_neuron.sysfs import CLASS, Unreadable
 
@@ -21,31 +22,25 @@ FAULT = "link"
 
 _ROW = 4
 
+Shape = Callable[[int, int, int], bool]
+"""Whether two devices are linked, of so many in all."""
 
-def _torus(one: int, other: int) -> bool:
-    """Four rows of four; the ends of rows and of columns meet."""
+
+def _torus(one: int, other: int, _devices: int) -> bool:
     (row, column), (other_row, other_column) = divmod(one, _ROW), divmod(other, _ROW)
     rows, columns = (row - other_row) % _ROW, (column - other_column) % _ROW
     return (rows == 0 and columns in (1, _ROW - 1)) or (columns == 0 and rows in (1, _ROW - 1))
 
 
-def _ring(one: int, other: int) -> bool:
-    return (one - other) % 12 in (1, 11)
+def _ring(one: int, other: int, devices: int) -> bool:
+    return (one - other) % devices in (1, devices - 1)
 
 
-def _line(one: int, other: int) -> bool:
+def _line(one: int, other: int, _devices: int) -> bool:
     return abs(one - other) == 1
 
 
-_SHAPES: Mapping[str, Callable[[int, int], bool]] = {
-    "trn1.32xlarge": _torus,
-    "trn1n.32xlarge": _torus,
-    "trn2.48xlarge": _torus,
-    "trn2e.48xlarge": _torus,
-    "trn2u.48xlarge": _torus,
-    "inf2.48xlarge": _ring,
-    "inf2.24xlarge": _line,
-}
+_SHAPES: Mapping[Links, Shape] = {Links.TORUS: _torus, Links.RING: _ring, Links.LINE: _line}
 
 
 @frozen
@@ -57,16 +52,16 @@ class BrokenLink:
     shown: tuple[int, ...]
 
 
-def linked_pairs(instance_type: str, numbers: Collection[int]) -> list[tuple[int, int]]:
+def linked_pairs(known: InstanceType, numbers: Collection[int]) -> list[tuple[int, int]]:
     """The pairs among these devices that are linked on every instance of the type; empty where that is not known."""
-    shape = _SHAPES.get(instance_type)
-    return [pair for pair in combinations(sorted(numbers), 2) if shape(*pair)] if shape else []
+    shape = _SHAPES.get(known.links)
+    return [pair for pair in combinations(sorted(numbers), 2) if shape(*pair, known.devices)] if shape else []
 
 
-def broken_link(context: PluginContext, instance_type: str, numbers: Collection[int]) -> BrokenLink | None:
+def broken_link(context: PluginContext, known: InstanceType, numbers: Collection[int]) -> BrokenLink | None:
     """The first link among these devices that should be there and is not. What cannot be read is not broken."""
     shown: dict[int, tuple[int, ...] | None] = {}
-    for one, other in linked_pairs(instance_type, numbers):
+    for one, other in linked_pairs(known, numbers):
         if one not in shown:
             shown[one] = _shown(context, one)
         neighbours = shown[one]

@@ -16,10 +16,13 @@ from drakit_neuron.options import known_instance
 from drakit_neuron.sysfs import (
     CLASS,
     MODULE_VERSION,
+    PCI_DEVICES,
     PRODUCT_NAME,
     Absent,
     Denied,
     Unreadable,
+    device_node,
+    has_device_node,
     is_present,
     list_devices,
     read_bytes,
@@ -34,6 +37,8 @@ ARCHITECTURE = "info/architecture/instance_type"
 
 _NOT_EVERYWHERE = (SERIAL, ARCHITECTURE)
 """Files that the first generation of devices, or an old kernel module, does not have."""
+_ROOT_ONLY = (CORE_COUNT, CONNECTED)
+_AS_ROOT = "before 2.28 the kernel module let root alone read it: run drakit as root, or update the module"
 _MAX_CORES = 64
 _LIST_BYTES = 19
 """What fits into the kernel module's buffer for the list of connected devices."""
@@ -53,6 +58,14 @@ class NeuronDevice:
     place: Mapping[str, AttributeValue] = field(factory=lambda: MappingProxyType({}))
 
 
+@frozen
+class Unread:
+    """Why a file of a device could not be read, or not wholly, and what helps; "" where nothing need be done."""
+
+    why: str
+    remedy: str = ""
+
+
 @frozen(kw_only=True)
 class Node:
     """`problems` are lines for the log: what is wrong, and what is lost by it.
@@ -67,7 +80,7 @@ class Node:
     driver_version: str | None = None
     membership: Membership | None = None
     problems: tuple[str, ...] = ()
-    unread: Mapping[str, Mapping[int, str]] = field(factory=lambda: MappingProxyType({}))
+    unread: Mapping[str, Mapping[int, Unread]] = field(factory=lambda: MappingProxyType({}))
     unlocated: Mapping[int, str] = field(factory=lambda: MappingProxyType({}))
 
     @property
@@ -77,7 +90,7 @@ class Node:
 
 
 def read_node(context: PluginContext, addresses: Addresses) -> Node:
-    """Read everything. A bad device hides no other. Raises OSError only where the devices cannot be listed at all."""
+    """Read everything. A bad device hides no other. Raises Unlistable where the devices cannot be listed at all."""
     reader = _Reader(context)
     numbers = reader.numbers()
     if not numbers:
@@ -94,6 +107,8 @@ def read_node(context: PluginContext, addresses: Addresses) -> Node:
     located = addresses.locate(numbers, known, version)
     reader.problems += located.problems
     places = {number: pci_attributes(context, address) for number, address in located.addresses.items()}
+    for number, address in located.addresses.items():
+        reader.look_at_numa_node(number, address)
     return Node(
         devices=tuple(reader.device(number, known, places.get(number, {})) for number in numbers),
         instance_type=instance_type,
@@ -112,7 +127,7 @@ class _Reader:
 
     context: PluginContext
     problems: list[str] = field(factory=list)
-    unread: dict[str, dict[int, str]] = field(factory=dict)
+    unread: dict[str, dict[int, Unread]] = field(factory=dict)
 
     def numbers(self) -> list[int]:
         found = []
@@ -133,17 +148,58 @@ class _Reader:
             self.problems.append(f"{error}: {lost} cannot be published")
             return None
 
+    def look_at_numa_node(self, number: int, address: str) -> None:
+        """Note where the NUMA node of a device is garbage, which else were only not published."""
+        path = f"{PCI_DEVICES}/{address}/numa_node"
+        try:
+            if read_number(self.context, path) >= -1:  # none, which is how the kernel says that it does not know
+                return
+            problem = f"{path} holds a number below -1"
+        except Absent:
+            return
+        except Unreadable as error:
+            problem = str(error)
+        self.problems.append(
+            f"{problem}: neuron{number} is published without numaNode; see that the agent has the host's /sys, and "
+            "reboot the node if the host shows the same"
+        )
+
     def device(self, number: int, known: InstanceType | None, place: Mapping[str, AttributeValue]) -> NeuronDevice:
-        name = self._read(number, ARCHITECTURE, read_text)
-        architecture = known.architecture if known else ARCHITECTURES.get(name or "")
+        architecture = self._architecture(number, known)
+        cores = architecture.cores if architecture else None
+        whose = known.name if known else f"every {architecture.name}" if architecture else ""
+        instead = f"with the {cores} cores of {whose}" if cores else ""
+        self._look_at_node(number)
         return NeuronDevice(
             number=number,
             architecture=architecture,
-            cores=self._read(number, CORE_COUNT, read_cores) or (architecture.cores if architecture else None),
+            cores=self._read(number, CORE_COUNT, read_cores, instead) or cores,
             connected=self._connected(number),
             serial=self._serial(number),
             place=MappingProxyType(dict(place)),
         )
+
+    def _architecture(self, number: int, known: InstanceType | None) -> Architecture | None:
+        """As the instance type has it; of a type that is not known, as the device says."""
+        instead = f"as one of {known.architecture.name}, which {known.name} has" if known else ""
+        name = self._read(number, ARCHITECTURE, read_text, instead)
+        if known is None:
+            return ARCHITECTURES.get(name or "")
+        if name is not None and name != known.architecture.name:
+            self.problems.append(
+                f"{CLASS}/neuron{number}/{ARCHITECTURE} holds {name!r}, and {known.name} has "
+                f"{known.architecture.name}: neuron{number} is published {instead}; if the device is right, describe "
+                "the instance type in the option instances, or update drakit-neuron"
+            )
+        return known.architecture
+
+    def _look_at_node(self, number: int) -> None:
+        if not has_device_node(self.context, number):
+            self.problems.append(
+                f"{device_node(number)} is not there, though {CLASS}/neuron{number} is: claims for neuron{number} are "
+                "refused; have udev make it (udevadm trigger), or reload the kernel module, and see that the agent has "
+                "the host's /dev"
+            )
 
     def _connected(self, number: int) -> tuple[int, ...] | None:
         answer = self._read(number, CONNECTED, read_connected)
@@ -151,7 +207,10 @@ class _Reader:
             return None
         connected, cut = answer
         if cut:
-            self._note(number, CONNECTED, "the kernel module has cut it off: its last neighbours are not known")
+            why = (
+                "the kernel module, which has room for 20 characters, has cut it off: its last neighbours are not known"
+            )
+            self._note(number, CONNECTED, why)
         return connected
 
     def _serial(self, number: int) -> str | None:
@@ -160,23 +219,27 @@ class _Reader:
             self._note(number, SERIAL, "it is blank: the device's firmware did not tell")
         return serial or None
 
-    def _read(self, number: int, file: str, read: Callable[[PluginContext, str], T]) -> T | None:
-        """What a file of a device holds. That it cannot be read is noted; that it holds nonsense is a problem."""
+    def _read(self, number: int, file: str, read: Callable[[PluginContext, str], T], instead: str = "") -> T | None:
+        """What a file of a device holds. That it cannot be read is noted; that it holds nonsense is a problem.
+
+        `instead`: how the device is published then, if not without what the file says.
+        """
         try:
             return read(self.context, f"{CLASS}/neuron{number}/{file}")
         except Absent as error:
             if file not in _NOT_EVERYWHERE:
-                self._note(number, file, str(error))
+                self._note(number, file, str(error), "update the Neuron driver, or load the kernel module anew")
         except Denied as error:
-            self._note(number, file, str(error))
+            self._note(number, file, str(error), _AS_ROOT if file in _ROOT_ONLY else "run drakit as root")
         except Unreadable as error:
             self.problems.append(
-                f"{error}: neuron{number} is published without it; reset the device, or reload the kernel module"
+                f"{error}: neuron{number} is published {instead or 'without it'}; reset the device, or reload the "
+                "kernel module"
             )
         return None
 
-    def _note(self, number: int, file: str, why: str) -> None:
-        self.unread.setdefault(file, {})[number] = why
+    def _note(self, number: int, file: str, why: str, remedy: str = "") -> None:
+        self.unread.setdefault(file, {})[number] = Unread(why, remedy)
 
 
 def read_cores(context: PluginContext, path: str) -> int:

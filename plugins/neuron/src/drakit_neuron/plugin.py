@@ -89,7 +89,7 @@ class NeuronPlugin:
     @hookimpl
     def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
         """Give each device's node to the container, and the environment its configuration and its share ask for."""
-        return prepare_claim(self._context, claim, held)
+        return prepare_claim(self._context, claim, held, self._health.gone_bad)
 
     @hookimpl
     def unprepare(self, claim: ClaimRef, prepared: Sequence[PreparedDevice]) -> None:

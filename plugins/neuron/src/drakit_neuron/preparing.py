@@ -27,20 +27,24 @@ from drakit_neuron.devices import NODE_DEVICE, device_id, device_name
 from drakit_neuron.hardware import Hardware, core_count, ill_components, read_hardware
 from drakit_neuron.instances import UltraServerDevices
 from drakit_neuron.options import options_of
-from drakit_neuron.sysfs import CLASS, is_present, present_devices
+from drakit_neuron.sysfs import CLASS, device_node, has_device_node, is_present, present_devices
 
 MISSING = "missing-devices"
-"""The fault of a node that lacks some of the devices its type has."""
+"""The fault of a node that lacks some of the devices its type has, and of a device without its file in /dev."""
 
 Held = Callable[[DeviceRef], Sequence[Hold]]
+GoneBad = Callable[[int], Sequence[str]]
+"""What a device has counted since health was last looked at, in words."""
 
 
-def prepare_claim(context: PluginContext, claim: ClaimAllocation, held: Held) -> Sequence[PreparedDevice]:
+def prepare_claim(
+    context: PluginContext, claim: ClaimAllocation, held: Held, gone_bad: GoneBad
+) -> Sequence[PreparedDevice]:
     """The answer to `prepare`: each device's nodes, and the environment that configuration and share ask for.
 
     Nothing is changed on the node. Raises ClaimError.
     """
-    return _Preparation(context, claim, held).devices()
+    return _Preparation(context, claim, held, gone_bad).devices()
 
 
 @frozen
@@ -59,6 +63,7 @@ class _Preparation:
     context: PluginContext
     claim: ClaimAllocation
     held: Held
+    gone_bad: GoneBad
 
     @cached_property
     def hardware(self) -> Hardware:
@@ -211,6 +216,7 @@ class _Preparation:
         """Look at what may have changed since the allocation, for all but administrative access."""
         used: set[int] = set()
         for device, own in zip(self.claim.devices, numbers, strict=True):
+            self._check_nodes(device.device, own)
             if device.admin_access:
                 continue
             used.update(own)
@@ -219,21 +225,37 @@ class _Preparation:
         if len(used) > 1:
             self._check_links(used)
 
+    def _check_nodes(self, ref: DeviceRef, numbers: Iterable[int]) -> None:
+        """Raise DeviceUnfit where the file is missing by which a container has a device."""
+        if missing := [device_node(number) for number in numbers if not has_device_node(self.context, number)]:
+            raise DeviceUnfit(
+                f"{ref.name} cannot be given to a container: {', '.join(missing)} is not there on node "
+                f"{self.context.node}; delete the pod to have it placed anew, and have udev make it (udevadm trigger), "
+                "or load the kernel module anew",
+                fault=MISSING,
+                devices=[ref.name],
+            )
+
     def _check_health(self, numbers: Iterable[int]) -> None:
         """Raise ClaimError where a device has gone bad and nobody knows yet; then health is asked at once."""
-        for number in numbers if options_of(self.context).health.components else ():
-            if ill := ill_components(self.context, number):
+        components = options_of(self.context).health.components
+        for number in numbers:
+            ill = ill_components(self.context, number) if components else ()
+            why = [f"its firmware calls {', '.join(ill)} unhealthy"] if ill else []
+            if counted := self.gone_bad(number):
+                why.append(f"it has counted {', '.join(counted)}")
+            if why:
                 self.context.changed()
                 raise ClaimError(
-                    f"{device_name(number)} has gone bad since it was allocated: its firmware calls {', '.join(ill)} "
-                    "unhealthy; delete the pod to have it placed anew"
+                    f"{device_name(number)} has gone bad since it was allocated: {', and '.join(why)}; delete the pod "
+                    "to have it placed anew"
                 )
 
     def _check_links(self, numbers: Collection[int]) -> None:
         """Raise DeviceUnfit where devices of the claim that should be linked are not."""
         if self.hardware.instance is None:
             return
-        broken = links.broken_link(self.context, self.hardware.instance.name, numbers)
+        broken = links.broken_link(self.context, self.hardware.instance, numbers)
         if broken is None:
             return
         shown = f"shows links to {', '.join(map(str, broken.shown))} only" if broken.shown else "shows no links"
@@ -247,7 +269,7 @@ class _Preparation:
         )
 
     def _edits(self, numbers: Sequence[int], env: Mapping[str, str]) -> ContainerEdits:
-        return ContainerEdits(env=env, device_nodes=[self._node(f"/dev/neuron{number}") for number in numbers])
+        return ContainerEdits(env=env, device_nodes=[self._node(device_node(number)) for number in numbers])
 
     def _node(self, path: str) -> DeviceNode:
         host_path = self.context.host_path(path)

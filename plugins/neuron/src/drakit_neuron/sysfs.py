@@ -10,7 +10,7 @@ import errno
 import re
 
 from drakit import PluginContext
-from drakit.errors import describe
+from drakit.errors import DRAError, describe
 
 CLASS = "/sys/class/neuron_device"
 PRODUCT_NAME = "/sys/devices/virtual/dmi/id/product_name"
@@ -35,20 +35,29 @@ class Denied(Unreadable):
     """The file is there, and this process may not read it."""
 
 
+class Unlistable(DRAError):
+    """There is a class of Neuron devices, and what is in it cannot be told. The message says what to do."""
+
+
 def list_devices(context: PluginContext) -> list[int]:
     """The numbers of the devices that sysfs names, ascending, gaps and all. UltraServer types have files beside them.
 
-    Raises OSError where there is a class of such devices, and it cannot be listed.
+    Raises Unlistable.
     """
     try:
         names = [entry.name for entry in context.path(CLASS).iterdir()]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise Unlistable(
+            f"{CLASS} cannot be listed ({error.strerror or describe(error)}): nothing of its devices is known; see "
+            "that the agent has the host's /sys, and runs as root, else load the kernel module anew or reboot the node"
+        ) from error
     return sorted(int(match[1]) for name in names if (match := _DEVICE.fullmatch(name)))
 
 
 def present_devices(context: PluginContext) -> list[int]:
-    """The numbers of the devices that are there, ascending. Raises OSError as `list_devices` does."""
+    """The numbers of the devices that are there, ascending. Raises Unlistable."""
     return [number for number in list_devices(context) if is_present(context, number)]
 
 
@@ -58,6 +67,19 @@ def is_present(context: PluginContext, device_id: int) -> bool:
         return context.path(f"{CLASS}/neuron{device_id}").is_dir()
     except OSError:  # a circle of links, or a place we may not look into: no use to anyone
         return False
+
+
+def has_device_node(context: PluginContext, device_id: int) -> bool:
+    """Whether there is the file that a container needs to use the device."""
+    try:
+        return context.path(device_node(device_id)).exists()
+    except OSError:
+        return False
+
+
+def device_node(device_id: int) -> str:
+    """Where a container, and the host, has the device."""
+    return f"/dev/neuron{device_id}"
 
 
 def read_instance_type(context: PluginContext) -> str:

@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from drakit import DeviceRef, DeviceUnfit, Hold, InvalidDeviceConfig, PluginContext
 from drakit.errors import ClaimError, DeviceBusy
 
-from drakit_neuron.membership import BUSY, NO_SERVER
-from drakit_neuron.sysfs import CLASS, Unreadable, read_text
+from drakit_neuron.membership import NO_NODE, NO_SERVER, read_membership
 
 MODE = "NEURON_RT_ULTRASERVER_MODE"
 STATE = "ultraserverMode"
@@ -31,8 +30,6 @@ _NODE = "NEURON_RT_ULTRASERVER_NODE_ID"
 _MODES = {1: (4,), 2: (3, 2), 4: (1,)}
 """By number of nodes, the driver's modes that do it, the preferred one first."""
 
-_NO_NODE = "-1"
-
 
 def environment(context: PluginContext, nodes: int, *, is_member: bool, devices: Sequence[str]) -> Mapping[str, str]:
     """What the Neuron runtime must be told to run a job over so many nodes.
@@ -41,18 +38,20 @@ def environment(context: PluginContext, nodes: int, *, is_member: bool, devices:
     InvalidDeviceConfig on hardware that is in no UltraServer, DeviceUnfit where this one cannot do it, and ClaimError
     where it cannot yet.
     """
-    offered = _offered_modes(context, nodes, is_member, devices)
+    membership = read_membership(context)
+    if membership.unclear:
+        raise _unclear(nodes, membership.unclear, is_member, devices)
+    if membership.busy:
+        raise _not_yet(nodes)
     if nodes == 1:  # every node can, and no id is asked of it
-        return {MODE: str(_MODES[1][0]), _SERVER: NO_SERVER, _NODE: _NO_NODE}
-    mode = next((mode for mode in _MODES[nodes] if mode in offered), None)
+        return {MODE: str(_MODES[1][0]), _SERVER: NO_SERVER, _NODE: NO_NODE}
+    mode = next((mode for mode in _MODES[nodes] if mode in membership.modes), None)
     if mode is None:
-        sizes = sorted({1, *(size for size, modes in _MODES.items() if offered.intersection(modes))})
+        sizes = sorted({1, *membership.sizes})
         raise _unfit(nodes, f"its links allow jobs over {' or '.join(map(str, sizes))} nodes only", devices)
-    return {
-        MODE: str(mode),
-        _SERVER: _identity(context, nodes, (f"server_id_{nodes}", "reservation_id"), NO_SERVER, devices),
-        _NODE: _identity(context, nodes, (f"node_id_{nodes}", "node_id"), _NO_NODE, devices),
-    }
+    if nodes in membership.lacking:
+        raise _unfit(nodes, membership.lacking[nodes], devices)
+    return {MODE: str(mode), _SERVER: membership.servers[nodes], _NODE: str(membership.nodes[nodes])}
 
 
 def check_mode(mode: str, node_devices: Iterable[DeviceRef], others: Callable[[DeviceRef], Sequence[Hold]]) -> None:
@@ -71,35 +70,13 @@ def check_mode(mode: str, node_devices: Iterable[DeviceRef], others: Callable[[D
                 )
 
 
-def _offered_modes(context: PluginContext, nodes: int, is_member: bool, devices: Sequence[str]) -> set[int]:
-    """The modes the driver lists as possible now."""
-    try:
-        text = read_text(context, f"{CLASS}/ultraserver_mode")
-    except Unreadable as error:
-        if is_member:
-            raise _unfit(nodes, f"{error}, and nothing else says how it is linked", devices) from None
-        raise InvalidDeviceConfig(
-            f"ultraserverMode {nodes} needs a node of an UltraServer, and this one shows none: {error}; remove "
-            "UltraServerConfig from the claim, or ask for an UltraServer's instance type"
-        ) from None
-    if text == BUSY:
-        raise _not_yet(nodes)
-    return {int(part) for part in text.split(",") if part.strip().isdecimal()}
-
-
-def _identity(context: PluginContext, nodes: int, files: tuple[str, ...], none: str, devices: Sequence[str]) -> str:
-    """The first of the files that is there; its value for "none" means that no job of that size can run here."""
-    for name in files:
-        try:
-            value = read_text(context, f"{CLASS}/{name}")
-        except Unreadable:
-            continue
-        if value == BUSY:
-            raise _not_yet(nodes)
-        if value != none:
-            return value
-        raise _unfit(nodes, f"{CLASS}/{name} is {none}, so this node is in no group of that size", devices)
-    raise _unfit(nodes, f"none of {', '.join(files)} can be read in {CLASS}", devices)
+def _unclear(nodes: int, why: str, is_member: bool, devices: Sequence[str]) -> ClaimError:
+    if is_member:
+        return _unfit(nodes, f"{why}, and nothing else says how it is linked", devices)
+    return InvalidDeviceConfig(
+        f"ultraserverMode {nodes} needs a node of an UltraServer, and this one shows none: {why}; remove "
+        "UltraServerConfig from the claim, or ask for an UltraServer's instance type"
+    )
 
 
 def _not_yet(nodes: int) -> ClaimError:
