@@ -234,16 +234,19 @@ class InMemoryApiServer:
         self.drop_connections()
 
     def _answer(self, request: Request, again: bool) -> Response | Watch | None:
-        """Answer one request, on the loop's thread; `again` for one that was left without an answer before."""
+        """Answer one request, on the loop's thread; `again` for one that was left without an answer before.
+
+        Whoever waits sees a request together with what it did: neither is there without the other.
+        """
         fault = None if again else self._faults.take(request)
         held = self._site.frozen or (fault is not None and fault.holds)
-        answer = None if held else (fault and fault.response) or self._api.answer(request)
-        if fault is not None and fault.cut and isinstance(answer, Response):
-            answer = evolve(answer, cut=True)
-        if not again:
-            with self._store.changed:
+        with self._store.changed:
+            if not again:
                 self._requests.append((request.method, request.target))
                 self._store.changed.notify_all()
+            answer = None if held else (fault and fault.response) or self._api.answer(request)
+        if fault is not None and fault.cut and isinstance(answer, Response):
+            answer = evolve(answer, cut=True)
         return answer
 
     def _on_change(self) -> None:
