@@ -195,8 +195,10 @@ class Driver:
         """Let calls under way end, and their work too: the kubelet drops its calls when a driver deregisters."""
         clock = asyncio.get_running_loop().time
         until = clock() + self._settings.drain_seconds
-        await server.stop(self._settings.drain_seconds)
-        await self.worker.finish(until - clock())
+        try:
+            await server.stop(self._settings.drain_seconds)
+        finally:
+            await self.worker.finish(until - clock())
 
     async def meet(self, allocatable: Mapping[str, Any]) -> bool:
         """Take what the Node itself offers; returns whether a device plugin offers this driver's hardware.
