@@ -38,6 +38,82 @@ def test_dropped_fields_are_adopted_reported_and_not_written_again(server, pool_
     assert server.writes() == ["POST", "PUT"]
 
 
+def watches(server) -> int:
+    return sum("watch=true" in path for _, path in server.requests)
+
+
+@pytest.mark.reliability(
+    fault="A feature gate is turned on while slices are published without what is behind it",
+    injected="the in-memory API server drops taints, then keeps them and cuts its connections, as by a restart",
+    promise="each slice is written once more in the same generation, whole, and nothing is reported any longer",
+)
+def test_what_was_dropped_is_published_when_the_gate_comes_on_later(server, large, pool_of, publishing, run):
+    server.drops("taints")
+
+    def taints() -> int:
+        return sum(len(d.get("taints", ())) for s in server.list("ResourceSlice") for d in s["spec"]["devices"])
+
+    async def test():
+        hot = [Device(f"gpu-{index}", taints=(Taint("example.com/hot"),)) for index in range(100)]
+        async with publishing(server, pool_of(*hot)) as publisher:
+            await publisher.until_current()
+            assert len(publisher.status.dropped) == 2
+            server.keeps("taints")
+            server.drop_connections()
+            await publisher.until(lambda status: status.current and not status.dropped)
+            assert taints() == 100
+            assert publisher.status.generations == {NODE: 1}
+
+    run(test)
+    assert server.writes() == ["POST", "POST", "PUT", "PUT"]
+
+
+def test_what_is_still_dropped_is_offered_once_however_often_connections_are_cut(server, pool_of, publishing, run):
+    server.drops("taints")
+
+    async def test():
+        async with publishing(server, pool_of(Device("gpu-0", taints=(Taint("example.com/hot"),)))) as publisher:
+            await publisher.until_current()
+            version = server.resource_version
+            server.drop_connections()
+            await server.until(lambda server: server.writes() == ["POST", "PUT"])
+            for _ in range(3):
+                before = watches(server)
+                server.drop_connections()
+                await server.until(lambda server, before=before: watches(server) > before)
+            assert server.resource_version == version  # what changes nothing is not heard of
+            await publisher.until_current()
+            assert len(publisher.status.dropped) == 1
+            server.delete("ResourceSlice", server.list("ResourceSlice")[0]["metadata"]["name"])
+            await server.until(lambda server: server.published() == ["gpu-0"])
+
+    run(test)
+    assert server.writes() == ["POST", "PUT", "POST"]
+
+
+@pytest.mark.parametrize("how", ["created", "replaced"])
+def test_a_slice_that_is_written_is_written_whole_whatever_was_dropped_of_it_before(
+    server, pool_of, publishing, run, how
+):
+    server.drops("taints")
+
+    async def test():
+        async with publishing(server, pool_of(Device("gpu-0", taints=(Taint("example.com/hot"),)))) as publisher:
+            await publisher.until_current()
+            server.keeps("taints")
+            (document,) = server.list("ResourceSlice")
+            if how == "created":
+                server.delete("ResourceSlice", document["metadata"]["name"])
+            else:
+                document["spec"]["devices"] = [{"name": "forged"}]
+                server.replace(document)
+            await publisher.until(lambda status: not status.dropped)
+
+    run(test)
+    (document,) = server.list("ResourceSlice")
+    assert [taint["key"] for taint in document["spec"]["devices"][0]["taints"]] == ["example.com/hot"]
+
+
 @pytest.mark.reliability(
     fault="The API server calls the slices of one pool invalid (422)",
     injected="one POST is answered so",

@@ -155,6 +155,14 @@ class InMemoryApiServer:
         """From now on these fields of ResourceSlices and their devices are dropped, as behind a gate that is off."""
         self._api.registry.dropped |= frozenset(fields)
 
+    def keeps(self, *fields: str) -> None:
+        """From now on these fields are kept again: the gate is on. A server is restarted for it: `drop_connections`."""
+        self._api.registry.dropped -= frozenset(fields)
+
+    def upgrade(self, git_version: str) -> None:
+        """Be another release from now on, with the same objects. A server is restarted for it: `drop_connections`."""
+        self._do(lambda: self._api.upgrade(git_version))
+
     def fail(
         self,
         next: int = 1,  # noqa: A002 - reads as it is meant: fail(next=3)
