@@ -7,7 +7,7 @@ import logging
 
 import pytest
 from drakit.kube.pace import Timing
-from drakit.model import Device, Taint
+from drakit.model import CounterConsumption, CounterSet, Device, Taint
 
 NODE = "node-1"
 PATIENT = Timing(first_backoff=300, most_backoff=300)
@@ -112,6 +112,43 @@ def test_a_slice_that_is_written_is_written_whole_whatever_was_dropped_of_it_bef
     run(test)
     (document,) = server.list("ResourceSlice")
     assert [taint["key"] for taint in document["spec"]["devices"][0]["taints"]] == ["example.com/hot"]
+
+
+@pytest.mark.reliability(
+    fault="The API server is upgraded from 1.34 to 1.35 or later, or set back, under a pool with counters",
+    injected="the in-memory API server becomes another release, and slices of the old layout are then invalid (422)",
+    promise="its version is asked again, and the pool is published in the other layout at once",
+)
+@pytest.mark.parametrize(("before", "after"), [("v1.34.2", "v1.35.0"), ("v1.36.0", "v1.34.2")])
+def test_a_pool_with_counters_is_laid_out_anew_for_another_release(serving, pool_of, publishing, run, before, after):
+    def partitioned(name):
+        consumes = (CounterConsumption("gpu-0", {"memory": "10Gi"}),)
+        return pool_of(Device(name, consumes=consumes), counters=[CounterSet("gpu-0", {"memory": "80Gi"})])
+
+    async def test():
+        async with publishing(server, partitioned("part-0")) as publisher:
+            await publisher.until_current()
+            server.upgrade(after)
+            publisher.desired([partitioned("part-1")])
+            await server.until(lambda server: server.published() == ["part-1"])
+            await publisher.until_current()
+            assert publisher.status.errors == ()
+
+    with serving(before) as server:
+        run(test)
+
+
+def test_counters_that_are_invalid_in_every_layout_rest(server, pool_of, publishing, run):
+    async def test():
+        counters = [CounterSet("gpu-0", {"memory": "80Gi"})]
+        async with publishing(server) as publisher:
+            await server.until(watches)
+            server.fail(next=1, status=422, method="POST")
+            publisher.desired([pool_of("part-0", counters=counters)])
+            assert "is tried again in 300 s" in await publisher.until_told(f"refuses pool {NODE}:")
+
+    run(test)
+    assert server.writes() == ["POST"]
 
 
 @pytest.mark.reliability(
