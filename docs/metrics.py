@@ -31,9 +31,10 @@ is prepared is served from the journal. Neither that nor a stuck hook ends liven
 
 ## Metrics
 
-Every series of every driver is there from the first scrape, but for those of faults and counters of devices, and no
-label names a claim or a pod. Histograms have the buckets {bounds} s. Beside these there are the `process_…` metrics
-of the Prometheus client: memory, CPU, files, start time.
+Every series of every driver is there from the first scrape, whether the API server answers or not: those of its pools
+and devices once the first round over the hardware has found them, those of faults and counters of devices once there
+are any. No label names a claim or a pod. Histograms have the buckets {bounds} s. Beside these there are the `process_…`
+metrics of the Prometheus client: memory, CPU, files, start time.
 
 | name | kind | labels | meaning |
 | --- | --- | --- | --- |

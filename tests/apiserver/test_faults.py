@@ -174,6 +174,19 @@ def test_waiting_returns_what_the_predicate_said(client, server, a_slice):
         assert waiter.result(10)[0]["metadata"]["name"] == "slice-a"
 
 
+def test_whoever_sees_what_a_request_did_sees_the_request(make_client, a_slice):
+    seen = []
+
+    class Watched(InMemoryApiServer):
+        def _on_change(self):
+            seen.append([method for method, _ in self.requests])
+            super()._on_change()
+
+    with Watched() as server:
+        make_client(server).request("POST", SLICES, a_slice())
+    assert seen == [["POST"]]
+
+
 def test_waiting_in_vain_says_what_was_last_asked(client, server):
     client.get("/version")
     with pytest.raises(TimeoutError, match="GET /version"):

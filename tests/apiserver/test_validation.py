@@ -131,6 +131,21 @@ def test_a_field_behind_a_gate_that_is_off_is_dropped(client, server, a_slice):
     assert answer.document["spec"]["devices"] == [{"name": "gpu-0"}]
 
 
+def test_a_field_is_kept_once_its_gate_is_on(client, server, a_slice):
+    server.drops("taints", "bindsToNode")
+    server.keeps("taints")
+    answer = client.request("POST", SLICES, a_slice(devices=devices(1, taints=[TAINT], bindsToNode=True)))
+    assert answer.document["spec"]["devices"][0].keys() == {"name", "taints"}
+
+
+def test_a_server_that_is_upgraded_has_the_rules_of_its_release(make_client, a_slice):
+    with InMemoryApiServer(git_version="v1.34.1") as server:
+        client = make_client(server)
+        server.upgrade("v1.35.0")
+        assert client.get("/version").document["gitVersion"] == "v1.35.0"
+        assert client.request("POST", SLICES, a_slice("b", devices=devices(65, taints=[TAINT]))).code == 422
+
+
 def test_the_spec_of_a_claim_cannot_change(server, a_claim):
     claim = server.create(a_claim())
     claim["spec"]["devices"]["requests"][0]["name"] = "other"

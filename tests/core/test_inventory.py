@@ -357,6 +357,17 @@ def test_the_first_of_each_side_are_always_of_one_group(gpu_order, nic_order):
             assert values == [f"{size}-{index // size}" for index in range(8)]
 
 
+def test_where_groups_cross_the_attribute_with_the_largest_decides_before_the_others():
+    """A large claim is hard to place: it is its groups that are filled one after the other."""
+    pairs = [group(str(n), gpu(n), gpu(n + 3), rank=n, attribute="example.com/a") for n in range(3)]
+    threes = [
+        group("left", *map(gpu, range(3)), rank=1, attribute="example.com/b"),
+        group("right", *map(gpu, range(3, 6)), rank=0, attribute="example.com/b"),
+    ]
+    survey = finish(with_groups(node(6, 1), {"plugin": [*pairs, *threes]}))
+    assert order(survey, GPUS) == [f"gpu-{index}" for index in (3, 4, 5, 0, 1, 2)]
+
+
 def test_devices_outside_every_group_come_last_in_their_own_order():
     survey = finish(with_groups(node(4, 1), {"plugin": [group("a", gpu(2), rank=1), group("b", gpu(3), rank=0)]}))
     assert order(survey, GPUS) == ["gpu-3", "gpu-2", "gpu-0", "gpu-1"]

@@ -48,7 +48,7 @@ def api():
 class Reading:
     """A Node that is read, and what came of it."""
 
-    def __init__(self, api: InMemoryApiServer, often: float) -> None:
+    def __init__(self, api: InMemoryApiServer, often: float, **options: float) -> None:
         self.api = api
         self.guest = Guest()
         self.labels: list[Mapping[str, str]] = []
@@ -61,6 +61,7 @@ class Reading:
             often_seconds=often,
             relabelled=self.labels.append,
             tell=lambda topic, errors: self.told.update({topic: [str(error) for _, error in errors]}),
+            **options,
         )
 
     async def until(self, condition) -> None:
@@ -73,9 +74,9 @@ class Reading:
 def reading(api):
     """`reading(test, often)`: run a test beside a Node that is read, kubelets being asked so often."""
 
-    def run(test, often: float = 0.02) -> None:
+    def run(test, often: float = 0.02, **options: float) -> None:
         async def main() -> None:
-            own = Reading(api, often)
+            own = Reading(api, often, **options)
 
             async def forever() -> None:
                 while True:
@@ -130,6 +131,37 @@ def test_the_node_is_read_again_after_a_registration(reading):
         await own.until(lambda: len(own.guest.met) == 2)
 
     reading(test, often=600.0)
+
+
+def test_labels_that_come_late_are_noticed_though_no_kubelet_registers(reading):
+    """A node joins before it is labelled; the longer it is there, the more seldom it is read."""
+
+    async def test(own: Reading):
+        await own.until(lambda: own.labels)
+        node = own.api.get("Node", NODE)
+        own.api.replace({**node, "metadata": {**node["metadata"], "labels": {RACK: "r7"}}})
+        await own.until(lambda: own.labels[-1] == {RACK: "r7"})
+
+    reading(test, often=600.0, first_seconds=0.02)
+
+
+def test_the_longer_a_node_is_there_the_more_seldom_it_is_read(reading, monkeypatch):
+    pauses: list[float] = []
+
+    async def wait(_node, seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    async def test(own: Reading):
+        await own.until(lambda: len(pauses) >= 6)
+        assert pauses[:6] == [60, 120, 240, 480, 600, 600]
+        own.node.registered()
+        seen = len(pauses)
+        await own.until(lambda: len(pauses) >= seen + 2)
+        assert min(pauses[seen:]) <= 60
+
+    monkeypatch.setattr(OwnNode, "_wait", wait)
+    reading(test)
 
 
 def test_the_node_is_read_often_beside_a_device_plugin(reading):

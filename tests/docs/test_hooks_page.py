@@ -5,21 +5,35 @@ from __future__ import annotations
 import importlib.util
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import attrs
 import drakit
 import pytest
 import yaml
 from attrs import frozen
-from drakit import ClaimError, ClaimRef, DeviceRef, Hold, PluginContext, PreparedDevice
+from drakit import (
+    AllocatedDevice,
+    ClaimError,
+    ClaimRef,
+    DeviceRef,
+    Hold,
+    PluginContext,
+    PreparedDevice,
+    Quantity,
+)
 from drakit.decoding import structure
 from drakit.documents import status_to_api
+from drakit.inventory import begin, finish
+from drakit.kube import dropped
 from drakit.loading import GROUP
 from drakit.plan import DeviceClass
 from drakit.plan.cel import compile_selector
+from drakit.slices import pool_slices, same_spec, slice_document
+from drakit.testing import InMemoryApiServer
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "hooks.md").read_text()
@@ -103,6 +117,52 @@ def test_the_printed_verification_finds_a_port_that_is_not_in_the_container(tmp_
     (finding,) = verify(SimpleNamespace(_context=context), devices)
     assert (finding.what, finding.severity) == ("tty1", drakit.Severity.ERROR)
     assert "my-port" in finding.found
+
+
+def test_the_printed_pools_are_slices_that_the_api_server_takes_whole():
+    names = PUBLIC | {"Sequence": Sequence}
+    defined = run("def card", **names)
+    with InMemoryApiServer() as server:
+        node = server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+        for pool in (defined["card"](None), defined["appliance"](None)):
+            survey = finish(begin("node-1", {"gpu.example.com": [pool]}))
+            (resolved,) = survey.pools["gpu.example.com"]
+            for index, spec in enumerate(pool_slices(resolved, "node-1").specs):
+                document = slice_document(
+                    spec, index=index, generation=1, node="node-1", node_uid=node["metadata"]["uid"]
+                )
+                assert same_spec(server.create(document)["spec"], document["spec"])
+        devices = {d["name"]: d for s in server.list("ResourceSlice") for d in s["spec"].get("devices", ())}
+    assert devices.keys() == {"whole", "half-0", "half-1", "box-0", "box-1"}
+    assert devices["half-1"]["bindsToNode"] is True
+    assert devices["box-0"]["allNodes"] is True
+
+
+def test_the_table_of_what_a_device_can_be_has_every_field_and_real_gates():
+    table = PAGE.partition("### What a device can be")[2].partition("```")[0]
+    for kind in (drakit.Device, drakit.Pool):
+        for name in attrs.fields_dict(kind).keys() - {"name", "devices"}:
+            assert f"| `{kind.__name__}.{name}` |" in table
+    assert set(re.findall(r"`(DRA\w+)`", table)) <= dropped._GATES.keys()
+
+
+def test_the_printed_policy_fits_a_device_that_has_its_capacities():
+    policy = run("policy = SharePolicy", **PUBLIC)["policy"]
+    capacity = {"memory": Quantity("80Gi"), "bandwidth": Quantity("100G")}
+    assert policy.policies.keys() == capacity.keys()
+    for name, amounts in policy.policies.items():
+        amounts.check_capacity(name, capacity[name])
+
+
+def test_the_printed_environment_tells_what_a_claim_was_given():
+    environment = run("def environment", **PUBLIC, Mapping=Mapping)["environment"]
+    ref = DeviceRef("gpu.example.com", "node-1", "gpu-0")
+    share = AllocatedDevice(
+        "gpu", ref, share_id="6f1b9c1e-0000-4000-8000-00000000000a", consumed={"memory": Quantity("20Gi")}
+    )
+    assert environment(None, share) == {"GPU_0_MEMORY": "20Gi"}
+    assert environment(None, AllocatedDevice("gpu", ref, admin_access=True)) == {"GPU_0_ACCESS": "read"}
+    assert environment(None, AllocatedDevice("gpu", ref)) == {}
 
 
 def test_the_printed_division_gives_what_is_left_and_the_same_again():

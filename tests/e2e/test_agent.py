@@ -199,6 +199,34 @@ def test_a_plugin_that_never_closes_does_not_hold_up_the_end(trouble, kubelet):
     assert "was not closed" in trouble.log.read_text()
 
 
+SILENT_NAME_SERVER = """
+import socket, threading
+from pathlib import Path
+
+genuine = socket.getaddrinfo
+
+def getaddrinfo(host, *args, **options):
+    if host != "api.example.com":
+        return genuine(host, *args, **options)
+    (Path(__file__).parent / "asked").touch()
+    threading.Event().wait()
+
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+@pytest.mark.reliability(
+    fault="No name server answers, and the agent is told to stop",
+    injected="SIGTERM while the API server's name is looked up, which never ends",
+    promise="the process ends within its drain bound",
+)
+def test_a_name_server_that_is_silent_does_not_hold_up_the_end(trouble, until):
+    (trouble.directory / "sitecustomize.py").write_text(SILENT_NAME_SERVER)
+    trouble.start("[{plugin: trouble}]", drainSeconds=0.5, apiServer="http://api.example.com:1")
+    until((trouble.directory / "asked").exists, "the name to be looked up")
+    assert trouble.end(signal.SIGTERM) == 0
+
+
 def test_a_journal_that_cannot_be_opened_costs_its_own_driver(trouble, kubelet, until):
     (trouble.plugins / "trouble.example.com" / "drakit.journal").mkdir(parents=True)
     (trouble.plugins / "left.example.com" / "drakit.journal").mkdir(parents=True)

@@ -20,7 +20,7 @@ DRIVER, NODE = "a.example.com", "node-1"
 PROFILE = """
 apiVersion: mock.drakit/v1alpha1
 kind: MockProfile
-devices: [{name: "dev-{index}", count: COUNT}]
+devices: [{name: "dev-{index}", count: COUNT, status: {data: {firmware: "1.2"}}}]
 """
 
 
@@ -41,6 +41,16 @@ class Cluster:
 
     def start(self, refusal: str = "", **credentials: Any) -> FakeKubelet:
         """Start the agent, and a kubelet that registers it, or refuses to."""
+        self.start_agent(**credentials)
+        kubelet = self._stack.enter_context(FakeKubelet(self.directory / "reg", retry_seconds=0.05))
+        if refusal:
+            kubelet.refuse(DRIVER, refusal)
+            kubelet.wait_until(lambda: any(refusal in problem for problem in kubelet.problems), "the refusal", 30)
+        else:
+            kubelet.wait_for(DRIVER, 30)
+        return kubelet
+
+    def start_agent(self, **credentials: Any) -> AgentThread:
         options = {"profile": str(self.directory / "profile.yaml")}
         settings = Settings(
             node_name=NODE,
@@ -56,13 +66,7 @@ class Cluster:
         agent = AgentThread(settings, Credentials(server=self.api.url, **credentials))
         agent.start()
         self._stack.callback(agent.stop)
-        kubelet = self._stack.enter_context(FakeKubelet(self.directory / "reg", retry_seconds=0.05))
-        if refusal:
-            kubelet.refuse(DRIVER, refusal)
-            kubelet.wait_until(lambda: any(refusal in problem for problem in kubelet.problems), "the refusal", 30)
-        else:
-            kubelet.wait_for(DRIVER, 30)
-        return kubelet
+        return agent
 
     def plug(self, count: int) -> None:
         """Have so many devices from now on."""
@@ -81,6 +85,10 @@ class Cluster:
             "status": {"allocation": {"devices": {"results": results}}},
         }
         return claim_ref(self.api.create(document))
+
+    def patched(self, claim: str) -> int:
+        """How often the status of a claim was sent so far."""
+        return sum(method == "PATCH" and f"/{claim}/status" in path for method, path in self.api.requests)
 
     def published(self) -> int | None:
         """How many devices there are for the scheduler; None while the pool is not complete."""
@@ -263,3 +271,30 @@ def test_nothing_is_published_before_the_kubelet_has_registered_the_driver(clust
     assert not any("resourceslices" in path for _, path in api.requests)
     kubelet.accept(DRIVER)
     cluster.await_devices(2)
+
+
+@pytest.mark.reliability(
+    fault="The agent ends before the status of a device is written",
+    injected="every patch is left without an answer until the agent has stopped; the kubelet asks for nothing again",
+    promise="the next start writes it, once, and then lets it be",
+)
+def test_a_status_that_was_not_written_is_written_by_the_next_start(cluster, monkeypatch):
+    monkeypatch.setattr("drakit.driver.STATUS_SECONDS", 0.0)
+    api = cluster.serve_api()
+    agent = cluster.start_agent()
+    with FakeKubelet(cluster.directory / "reg", retry_seconds=0.05) as kubelet:
+        kubelet.wait_for(DRIVER, 30)
+        cluster.await_devices(2)
+        held, ended = cluster.claim("held"), cluster.claim("ended", "dev-1")
+        api.hang(next=1000, method="PATCH")
+        for claim in (held, ended):
+            assert not kubelet.prepare([claim], DRIVER)[claim.uid].error
+        api.wait_for(lambda _: cluster.patched("held") == 1)
+        assert kubelet.unprepare([ended], DRIVER) == {ended.uid: ""}
+        agent.stop()
+    api.drop_connections()
+    api.recover()
+    cluster.start_agent()
+    (entry,) = api.wait_for(lambda server: server.get("ResourceClaim", "held")["status"].get("devices"), 30)
+    assert entry["data"] == {"firmware": "1.2"}
+    assert (cluster.patched("held"), cluster.patched("ended")) == (2, 0)

@@ -24,6 +24,13 @@ MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"
 DRIVER, POOL, BESIDE = "watched.example.com", "node-1", "beside.example.com"
 OF_WHAT_DEVICES_SAY = ("drakit_device_fault", "drakit_device_counter_total")
 """The metrics that have no series before there is something to tell."""
+OF_WHAT_IS_FOUND = (
+    "drakit_pool_devices",
+    "drakit_pool_generation",
+    "drakit_device_allocated",
+    "drakit_device_health",
+)
+"""The metrics that have no series before the hardware was looked at."""
 BACKENDS = "[{plugin: watched}, {plugin: watched, driver: beside.example.com}]"
 WATCHED = """
 import sys, time
@@ -40,6 +47,8 @@ class Plugin:
 
     @hookimpl
     def discover(self):
+        while (HERE / "blind").exists():
+            time.sleep(0.002)
         return [Pool([Device(name="one"), Device(name="two")])]
 
     @hookimpl
@@ -105,6 +114,11 @@ class Watched:
         """Every sample, by the name of its family."""
         return {family.name: family.samples for family in text_string_to_metric_families(self.get("/metrics")[1])}
 
+    def without_series(self) -> set[str]:
+        """The metrics of the catalogue that no sample is exposed of."""
+        found = {sample.name.removesuffix("_bucket") for samples in self.metrics().values() for sample in samples}
+        return {family.name for family in CATALOGUE.families} - found
+
     def value(self, family: str, /, **labels: str) -> float:
         (value,) = [
             sample.value
@@ -137,6 +151,28 @@ def test_a_first_scrape_has_every_metric_of_the_catalogue_with_its_labels(watche
         for result in ("success", "refused", "failed", "abandoned"):
             assert watched.value("drakit_claim_calls_total", driver=driver, call="unprepare", result=result) == 0
     assert "process_resident_memory_bytes" in {family.name for family in families}
+
+
+def test_an_api_server_that_is_away_keeps_no_series_from_being_there(watched, kubelet, api):
+    api.pause()
+    watched.start()
+    watched.until_unready(f"{DRIVER}: not ready: .*cannot be (published|reached)")
+    assert watched.without_series() == {*OF_WHAT_DEVICES_SAY}
+    assert watched.value("drakit_pool_generation", driver=DRIVER, pool=POOL) == 0
+    assert watched.value("drakit_pool_devices", driver=DRIVER, pool=POOL) == 2
+    api.resume()
+    watched.until_ready()
+    assert watched.value("drakit_pool_generation", driver=DRIVER, pool=POOL) == 1
+
+
+def test_before_the_hardware_is_looked_at_all_series_but_those_of_what_it_has_are_there(watched, kubelet):
+    blind = watched.node.directory / "blind"
+    blind.touch()
+    watched.start()
+    watched.until_unready(f"{DRIVER}: not ready: its hardware has not been looked at yet")
+    assert watched.without_series() == {*OF_WHAT_DEVICES_SAY, *OF_WHAT_IS_FOUND}
+    blind.unlink()
+    watched.until_ready()
 
 
 def test_the_metrics_of_a_device_name_it_as_the_kubelet_does(watched, kubelet, new_claim, until):

@@ -7,7 +7,10 @@ import contextlib
 import json
 import logging
 
-from drakit.kube.client import KubeClient
+import pytest
+from drakit.errors import PublishError
+from drakit.kube import observed as observed_module
+from drakit.kube.client import ApiError, ApiUnreachable, KubeClient
 from drakit.kube.credentials import Credentials
 from drakit.kube.observed import ObservedSlices
 from drakit.kube.pace import Timing
@@ -168,3 +171,62 @@ def test_the_answer_to_a_write_does_not_undo_an_event_that_overtook_it():
         assert versions(observed) == {"a": "12", "b": "15"}
 
     asyncio.run(test())
+
+
+class Scripted:
+    """A client whose watches end as they are told: by an error, by themselves (None), or never (...)."""
+
+    server = "http://example.com"
+
+    def __init__(self, *ends) -> None:
+        self.ends = iter((*ends, ...))
+        self.eras: list[int] = []
+        self.over = asyncio.Event()
+
+    async def list(self, *_args, **_options):
+        return a_list("1")
+
+    async def watch(self, *_args, **_options):
+        self.eras.append(self.observed.era)
+        end = next(self.ends)
+        if end is ...:
+            self.over.set()
+            await asyncio.Event().wait()
+        if end is not None:
+            raise end
+        return
+        yield
+
+    async def follow(self, refused: float) -> list[int]:
+        """The era in which each watch began."""
+        timing = Timing(first_backoff=0.001, most_backoff=0.001, refused=refused)
+        self.observed = ObservedSlices(self, "spec.nodeName=n", lambda: None, timing=timing, log=LOG)
+        task = asyncio.create_task(self.observed.run())
+        async with asyncio.timeout(20):
+            await self.over.wait()
+        task.cancel()
+        return self.eras
+
+
+CUT = ApiUnreachable("GET /", "the connection was lost")
+BUSY = ApiError("GET /", 503, "ServiceUnavailable", "not yet")
+
+
+@pytest.mark.parametrize("end", [CUT, BUSY, PublishError("not served")])
+def test_a_server_that_was_away_may_keep_more_now_and_so_may_one_that_follows_it_in_a_rolling_restart(monkeypatch, end):
+    monkeypatch.setattr(observed_module, "_EARLY_SECONDS", float("inf"))  # every watch ends in time
+    assert asyncio.run(Scripted(end, None, None, None).follow(refused=0)) == [0, 1, 2, 2, 2]
+
+
+def test_a_watch_that_ends_before_its_time_was_ended_by_a_server_that_shuts_down():
+    assert asyncio.run(Scripted(None).follow(refused=300)) == [0, 1]
+
+
+def test_connections_that_are_cut_again_and_again_are_one_era():
+    assert asyncio.run(Scripted(*[CUT, BUSY] * 3).follow(refused=300)) == [0, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("status", [401, 403, 410, 429])
+def test_a_server_that_only_refuses_is_the_same_as_before(status):
+    refusal = ApiError("GET /", status, "Refused", "no")
+    assert asyncio.run(Scripted(refusal, refusal).follow(refused=0)) == [0, 0, 0]

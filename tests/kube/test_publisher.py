@@ -86,6 +86,27 @@ def test_one_changed_slice_is_one_put_and_more_are_a_new_generation(server, pool
     assert {document["spec"]["pool"]["generation"] for document in server.list("ResourceSlice")} == {2}
 
 
+def test_what_is_too_much_goes_first_and_what_is_missing_comes_last(server, large, publishing, run):
+    """Consumers see no pool that is complete and wrong at any point of it."""
+
+    async def test():
+        async with publishing(server, large(200)) as publisher:
+            await publisher.until_current()
+        first, second = server.list("ResourceSlice")
+        first["spec"]["devices"][0]["name"] = "forged"
+        server.replace(first)
+        server.delete("ResourceSlice", second["metadata"]["name"])
+        second["spec"]["devices"] = [{"name": "stray"}]
+        server.create({**second, "metadata": {"name": "stray"}})
+        before = len(server.writes())
+        async with publishing(server, large(200)) as publisher:
+            await publisher.until_current()
+        assert server.writes()[before:] == ["DELETE", "PUT", "POST"]
+
+    run(test)
+    assert len(server.published()) == 200
+
+
 def test_what_is_desired_already_is_no_change(server, large, publishing, run):
     async def test():
         async with publishing(server, large(200)) as publisher:

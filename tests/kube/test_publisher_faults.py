@@ -7,7 +7,7 @@ import logging
 
 import pytest
 from drakit.kube.pace import Timing
-from drakit.model import Device, Taint
+from drakit.model import CounterConsumption, CounterSet, Device, Taint
 
 NODE = "node-1"
 PATIENT = Timing(first_backoff=300, most_backoff=300)
@@ -36,6 +36,119 @@ def test_dropped_fields_are_adopted_reported_and_not_written_again(server, pool_
 
     run(test)
     assert server.writes() == ["POST", "PUT"]
+
+
+def watches(server) -> int:
+    return sum("watch=true" in path for _, path in server.requests)
+
+
+@pytest.mark.reliability(
+    fault="A feature gate is turned on while slices are published without what is behind it",
+    injected="the in-memory API server drops taints, then keeps them and cuts its connections, as by a restart",
+    promise="each slice is written once more in the same generation, whole, and nothing is reported any longer",
+)
+def test_what_was_dropped_is_published_when_the_gate_comes_on_later(server, large, pool_of, publishing, run):
+    server.drops("taints")
+
+    def taints() -> int:
+        return sum(len(d.get("taints", ())) for s in server.list("ResourceSlice") for d in s["spec"]["devices"])
+
+    async def test():
+        hot = [Device(f"gpu-{index}", taints=(Taint("example.com/hot"),)) for index in range(100)]
+        async with publishing(server, pool_of(*hot)) as publisher:
+            await publisher.until_current()
+            assert len(publisher.status.dropped) == 2
+            server.keeps("taints")
+            server.drop_connections()
+            await publisher.until(lambda status: status.current and not status.dropped)
+            assert taints() == 100
+            assert publisher.status.generations == {NODE: 1}
+
+    run(test)
+    assert server.writes() == ["POST", "POST", "PUT", "PUT"]
+
+
+def test_what_is_still_dropped_is_offered_once_however_often_connections_are_cut(server, pool_of, publishing, run):
+    server.drops("taints")
+
+    async def test():
+        async with publishing(server, pool_of(Device("gpu-0", taints=(Taint("example.com/hot"),)))) as publisher:
+            await publisher.until_current()
+            version = server.resource_version
+            server.drop_connections()
+            await server.until(lambda server: server.writes() == ["POST", "PUT"])
+            for _ in range(3):
+                before = watches(server)
+                server.drop_connections()
+                await server.until(lambda server, before=before: watches(server) > before)
+            assert server.resource_version == version  # what changes nothing is not heard of
+            await publisher.until_current()
+            assert len(publisher.status.dropped) == 1
+            server.delete("ResourceSlice", server.list("ResourceSlice")[0]["metadata"]["name"])
+            await server.until(lambda server: server.published() == ["gpu-0"])
+
+    run(test)
+    assert server.writes() == ["POST", "PUT", "POST"]
+
+
+@pytest.mark.parametrize("how", ["created", "replaced"])
+def test_a_slice_that_is_written_is_written_whole_whatever_was_dropped_of_it_before(
+    server, pool_of, publishing, run, how
+):
+    server.drops("taints")
+
+    async def test():
+        async with publishing(server, pool_of(Device("gpu-0", taints=(Taint("example.com/hot"),)))) as publisher:
+            await publisher.until_current()
+            server.keeps("taints")
+            (document,) = server.list("ResourceSlice")
+            if how == "created":
+                server.delete("ResourceSlice", document["metadata"]["name"])
+            else:
+                document["spec"]["devices"] = [{"name": "forged"}]
+                server.replace(document)
+            await publisher.until(lambda status: not status.dropped)
+
+    run(test)
+    (document,) = server.list("ResourceSlice")
+    assert [taint["key"] for taint in document["spec"]["devices"][0]["taints"]] == ["example.com/hot"]
+
+
+@pytest.mark.reliability(
+    fault="The API server is upgraded from 1.34 to 1.35 or later, or set back, under a pool with counters",
+    injected="the in-memory API server becomes another release, and slices of the old layout are then invalid (422)",
+    promise="its version is asked again, and the pool is published in the other layout at once",
+)
+@pytest.mark.parametrize(("before", "after"), [("v1.34.2", "v1.35.0"), ("v1.36.0", "v1.34.2")])
+def test_a_pool_with_counters_is_laid_out_anew_for_another_release(serving, pool_of, publishing, run, before, after):
+    def partitioned(name):
+        consumes = (CounterConsumption("gpu-0", {"memory": "10Gi"}),)
+        return pool_of(Device(name, consumes=consumes), counters=[CounterSet("gpu-0", {"memory": "80Gi"})])
+
+    async def test():
+        async with publishing(server, partitioned("part-0")) as publisher:
+            await publisher.until_current()
+            server.upgrade(after)
+            publisher.desired([partitioned("part-1")])
+            await server.until(lambda server: server.published() == ["part-1"])
+            await publisher.until_current()
+            assert publisher.status.errors == ()
+
+    with serving(before) as server:
+        run(test)
+
+
+def test_counters_that_are_invalid_in_every_layout_rest(server, pool_of, publishing, run):
+    async def test():
+        counters = [CounterSet("gpu-0", {"memory": "80Gi"})]
+        async with publishing(server) as publisher:
+            await server.until(watches)
+            server.fail(next=1, status=422, method="POST")
+            publisher.desired([pool_of("part-0", counters=counters)])
+            assert "is tried again in 300 s" in await publisher.until_told(f"refuses pool {NODE}:")
+
+    run(test)
+    assert server.writes() == ["POST"]
 
 
 @pytest.mark.reliability(

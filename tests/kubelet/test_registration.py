@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import os
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from drakit.errors import ConfigError
-from drakit.kubelet import HealthBoard, KubeletPaths, is_alive
+from drakit.kubelet import HealthBoard, KubeletPaths, KubeletServer, is_alive
 from drakit.testing import PROFILES, CallFailed
 
 BOTH = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
@@ -144,6 +145,44 @@ def test_a_removed_registration_socket_is_made_anew(node: Any) -> None:
     server.registration_socket.unlink()
     kubelet.wait_until(lambda: len(kubelet.history) == 2, "a second registration")
     assert kubelet.prepare([node.claim("one")], node.driver)["one"].devices
+
+
+@pytest.mark.reliability(
+    fault="The kubelet's directories cannot be looked through for a moment: too many open files, a disk that fails",
+    injected="looking for the sockets of dead agents fails with EMFILE",
+    promise="it is said and tried again; our own sockets are still made anew, and a stop removes them",
+)
+def test_sockets_are_kept_and_given_away_though_others_cannot_be_looked_for(
+    node: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    def fail(_paths: Any) -> list[Path]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("drakit.kubelet.server.remove_leftovers", fail)
+    server = node.serve(check_seconds=0.02)
+    kubelet = node.kubelet()
+    kubelet.wait_for(node.driver)
+    server.registration_socket.unlink()
+    kubelet.wait_until(lambda: len(kubelet.history) == 2, "a second registration")
+    assert "sockets of dead agents cannot be looked for: OSError: [Errno 24] Too many open files" in caplog.text
+    node.loop.run(server.stop(0))
+    assert not server.endpoint.exists()
+    assert not server.registration_socket.exists()
+
+
+def test_a_stop_gives_the_sockets_away_whatever_their_keeper_died_of(node: Any, monkeypatch: Any) -> None:
+    died = threading.Event()
+
+    def die(_server: KubeletServer) -> bool:
+        died.set()
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(KubeletServer, "_is_out_of_patience", die)
+    server = node.serve(check_seconds=0.0)
+    assert died.wait(20)
+    node.loop.run(server.stop(0))
+    assert not server.endpoint.exists()
+    assert not server.registration_socket.exists()
 
 
 def test_a_removed_dra_socket_is_made_anew(node: Any) -> None:

@@ -48,7 +48,7 @@ def seen(host):
 
 
 def test_every_word_there_is_has_its_line_here(root):
-    words = {frozenset(one.faults) for one in read_layout(root).functions["efa"]}
+    words = {frozenset(one.faults) for one in read_layout(root).functions["efa"] if one.published_as}
     assert words == {frozenset(SEEN)}
 
 

@@ -49,6 +49,8 @@ class Custody:
     """For how long the kubelet has been registered: since it last said so."""
     holders_known: asyncio.Event = field(factory=asyncio.Event, init=False)
     """Set when new claims need not wait any more for other drivers' claims to be adopted."""
+    restored: asyncio.Event = field(factory=asyncio.Event, init=False)
+    """Set when all that was prepared is as it was again, the backend's view of it included."""
     _adopted: bool = field(default=False, init=False)
     _asked_at: float = field(default=0.0, init=False)
     _told: set[str] = field(factory=set, init=False)
@@ -85,6 +87,7 @@ class Custody:
                     f"the CDI files of prepared claims cannot all be restored, and are tried again: {describe(error)}"
                 )
             else:
+                self.restored.set()
                 return
             await asyncio.sleep(RETRY_SECONDS)
             restored = self.worker.ask(Restore())

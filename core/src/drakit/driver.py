@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,8 @@ from drakit.worker import Worker
 
 FIRST_DISCOVERY_SECONDS = 10.0
 """How long a Prepare waits for the first discovery, after a start, before it is refused and tried again."""
+STATUS_SECONDS = 10.0
+"""The most a start waits before it has the statuses of prepared claims written: all agents may start at once."""
 BESIDE_SECONDS = 1.0
 """How often a driver that has lost its backend looks whether another agent still serves it."""
 
@@ -184,6 +187,7 @@ class Driver:
                     tasks.create_task(self._withdraw(server))
                 if self._statuses is not None:
                     tasks.create_task(self._statuses.run())
+                    tasks.create_task(self._report_restored(keeper, engine))
         finally:
             self.standing.served("it has stopped")
             await asyncio.shield(self._drain(server))
@@ -195,8 +199,10 @@ class Driver:
         """Let calls under way end, and their work too: the kubelet drops its calls when a driver deregisters."""
         clock = asyncio.get_running_loop().time
         until = clock() + self._settings.drain_seconds
-        await server.stop(self._settings.drain_seconds)
-        await self.worker.finish(until - clock())
+        try:
+            await server.stop(self._settings.drain_seconds)
+        finally:
+            await self.worker.finish(until - clock())
 
     async def meet(self, allocatable: Mapping[str, Any]) -> bool:
         """Take what the Node itself offers; returns whether a device plugin offers this driver's hardware.
@@ -324,6 +330,17 @@ class Driver:
         entry = self._engine.entry(claim.uid) if self._engine is not None else None
         if entry is not None and self._statuses is not None:
             self._statuses.report(entry.claim, entry.prepared)
+
+    async def _report_restored(self, keeper: Custody, engine: ClaimsEngine) -> None:
+        """Once after a start: have written what claims prepared before it say, since nobody knows whether they do.
+
+        A status is written after the answer, and an agent may end between the two. One that is there already is not
+        changed by that. Of claims of an earlier boot the kubelet asks anew, if anybody wants them still.
+        """
+        await keeper.restored.wait()
+        await asyncio.sleep(random.uniform(0, STATUS_SECONDS))  # noqa: S311 - not a secret
+        for claim in engine.confirmed():
+            self._report_status(claim)
 
     def _warn(self, message: str) -> None:
         self.log.warning("%s", message)

@@ -60,8 +60,12 @@ class OwnNode:
         often_seconds: float,
         relabelled: Callable[[Mapping[str, str]], None],
         tell: Callable[[str, Iterable[tuple[str, DRAError]]], None],
+        first_seconds: float = FIRST_SECONDS,
     ) -> None:
-        """`relabelled` is given the labels of the Node whenever it was read; `tell` a topic and all that is wrong."""
+        """`relabelled` is given the labels of the Node whenever it was read; `tell` a topic and all that is wrong.
+
+        `first_seconds` is the first of the pauses.
+        """
         self._client = client
         self._name = name
         self._guests = tuple(guests)
@@ -70,12 +74,12 @@ class OwnNode:
         self._tell = tell
         self._labels: dict[str, NodeLabels] = {}
         self._wanted = asyncio.Event()
-        self._pause = FIRST_SECONDS
+        self._first = self._pause = first_seconds
         self._advised = ""
 
     def registered(self) -> None:
         """A kubelet has registered a driver, perhaps after a restart of the node: read it again, and soon again."""
-        self._pause = FIRST_SECONDS / 2
+        self._pause = self._first / 2
         self._wanted.set()
 
     def label(self, driver: str, labels: Mapping[str, str]) -> None:

@@ -18,6 +18,9 @@ PERMISSIONS = (
     "resourceslices in resource.k8s.io"
 )
 """What to do about a refusal."""
+_TRIES_PER_RESTART = 2
+_EARLY_SECONDS = 0.5
+"""How much before its time a watch must end to have been ended by something else."""
 
 
 class ObservedSlices:
@@ -48,6 +51,15 @@ class ObservedSlices:
         self._learnt: dict[str, Document] = {}
         self._gone: set[str] = set()
         self.listed = False
+        self.era = 0
+        """Counts the times from which on the server may keep what it did not keep before: it may have been restarted.
+
+        With a feature gate turned on, for one. Nothing tells a restart from a connection that was cut, so it goes up
+        at most once in `Timing.refused`; and once more a while later, when the other servers of the cluster have been
+        restarted too.
+        """
+        self._doubts = 0
+        self._era_began = float("-inf")
         self.error: DRAError | None = None
         """Why the last list or watch failed; None from the next list on."""
         self._told: set[tuple[int, str]] = set()
@@ -64,7 +76,9 @@ class ObservedSlices:
         while True:
             began, failure = loop.time(), None
             try:
-                await self._follow(await self.refresh())
+                version = await self.refresh()
+                self._settle_doubts(loop.time())
+                await self._follow(version)
             except DRAError as error:
                 failure = error
             except Exception as error:  # whatever the server sent, watching must not end
@@ -96,12 +110,26 @@ class ObservedSlices:
             self._changed()
         return version
 
+    def _doubt(self) -> None:
+        """The server may be another than before."""
+        self._doubts = _TRIES_PER_RESTART
+
+    def _settle_doubts(self, now: float) -> None:
+        """After a list, which says that there is a server: begin another era if there is reason to."""
+        if self._doubts and now - self._era_began >= self._timing.refused:
+            self._doubts -= 1
+            self._era_began = now
+            self.era += 1
+            self._changed()
+
     def _fail(self, error: DRAError) -> None:
         """Note why slices cannot be watched; each reason is logged once, until a watch has lasted.
 
         That a watch is cut or too old is usual. What is refused, or fails again at once, somebody should look at.
         """
         self.error = error
+        if not isinstance(error, ApiError) or error.status == 0 or error.status >= 500:
+            self._doubt()
         if not self.listed:
             self._changed()  # to the worse: there is an error to tell of
         denied = isinstance(error, ApiError) and error.denied
@@ -148,10 +176,14 @@ class ObservedSlices:
         events = self._client.watch(
             RESOURCE_SLICES, field_selector=self.field_selector, resource_version=version, timeout_seconds=seconds
         )
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
         async with aclosing(events):
             async for kind, document in events:
                 if kind != "BOOKMARK" and (self.removed if kind == "DELETED" else self.stored)(document):
                     self._changed()
+        if clock() < until - _EARLY_SECONDS:  # so ends a watch of a server that is shut down in order
+            self._doubt()
 
 
 def _versions(slices: dict[str, Document]) -> dict[str, str]:

@@ -109,6 +109,7 @@ class SlicePublisher:
         self._layout: _Layout | None = None
         self._refused: dict[str, _Refused] = {}
         self._version: tuple[int, int] | None = None
+        self._split = True
         self._status = PublisherStatus()
         self.failed_rounds = 0
         """In how many rounds something could not be published."""
@@ -313,6 +314,8 @@ class SlicePublisher:
         except ApiError as error:
             if error.status not in _INVALID:
                 raise
+            if await self._is_laid_out_for_another_release(slices):
+                return evolve(outcome, failure=error)
             text = describe(self._refuse(slices, now, error))
             return evolve(outcome, errors=(*outcome.errors, text))
         except PoolContested as error:
@@ -320,6 +323,16 @@ class SlicePublisher:
         self._refused.pop(slices.pool, None)
         generations = {**outcome.generations, slices.pool: written.generation}
         return evolve(outcome, generations=generations, changed=outcome.changed or written.changed)
+
+    async def _is_laid_out_for_another_release(self, slices: PoolSlices) -> bool:
+        """Whether counters belong elsewhere by now: a server that was upgraded would refuse them for ever."""
+        if not any("sharedCounters" in spec for spec in slices.specs):
+            return False
+        self._version = await self._client.server_version()
+        if (self._version >= SPLIT_COUNTERS_SINCE) is self._split:
+            return False
+        self._layout = None
+        return True
 
     def _refuse(self, slices: PoolSlices, now: float, error: ApiError) -> PublishError:
         """Let slices that the server called invalid rest; a release or a gate may change its mind."""
@@ -341,6 +354,7 @@ class SlicePublisher:
             if self._version is None:
                 self._version = await self._client.server_version()
             split = self._version >= SPLIT_COUNTERS_SINCE
+        self._split = split
         laid_out, errors = [], {}
         for pool in pools:
             try:

@@ -37,25 +37,34 @@ class Plan:
         return not (self.delete or self.replace or self.create)
 
 
-def plan(specs: Sequence[Mapping[str, Any]], published: Sequence[Document]) -> Plan:
-    """Plan one pool's writes: `specs` are what its slices should be, at least one; `published` are all it has."""
+def plan(
+    specs: Sequence[Mapping[str, Any]],
+    published: Sequence[Document],
+    expected: Sequence[Mapping[str, Any]] | None = None,
+) -> Plan:
+    """Plan one pool's writes: `specs` are what its slices should be, at least one; `published` are all it has.
+
+    `expected` is what is to be found instead where the server does not keep all of the specs.
+    """
+    expected = specs if expected is None else expected
     newest = max((_generation(document) for document in published), default=0)
     current = [document for document in published if _generation(document) == newest]
     matched = _match(specs, current)
     kept = {document["metadata"]["name"] for document in matched.values()}
     obsolete = [document for document in published if document["metadata"]["name"] not in kept]
     missing = [index for index in range(len(specs)) if index not in matched]
-    changed = [index for index, document in matched.items() if not same_spec(specs[index], document["spec"])]
+    changed = [index for index, document in matched.items() if not same_spec(expected[index], document["spec"])]
     if missing or len(changed) > 1:
         generation, changed = newest + 1, sorted(matched)
     else:
         generation = newest
-    replace = [
-        # The items of a list do not say what they are.
-        (index, {**_TYPE, **matched[index], "spec": with_generation(specs[index], generation)})
-        for index in sorted(changed)
-    ]
+    replace = [(index, replacement(matched[index], specs[index], generation)) for index in sorted(changed)]
     return Plan(generation, obsolete, replace, missing)
+
+
+def replacement(document: Document, spec: Mapping[str, Any], generation: int) -> Document:
+    """The document that gives a slice another spec. The items of a list do not say what they are; it does."""
+    return {**_TYPE, **document, "spec": with_generation(spec, generation)}
 
 
 def _match(specs: Sequence[Mapping[str, Any]], documents: Sequence[Document]) -> dict[int, Document]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from drakit.kube.connection import Answer, Connection, Response, StaleConnection
 from drakit.kube.credentials import Credentials
 from drakit.kube.identity import Authorization, Trust
 from drakit.kube.requests import Requests
+from drakit.kube.resolver import Resolver
 
 MAX_IDLE = 32
 IDLE_SECONDS = 60.0
@@ -59,6 +61,7 @@ class Transport:
         self._trust = Trust(credentials)
         self._server = _Server.parse(credentials.server)
         self._server_name = credentials.server_name or self._server.host
+        self._resolver = Resolver(self._server.host, self._server.port)
         self._fixed = (
             f" HTTP/1.1\r\nHost: {urlsplit(credentials.server).netloc}\r\n"
             f"User-Agent: {user_agent}\r\nAccept: application/json\r\n"
@@ -172,16 +175,50 @@ class Transport:
             self._idle.pop().abort()
 
     async def _connect(self) -> Connection:
-        server = self._server
-        context = self._trust.context() if server.encrypted else None
+        context = self._trust.context() if self._server.encrypted else None
+        if not self._server.has_name:
+            return await self._connect_to(self._server.host, context)
+        return await self._connect_to_first(await self._resolver.addresses(), context)
+
+    async def _connect_to_first(self, addresses: Sequence[str], context: ssl.SSLContext | None) -> Connection:
+        """Connect to the first address that answers; each has a head start on the next. Raises the last one's error."""
+        attempts: set[asyncio.Task[Connection]] = set()
+        left, failure = list(addresses), OSError(f"{self._server.host} has no address")
+        try:
+            while left or attempts:
+                if left:
+                    attempts.add(asyncio.create_task(self._connect_to(left.pop(0), context)))
+                patience = _NEXT_ADDRESS_SECONDS if left else None
+                done, _ = await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for attempt in done:
+                    attempts.remove(attempt)
+                    error = attempt.exception()
+                    if error is None:
+                        return attempt.result()
+                    if not isinstance(error, OSError):
+                        raise error
+                    failure = error
+            raise failure
+        finally:
+            for attempt in attempts:
+                attempt.add_done_callback(_give_up)
+                attempt.cancel()
+
+    async def _connect_to(self, address: str, context: ssl.SSLContext | None) -> Connection:
+        """Connect to one address. That of a name was looked up: the loop itself is never given one to resolve."""
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(on_closed=self._open.discard),
-            server.host,
-            server.port,
+            address,
+            self._server.port,
             ssl=context,
             server_hostname=self._server_name if context else None,
-            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS if server.has_name else None,
         )
         if not connection.closed.done():
             self._open.add(connection)
         return connection
+
+
+def _give_up(attempt: asyncio.Task[Connection]) -> None:
+    """Close a connection that came too late, and look at an error that nobody waits for."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().abort()

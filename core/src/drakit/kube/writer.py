@@ -13,7 +13,7 @@ from drakit.errors import PublishError
 from drakit.kube import dropped
 from drakit.kube.client import NODES, RESOURCE_SLICES, ApiError, KubeClient
 from drakit.kube.observed import ObservedSlices
-from drakit.kube.reconcile import plan
+from drakit.kube.reconcile import plan, replacement
 from drakit.slices import PoolSlices, differences, keep_taint_times, slice_document
 
 _NOT_FOUND = 404
@@ -25,10 +25,15 @@ class PoolContested(PublishError):
 
 @frozen
 class _Adopted:
-    """A spec as it was wanted, and as the server keeps it: to want it otherwise would be to write it for ever."""
+    """A spec as it was wanted, and as the server keeps it: to look for it otherwise would be to write it for ever.
+
+    Whenever the slice is written it is as wanted, all the same; and so it is offered anew in every era of the server.
+    """
 
     wanted: Mapping[str, Any]
     kept: Mapping[str, Any]
+    name: str
+    era: int
     report: str
 
 
@@ -62,23 +67,18 @@ class SliceWriter:
 
         Raises ApiError, after which the copy may not be right, and PublishError.
         """
-        adopted = self._adopted.get(slices.pool, {})
-        specs = [
-            adopted[index].kept if index in adopted and adopted[index].wanted == spec else spec
-            for index, spec in enumerate(slices.specs)
-        ]
+        expected = self._expected(slices)
         if not slices.node_local:
             others = [document for document in published if not self.owns(document)]
             if others:
                 own = [document for document in published if self.owns(document)]
-                return await self._stand_by(slices, specs, observed, own, others)
-        specs = keep_taint_times(specs, [document["spec"] for document in published])
-        steps = plan(specs, published)
+                return await self._stand_by(slices, expected, observed, own, others)
+        specs = keep_taint_times(slices.specs, [document["spec"] for document in published])
+        steps = plan(specs, published, expected)
         node_uid = await self._node_uid() if steps.create else ""
         await self._delete(observed, steps.delete)
         for index, document in steps.replace:
-            self._take(slices, index, observed, await self._client.replace(RESOURCE_SLICES, document))
-            self.writes["update"] += 1
+            await self._replace(slices, index, observed, document)
         for index in steps.create:
             document = slice_document(
                 specs[index], index=index, generation=steps.generation, node=self._node, node_uid=node_uid
@@ -86,7 +86,39 @@ class SliceWriter:
             self._take(slices, index, observed, await self._client.create(RESOURCE_SLICES, document))
             self.writes["create"] += 1
         self._forget_from(slices.pool, len(specs))
-        return Written(steps.generation, not steps.empty)
+        taken = await self._offer_anew(slices, observed, specs)
+        return Written(steps.generation, taken or not steps.empty)
+
+    def _expected(self, slices: PoolSlices) -> list[Mapping[str, Any]]:
+        """The specs as they are to be found: what the server was seen not to keep is not missed."""
+        adopted = self._adopted.get(slices.pool, {})
+        return [
+            adopted[index].kept if index in adopted and adopted[index].wanted == spec else spec
+            for index, spec in enumerate(slices.specs)
+        ]
+
+    async def _offer_anew(
+        self, slices: PoolSlices, observed: ObservedSlices, specs: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        """Once in an era, write what the server did not keep before; says whether it keeps another part of it now.
+
+        Where it keeps what it kept, such a write changes nothing, and nobody hears of it. Where it keeps more, the
+        devices of each slice are still the same: a new generation is not needed.
+        """
+        taken = False
+        current = {document["metadata"]["name"]: document for document in observed.slices}
+        for index, adopted in list(self._adopted.get(slices.pool, {}).items()):
+            document = current.get(adopted.name)
+            if adopted.era != observed.era and document is not None:
+                generation = document["spec"]["pool"]["generation"]
+                await self._replace(slices, index, observed, replacement(document, specs[index], generation))
+                after = self._adopted[slices.pool].get(index)
+                taken |= after is None or after.report != adopted.report
+        return taken
+
+    async def _replace(self, slices: PoolSlices, index: int, observed: ObservedSlices, document: Document) -> None:
+        self._take(slices, index, observed, await self._client.replace(RESOURCE_SLICES, document))
+        self.writes["update"] += 1
 
     async def remove(self, pool: str, observed: ObservedSlices, published: Sequence[Document]) -> None:
         """Delete a pool's slices. Raises ApiError."""
@@ -155,7 +187,7 @@ class SliceWriter:
         before = adopted.pop(index, None)
         if paths := differences(wanted, stored["spec"]):
             report = dropped.report(self._driver, slices.pool, index, paths)
-            adopted[index] = _Adopted(wanted, stored["spec"], report)
+            adopted[index] = _Adopted(wanted, stored["spec"], stored["metadata"]["name"], observed.era, report)
             if before is None or before.report != report:
                 self._log.warning("%s", report)
 

@@ -111,10 +111,12 @@ class KubeletServer:
         """
         self._closing.set()
         if self._keeper is not None:
-            await self._keeper
-        await self._registrar.stop(0)
-        self._health.close()
-        await self._dra.stop(grace_seconds)
+            await asyncio.gather(self._keeper, return_exceptions=True)  # whatever it ended of, the sockets go
+        try:
+            await self._registrar.stop(0)
+        finally:
+            self._health.close()
+            await self._dra.stop(grace_seconds)
 
     def _heard(self, registered: bool, reason: str) -> None:
         if registered:
@@ -141,8 +143,14 @@ class KubeletServer:
                 await self._remake(self._registrar)
 
     def _remove_leftovers(self) -> None:
-        for path in remove_leftovers(self._paths):
-            self._log.warning("removed socket %s: the agent that served it is dead", path)
+        """Tidy up after others. That this cannot be done just now must not keep our own sockets from being kept."""
+        try:
+            for path in remove_leftovers(self._paths):
+                self._log.warning("removed socket %s: the agent that served it is dead", path)
+        except Exception as error:
+            self._log.warning(
+                "driver %s: sockets of dead agents cannot be looked for: %s; trying again", self.driver, describe(error)
+            )
 
     def _is_out_of_patience(self) -> bool:
         """Whether it is time to draw the kubelet's attention, after a round of waiting for it."""

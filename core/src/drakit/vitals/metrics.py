@@ -170,9 +170,11 @@ def _pool_devices(vitals: Vitals) -> Samples:
 
 @gauge("pool_generation", "driver", "pool")
 def _pool_generation(vitals: Vitals) -> Samples:
-    """The generation of a pool whose slices are published."""
+    """The generation of a pool whose slices are published; 0 before they are."""
     for driver in vitals.drivers.values():
-        for pool, generation in driver.publisher.status.generations.items() if driver.publisher else ():
+        found = {pool.name: 0 for pool in vitals.rounds.last.pools.get(driver.name, ())}
+        generations = driver.publisher.status.generations if driver.publisher else {}
+        for pool, generation in {**found, **generations}.items():
             yield (driver.name, pool), generation
 
 

@@ -80,14 +80,16 @@ class Api:
     """Answers requests as kube-apiserver does, as of a release such as `v1.36.2`."""
 
     def __init__(self, store: Store, git_version: str) -> None:
-        match = re.match(r"v1\.(\d+)\.", git_version)
-        if match is None:
-            raise ValueError(f"the git version must be like v1.36.2, not {git_version!r}")
         self.store = store
-        self.minor = int(match[1])
+        self.minor = _minor(git_version)
         self.git_version = git_version
         self.registry = Registry(store, self.minor)
         self.token: str | None = None
+
+    def upgrade(self, git_version: str) -> None:
+        """Answer as another release from now on."""
+        self.minor = self.registry.minor = _minor(git_version)
+        self.git_version = git_version
 
     def answer(self, request: Request) -> Response | Watch:
         """The answer to one request; a Watch is to be streamed."""
@@ -227,6 +229,13 @@ class Api:
             for (namespace, name), _ in self._selected(target, request.parameters):
                 self.registry.delete(Target(target.resource, namespace, name), {})
         return _success({"group": target.resource.group, "kind": target.resource.plural})
+
+
+def _minor(git_version: str) -> int:
+    match = re.match(r"v1\.(\d+)\.", git_version)
+    if match is None:
+        raise ValueError(f"the git version must be like v1.36.2, not {git_version!r}")
+    return int(match[1])
 
 
 def _success(details: dict[str, str]) -> Response:

@@ -155,6 +155,14 @@ class InMemoryApiServer:
         """From now on these fields of ResourceSlices and their devices are dropped, as behind a gate that is off."""
         self._api.registry.dropped |= frozenset(fields)
 
+    def keeps(self, *fields: str) -> None:
+        """From now on these fields are kept again: the gate is on. A server is restarted for it: `drop_connections`."""
+        self._api.registry.dropped -= frozenset(fields)
+
+    def upgrade(self, git_version: str) -> None:
+        """Be another release from now on, with the same objects. A server is restarted for it: `drop_connections`."""
+        self._do(lambda: self._api.upgrade(git_version))
+
     def fail(
         self,
         next: int = 1,  # noqa: A002 - reads as it is meant: fail(next=3)
@@ -234,16 +242,19 @@ class InMemoryApiServer:
         self.drop_connections()
 
     def _answer(self, request: Request, again: bool) -> Response | Watch | None:
-        """Answer one request, on the loop's thread; `again` for one that was left without an answer before."""
+        """Answer one request, on the loop's thread; `again` for one that was left without an answer before.
+
+        Whoever waits sees a request together with what it did: neither is there without the other.
+        """
         fault = None if again else self._faults.take(request)
         held = self._site.frozen or (fault is not None and fault.holds)
-        answer = None if held else (fault and fault.response) or self._api.answer(request)
-        if fault is not None and fault.cut and isinstance(answer, Response):
-            answer = evolve(answer, cut=True)
-        if not again:
-            with self._store.changed:
+        with self._store.changed:
+            if not again:
                 self._requests.append((request.method, request.target))
                 self._store.changed.notify_all()
+            answer = None if held else (fault and fault.response) or self._api.answer(request)
+        if fault is not None and fault.cut and isinstance(answer, Response):
+            answer = evolve(answer, cut=True)
         return answer
 
     def _on_change(self) -> None:
