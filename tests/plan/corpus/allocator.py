@@ -60,13 +60,20 @@ def profile_of(case: dict[str, Any], allocator: str, source: str) -> KubeProfile
     return profile
 
 
-def answers(case: dict[str, Any], profile: KubeProfile) -> Iterator[list[dict[str, Any]] | None]:
-    """Our answer, or all of them where the version takes pools in random order. Raises PlanError."""
+Answer = list[dict[str, Any]] | None | PlanError
+"""The results as documents, None for no fit, or an error."""
+
+
+def answers(case: dict[str, Any], profile: KubeProfile) -> Iterator[Answer]:
+    """Our answer, or all of them where the version takes pools in random order."""
     documents = case["Slices"] or []
     pools = dict.fromkeys(_pool(document) for document in documents)
     orders = [tuple(pools)] if profile.ordered else itertools.islice(itertools.permutations(pools), 720)
     for order in orders:
-        yield answer(case, profile, sorted(documents, key=lambda document: order.index(_pool(document))))
+        try:
+            yield answer(case, profile, sorted(documents, key=lambda document: order.index(_pool(document))))
+        except PlanError as error:
+            yield error
 
 
 def _pool(document: dict[str, Any]) -> tuple[str, str]:
@@ -122,23 +129,24 @@ def difference(case: dict[str, Any], source: str = "") -> str | None:
     case = made_valid(case)
     found = []
     for allocator, golden in case["Golden"].items():
-        error, results = _recorded(golden)
-        if results and isinstance(results[0], dict):
-            results = [_without_ids(result) for result in results]
-        try:
-            ours = list(answers(case, profile_of(case, allocator, source)))
-        except InvalidDocument as problem:
-            if not error and case["Name"] not in DIFFERENT:
-                found.append(f"{allocator}: {problem}")
-            continue
-        except PlanError as problem:
-            if not error:
-                found.append(f"{allocator}: error {problem}; recorded {results}")
-            continue
-        if results and isinstance(results[0], list):
-            ours = [None if one is None else shortened(one) for one in ours]
-        if error:
-            found.append(f"{allocator}: {ours}; recorded error {golden['Error']}")
-        elif results not in [one or None for one in ours]:
-            found.append(f"{allocator}: {ours}; recorded {results}")
+        ours = list(answers(case, profile_of(case, allocator, source)))
+        if not any(_same(one, golden) for one in ours) and not _excepted(case["Name"], ours):
+            found.append(f"{allocator}: {'; or '.join(map(_shown, ours))}; recorded {golden}")
     return "; ".join(found) or None
+
+
+def _same(ours: Answer, golden: Any) -> bool:
+    error, results = _recorded(golden)
+    if error or isinstance(ours, PlanError):
+        return error and isinstance(ours, PlanError)
+    if results and isinstance(results[0], list):
+        return ours is not None and shortened(ours) == results
+    return (ours or None) == (results and [_without_ids(result) for result in results])
+
+
+def _excepted(name: str, ours: list[Answer]) -> bool:
+    return name in DIFFERENT and all(isinstance(one, InvalidDocument) for one in ours)
+
+
+def _shown(ours: Answer) -> str:
+    return f"error {ours}" if isinstance(ours, PlanError) else str(ours)

@@ -11,10 +11,11 @@ integer, so that sets of devices are combined at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
+from drakit.model import Quantity
 from drakit.plan.constraints import Match, Value
 from drakit.plan.matching import can_differ
 from drakit.plan.reasons import usable
@@ -217,9 +218,13 @@ def _sharing(task: Task, domains: dict[Bound, int], place: int) -> Hashable:
     return (
         candidate.shared_already,
         tuple(sorted((candidate.consumed or {}).items())),
-        tuple(sorted((name, amount.nanos) for name, amount in offer.device.capacity.items())),
-        tuple(one and tuple(sorted((name, amount.nanos) for name, amount in one.items())) for one in consumed),
+        _amounts(offer.device.capacity),
+        tuple(None if one is None else _amounts(one) for one in consumed),
     )
+
+
+def _amounts(quantities: Mapping[str, Quantity]) -> Hashable:
+    return tuple(sorted((name, amount.nanos) for name, amount in quantities.items()))
 
 
 def _groups(task: Task) -> Iterator[Group]:

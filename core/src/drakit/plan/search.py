@@ -114,10 +114,12 @@ class Search:
 
     def _device(self, number: int, bound: Bound, taken: int, start: int) -> Step:
         """One device of a request: the candidates, in order."""
+        ending: Ending
         if bound.everything is not None and not bound.everything:
             return Ending.NOTHING
         if taken == bound.needed:
-            return (yield self._request(number + 1))
+            ending = yield self._request(number + 1)
+            return ending
         claim = self._task.slots[number].claim
         if self._counts[claim] + bound.needed - taken > MAX_RESULTS:
             return Ending.TOO_MANY
