@@ -17,6 +17,12 @@ CLASSES: tuple[dict[str, Any], ...] = (
     ),
 )
 ON = ("AdminAccess", "PrioritizedList", "PartitionableDevices", "DeviceTaints", "DeviceBindingAndStatus")
+SLICE_NODES: tuple[dict[str, Any], ...] = (
+    *({"nodeName": "n1"},) * 6,
+    {"allNodes": True},
+    {"perDeviceNodeSelection": True},
+)
+DEVICE_NODES: tuple[dict[str, Any], ...] = ({"nodeName": "n1"}, {"allNodes": True}, {"nodeName": "n2"})
 
 
 def scenario(seed: int) -> dict[str, Any]:
@@ -60,10 +66,10 @@ class Maker:
         count = parts + counters
         found = []
         for part in range(parts):
-            where = self.chance.choice(({"nodeName": "n1"},) * 6 + ({"allNodes": True}, {"perDeviceNodeSelection": True}))
+            where = self.chance.choice(SLICE_NODES)
             own = devices[part::parts]
             if "perDeviceNodeSelection" in where:
-                own = [one | self.chance.choice(({"nodeName": "n1"}, {"allNodes": True}, {"nodeName": "n2"})) for one in own]
+                own = [one | self.chance.choice(DEVICE_NODES) for one in own]
             found.append(self.slice(driver, pool, f"s{part}", count, where | {"devices": own}))
         if counters:
             amount = str(self.chance.randint(2, 7))

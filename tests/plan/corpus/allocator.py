@@ -84,8 +84,20 @@ def answer(case: dict[str, Any], profile: KubeProfile, slices: list[Any]) -> lis
     """The results as documents, None for no fit. Raises PlanError."""
     metadata = case["Node"]["metadata"]
     node = NodeView(metadata["name"], metadata.get("labels") or {})
-    classes = [DeviceClass.from_document(document) for document in case["Classes"] or ()]
-    allocated = Allocated(
+    allocator = Allocator(read_slices(slices), classes_of(case), allocated_of(case), profile=profile)
+    outcome = allocator.allocate_all(case["Claims"] or [], node)
+    if isinstance(outcome, Unsatisfied):
+        assert str(outcome)
+        return None
+    return [_without_ids(allocation.to_api()) for allocation in outcome]
+
+
+def classes_of(case: dict[str, Any]) -> dict[str, DeviceClass]:
+    return {one.name: one for one in map(DeviceClass.from_document, case["Classes"] or ())}
+
+
+def allocated_of(case: dict[str, Any]) -> Allocated:
+    return Allocated(
         devices=[DeviceRef(*text.split("/")) for text in case.get("AllocatedDevices") or ()],
         shares=[DeviceRef(*text.split("/")[:3]) for text in case.get("SharedDeviceIDs") or ()],
         consumed={
@@ -93,12 +105,6 @@ def answer(case: dict[str, Any], profile: KubeProfile, slices: list[Any]) -> lis
             for text, amounts in (case.get("Aggregated") or {}).items()
         },
     )
-    allocator = Allocator(read_slices(slices), {one.name: one for one in classes}, allocated, profile=profile)
-    outcome = allocator.allocate_all(case["Claims"] or [], node)
-    if isinstance(outcome, Unsatisfied):
-        assert str(outcome)
-        return None
-    return [_without_ids(allocation.to_api()) for allocation in outcome]
 
 
 def _without_ids(allocation: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ too long. Answers name the same devices as the scheduler of that version; where 
 Inside: `requests` decodes claims to an Ask (options with their selectors, remembered per device); `candidates` lists a
 node's devices in order; `task` binds the two; `search` walks as upstream's allocator does, bugs included; `shortcuts`
 finds the same answer sooner. For explanations, `Verdict.task` holds all of it, `reasons` counts devices per request
-(Funnel) and values per constraint (ConstraintTable), and `inspection.inspect(task)` says of every device how far it
+(Funnel) and values per constraint (ConstraintTable), and `inspect(task)` says of every device how far it
 gets with every request, conjunct by conjunct. A compiled selector has its syntax tree as `Selector.root`.
 """
 
@@ -29,6 +29,7 @@ from drakit.plan.allocated import Allocated
 from drakit.plan.allocator import Allocator, Verdict
 from drakit.plan.claims import DeviceClass, claim_from_template, read_claim
 from drakit.plan.errors import InvalidDocument, NotSupported, PlanError, SelectorFailed, Unallocatable, Undecided
+from drakit.plan.inspection import ConjunctView, DeviceView, RequestView, SelectorView, Stage, inspect
 from drakit.plan.nodes import NodeView
 from drakit.plan.outcome import Allocation, AllocationResult, ConstraintTable, Funnel, Unsatisfied
 from drakit.plan.pools import NodePool, SliceSet, read_slices
@@ -43,8 +44,10 @@ __all__ = [
     "Allocator",
     "AllocatorKind",
     "Bug",
+    "ConjunctView",
     "ConstraintTable",
     "DeviceClass",
+    "DeviceView",
     "Features",
     "Funnel",
     "InvalidDocument",
@@ -53,13 +56,17 @@ __all__ = [
     "NodeView",
     "NotSupported",
     "PlanError",
+    "RequestView",
     "SelectorFailed",
+    "SelectorView",
     "SliceSet",
+    "Stage",
     "Unallocatable",
     "Undecided",
     "Unsatisfied",
     "Verdict",
     "claim_from_template",
+    "inspect",
     "kube_profile",
     "read_claim",
     "read_slices",
