@@ -17,10 +17,21 @@ CLASSES: tuple[dict[str, Any], ...] = (
     ),
 )
 ON = ("AdminAccess", "PrioritizedList", "PartitionableDevices", "DeviceTaints", "DeviceBindingAndStatus")
+
+
+def _zone(operator: str, *values: str) -> dict[str, Any]:
+    requirement = {"key": "zone", "operator": operator, "values": list(values)}
+    return {"nodeSelector": {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}}
+
+
 SLICE_NODES: tuple[dict[str, Any], ...] = (
     *({"nodeName": "n1"},) * 6,
     {"allNodes": True},
     {"perDeviceNodeSelection": True},
+    {"nodeName": "n2"},
+    _zone("In", "a"),
+    _zone("Exists"),
+    _zone("NotIn", "a"),
 )
 DEVICE_NODES: tuple[dict[str, Any], ...] = ({"nodeName": "n1"}, {"allNodes": True}, {"nodeName": "n2"})
 
@@ -74,9 +85,12 @@ class Maker:
         if counters:
             amount = str(self.chance.randint(2, 7))
             shared = [{"name": "cs", "counters": {"m": {"value": amount}}}]
-            found.append(self.slice(driver, pool, "c", count, {"nodeName": "n1", "sharedCounters": shared}))
-        if self.some(0.04):
+            where = self.chance.choice(({"nodeName": "n1"}, {"nodeName": "n1"}, {"allNodes": True}, *SLICE_NODES[-3:]))
+            found.append(self.slice(driver, pool, "c", count, where | {"sharedCounters": shared}))
+        if found and self.some(0.04):
             found.pop()
+        if found and self.some(0.04):
+            self.chance.choice(found)["spec"]["pool"]["generation"] = 2
         return found
 
     def slice(self, driver: str, pool: str, name: str, count: int, spec: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +123,8 @@ class Maker:
                         {"default": "1"},
                         {"default": "1", "validValues": ["1", "2"]},
                         {"default": "2", "validRange": {"min": "1", "max": "2", "step": "1"}},
+                        {"default": "2", "validRange": {"min": "0", "step": "2"}},
+                        {"default": "2", "validRange": {"min": "2"}},
                         {"default": "0"},
                     )
                 )
@@ -148,7 +164,8 @@ class Maker:
         if self.some(0.12):
             found["allocationMode"] = "All"
         else:
-            found |= {"allocationMode": "ExactCount", "count": chance.choice((1, 1, 2, 2, 3, 4))}
+            count = chance.choice((12, 20, 31)) if self.some(0.03) else chance.choice((1, 1, 2, 2, 3, 4))
+            found |= {"allocationMode": "ExactCount", "count": count}
         selectors = ['device.attributes["a.x"].?t.orValue("") == "y"', 'device.attributes["std"].?l.hasValue()']
         if self.some(0.03):
             selectors = ['device.attributes["a.x"].t == "y"']

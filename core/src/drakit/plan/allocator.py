@@ -21,7 +21,7 @@ from drakit.plan.profiles import KubeProfile, kube_profile
 from drakit.plan.reasons import funnels, tables
 from drakit.plan.requests import Ask, read_claims
 from drakit.plan.search import MAX_STEPS, Choice
-from drakit.plan.shortcuts import solve
+from drakit.plan.shortcuts import Solver
 from drakit.plan.task import Task, bind
 
 Claim = Mapping[str, Any]
@@ -109,15 +109,18 @@ class Allocator:
         for node in nodes:
             pools[node.name], mark = pools_and_mark(self._slices, node, self._held, self._profile)
             alike.setdefault(mark, []).append(node)
-        return tuple(self._verdict(ask, tuple(group), pools) for group in alike.values())
+        solver = Solver(self._steps)
+        return tuple(self._verdict(ask, tuple(group), pools, solver) for group in alike.values())
 
-    def _verdict(self, ask: Ask, nodes: tuple[NodeView, ...], pools: Mapping[str, tuple[NodePool, ...]]) -> Verdict:
+    def _verdict(
+        self, ask: Ask, nodes: tuple[NodeView, ...], pools: Mapping[str, tuple[NodePool, ...]], solver: Solver
+    ) -> Verdict:
         of_first = pools[nodes[0].name]
         several = not self._profile.ordered and len(of_first) > 1
         task = None
         try:
             task = bind(ask, of_first, candidates(of_first, nodes[0], self._held), self._held)
-            chosen = solve(task, self._steps)
+            chosen = solver.solve(task)
             if chosen is None:
                 _check_pools(of_first)
         except PlanError as error:

@@ -51,7 +51,7 @@ class Group:
 
 
 class Guided(Search):
-    """One run over a task of which `shortcuts.exact` says that every way to a solution is as good."""
+    """One run over a task for a version without bugs, in which no way ends in an error: see `shortcuts`."""
 
     def __init__(self, task: Task, budget: int = MAX_STEPS) -> None:
         super().__init__(task, budget)
@@ -67,7 +67,8 @@ class Guided(Search):
         self._untouched = (1 << len(task.candidates)) - 1
         self._common_ground = any(one.offer.shared for one in task.candidates)
         self._admin = any(bound.option.request.admin_access for bound in self._domains)
-        self._viable: dict[Group, int] = {}
+        self._number_of = {bound: number for number, slot in enumerate(task.slots) for bound in slot.options}
+        self._viable: dict[tuple[int, Group], int] = {}
         self._failed: set[Hashable] = set()
         self._marks: dict[int, Hashable] = {}
 
@@ -89,7 +90,7 @@ class Guided(Search):
         return self._one_of_each_class(bound, start if self._task.profile.combinations else 0)
 
     def _one_of_each_class(self, bound: Bound, start: int) -> Iterator[int]:
-        left = self._possible(bound) >> start << start
+        left = self._possible(bound, self._number_of[bound]) >> start << start
         while left:
             low = left & -left
             place = low.bit_length() - 1
@@ -98,8 +99,8 @@ class Guided(Search):
             if low & self._untouched:
                 left &= ~(self._class_of[place] & self._untouched)
 
-    def _possible(self, bound: Bound) -> int:
-        """The devices a request could be given as things stand, as far as it is known."""
+    def _possible(self, bound: Bound, begun: int) -> int:
+        """The devices a request could be given, as far as that was known when the request `begun` began."""
         found = self._domains[bound]
         if not (self._admin or self._common_ground):
             found &= self._untouched
@@ -108,7 +109,7 @@ class Guided(Search):
             if common is not None:
                 found &= _either(group.places[value] for value in common)
             else:
-                found &= self._viable.get(group, -1)
+                found &= self._viable.get((begun, group), -1)
         return found
 
     def _common(self, group: Group) -> frozenset[Value] | None:
@@ -142,10 +143,10 @@ class Guided(Search):
         slots = self._task.slots
         for group in self._groups:
             if group.members and group.members[-1] >= number:
-                self._viable[group] = self._viable_places(group, number)
+                self._viable[number, group] = self._viable_places(group, number)
         demands = []
         for slot in slots[number:]:
-            possible = [self._possible(bound) for bound in slot.options]
+            possible = [self._possible(bound, number) for bound in slot.options]
             counts = [mask.bit_count() for mask in possible]
             if all(count < max(bound.needed, 1) for count, bound in zip(counts, slot.options, strict=True)):
                 return False

@@ -135,8 +135,8 @@ def kube_profile(
         combinations=combining,
         all_by_size=minor > "1.36",
         empties_requests=minor > "1.36",
-        counters_reach=kind is AllocatorKind.STABLE or (minor <= "1.36" and kind is AllocatorKind.INCUBATING),
-        far_counters=minor > "1.36" or kind is not AllocatorKind.INCUBATING,
+        counters_reach=minor <= "1.36" or kind is AllocatorKind.STABLE,
+        far_counters=minor > "1.36" or kind is AllocatorKind.STABLE,
         lists_fail=minor <= "1.36",
     )
     return found.fixed() if bugs == "fixed" else found
