@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from plan import plan
 from processes import PROTOTYPE, ApiServer, Driver, mock_gpus
 
 ALL_BACKENDS = """
@@ -116,7 +117,7 @@ def start(report: Report, rounds: int) -> None:
 
 def main() -> None:
     """Measure what was asked for, or everything."""
-    measurements = ("start", "api", "flatness", "prototype")
+    measurements = ("plan", "start", "api", "flatness", "prototype")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("only", nargs="*", help=f"what to measure, of {', '.join(measurements)}; everything by default")
     parser.add_argument("--blocks", type=int, default=24)
@@ -127,6 +128,8 @@ def main() -> None:
     if unknown := set(wanted) - set(measurements):
         parser.error(f"unknown measurement {unknown.pop()!r}; known are {', '.join(measurements)}")
     report = Report()
+    if "plan" in wanted:
+        plan(report)
     if "start" in wanted:
         start(report, options.starts)
     if "api" in wanted:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from drakit.model import ALL_NODES, PER_DEVICE, NodeSelector, NodeSelectorRequirement
-from drakit.plan import InvalidDocument, NodeView, NotSupported, pools_from_slices, read_slices
+from drakit.plan import InvalidDocument, NodeView, NotSupported, read_slices
 from drakit.plan.nodes import NamedNode, reaches
 
 NODE = NodeView("n1", {"zone": "a", "cores": "96"})
@@ -22,26 +22,30 @@ def slice_of(name, *devices, pool="p", generation=1, count=1, driver="gpu.exampl
     }
 
 
+def pools_of(slices, node=NODE):
+    return read_slices(slices).pools(node)
+
+
 def names(pool):
-    return [device.name for device in pool.devices]
+    return [offer.device.name for one in pool.slices for offer in one.content.offers]
 
 
 def test_slices_of_a_pool_are_put_together_by_name():
-    (pool,) = pools_from_slices([slice_of("s2", "c", count=2), slice_of("s1", "b", "a", count=2)])
+    (pool,) = pools_of([slice_of("s2", "c", count=2), slice_of("s1", "b", "a", count=2)])
     assert names(pool) == ["b", "a", "c"]
-    assert pool.nodes == NamedNode((NodeSelectorRequirement("metadata.name", "In", ("n1",), on_fields=True),))
+    assert pool.slices[0].nodes == NamedNode((NodeSelectorRequirement("metadata.name", "In", ("n1",), on_fields=True),))
 
 
 def test_only_the_highest_generation_counts():
-    (pool,) = pools_from_slices([slice_of("old", "a", generation=1), slice_of("new", "b", generation=2)])
+    (pool,) = pools_of([slice_of("old", "a", generation=1), slice_of("new", "b", generation=2)])
     assert names(pool) == ["b"]
 
 
 def test_a_pool_that_is_being_updated_is_not_used_and_says_so():
-    pools, unusable = read_slices([slice_of("s", "a", generation=2, count=2), slice_of("t", "b", generation=1)])
-    assert pools == []
-    assert unusable[0].incomplete
-    assert unusable[0].reason == "it has 1 of 2 slices: it is being updated"
+    (pool,) = pools_of([slice_of("s", "a", generation=2, count=2), slice_of("t", "b", generation=1)])
+    assert pool.incomplete
+    assert names(pool) == []
+    assert pool.problem == "it has 1 of 2 slices: it is being updated"
 
 
 @pytest.mark.parametrize(
@@ -59,24 +63,37 @@ def test_a_pool_that_is_being_updated_is_not_used_and_says_so():
     ],
 )
 def test_a_pool_that_contradicts_itself_is_not_used_and_says_so(slices, reason):
-    pools, unusable = read_slices(slices)
-    assert pools == []
-    assert not unusable[0].incomplete
-    assert unusable[0].reason == reason
+    (pool,) = pools_of(slices)
+    assert not pool.incomplete
+    assert names(pool) == []
+    assert pool.problem == reason
 
 
-def test_slices_for_different_nodes_keep_their_nodes_per_device():
-    (pool,) = pools_from_slices([slice_of("s", "a", count=2), slice_of("t", "b", count=2, nodeName="n2")])
-    assert pool.nodes is PER_DEVICE
-    assert [reaches(device.nodes, NODE) for device in pool.devices] == [True, False]
+def test_slices_for_other_nodes_are_no_part_of_the_pool_but_make_it_whole():
+    (pool,) = pools_of([slice_of("s", "a", count=2), slice_of("t", "b", count=2, nodeName="n2")])
+    assert names(pool) == ["a"]
+    assert [one.name for one in pool.far] == ["t"]
+
+
+def test_a_pool_moving_to_another_node_is_not_used_while_slices_of_it_are_missing():
+    """The node reaches the old generation only, which is no longer whole, and the new one is elsewhere."""
+    slices = [slice_of("s", "a", generation=1, count=2), slice_of("t", "b", generation=2, nodeName="n2")]
+    assert pools_of(slices) == ()
 
 
 def test_a_node_sees_the_generation_it_can_reach():
     """A pool that moves to another node still serves the old one until its slices are gone, as for the scheduler."""
     slices = [slice_of("s", "a", generation=1), slice_of("t", "b", generation=2, nodeName="n2")]
-    assert [names(pool) for pool in pools_from_slices(slices, NODE)] == [["a"]]
-    assert [names(pool) for pool in pools_from_slices(slices)] == [["b"]]
-    assert pools_from_slices(slices, NodeView("n3")) == []
+    assert [names(pool) for pool in pools_of(slices)] == [["a"]]
+    assert [names(pool) for pool in pools_of(slices, NodeView("n2"))] == [["b"]]
+    assert pools_of(slices, NodeView("n3")) == ()
+
+
+def test_slices_that_list_the_same_devices_share_them():
+    slices = [slice_of("s", "a"), slice_of("t", "a", pool="q"), slice_of("u", "a", driver="nic.example.com", pool="r")]
+    contents = [pool.slices[0].content for pool in pools_of(slices)]
+    assert contents[0] is contents[1]
+    assert contents[2] is not contents[0]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +115,6 @@ def test_a_slice_the_server_would_not_have_taken_is_refused_with_the_path(docume
 @pytest.mark.parametrize(
     "device",
     [
-        {"name": "a", "bindsToNode": True},
         {"name": "a", "nodeAllocatableResources": [{}]},
         {"name": "a", "consumesCounters": [{"counterSet": "c", "counters": {}, "compatibilityGroups": ["x"]}]},
     ],

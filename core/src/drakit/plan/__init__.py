@@ -1,33 +1,73 @@
-"""The offline planner: what the scheduler would allocate, and why.
+"""The offline planner: what the scheduler would allocate, where, and why not. Nothing here talks to a cluster.
 
-`Allocator` answers for one node: it takes the first solution in the scheduler's own order, so it names the same
-devices. The order and the rules are those of the allocator that is the default since Kubernetes 1.36, without its
-known bugs. Nothing here talks to a cluster: documents and pools come in, an allocation document comes out.
+How the pieces fit, from documents to an answer:
+
+    slices = read_slices(documents)             ResourceSlices, indexed once (pools, contents); SliceSet.of_pools()
+                                                takes an agent's own ResolvedPools
+    classes = {name: DeviceClass.from_document(document)}
+    allocated = Allocated.of_claims(documents)  what claims hold already
+    profile = kube_profile("1.36")              a version's features, allocator and bugs (profiles)
+    allocator = Allocator(slices, classes, allocated, profile=profile)
+
+    allocator.allocate(claim, node)             one claim, one node: Allocation or Unsatisfied
+    allocator.allocate_all(claims, node)        the claims of one pod, together
+    allocator.survey(claims, nodes)             each node on its own: one Verdict for all nodes that are alike
+
+Claims are documents; one of a template comes from `claim_from_template`. Nodes are NodeViews. A PlanError is raised, or
+stands in `Verdict.error`, where the scheduler would report an error of its own, and as Undecided where the search was
+too long. Answers name the same devices as the scheduler of that version; where it tries pools in random order,
+`Verdict.one_of_several` says so. To plan several pods, give each next Allocator what the one before it allocated.
+
+Inside: `requests` decodes claims to an Ask (options with their selectors, remembered per device); `candidates` lists a
+node's devices in order; `task` binds the two; `search` walks as upstream's allocator does, bugs included; `shortcuts`
+finds the same answer sooner. For explanations, `Verdict.task` holds all of it, `reasons` counts devices per request
+(Funnel) and values per constraint (ConstraintTable), and `inspect(task)` says of every device how far it
+gets with every request, conjunct by conjunct. A compiled selector has its syntax tree as `Selector.root`.
 """
 
-from drakit.plan.allocator import Allocator
+from drakit.plan.allocated import Allocated
+from drakit.plan.allocator import Allocator, Verdict
 from drakit.plan.claims import DeviceClass, claim_from_template, read_claim
 from drakit.plan.errors import InvalidDocument, NotSupported, PlanError, SelectorFailed, Unallocatable, Undecided
+from drakit.plan.inspection import ConjunctView, DeviceView, RequestView, SelectorView, Stage, inspect
 from drakit.plan.nodes import NodeView
-from drakit.plan.outcome import Allocation, AllocationResult, Unsatisfied
-from drakit.plan.pools import UnusablePool, pools_from_slices, read_slices
+from drakit.plan.outcome import Allocation, AllocationResult, ConstraintTable, Funnel, Unsatisfied
+from drakit.plan.pools import NodePool, SliceSet, read_slices
+from drakit.plan.profiles import NEWEST, VERSIONS, AllocatorKind, Bug, Features, KubeProfile, kube_profile
 
 __all__ = [
+    "NEWEST",
+    "VERSIONS",
+    "Allocated",
     "Allocation",
     "AllocationResult",
     "Allocator",
+    "AllocatorKind",
+    "Bug",
+    "ConjunctView",
+    "ConstraintTable",
     "DeviceClass",
+    "DeviceView",
+    "Features",
+    "Funnel",
     "InvalidDocument",
+    "KubeProfile",
+    "NodePool",
     "NodeView",
     "NotSupported",
     "PlanError",
+    "RequestView",
     "SelectorFailed",
+    "SelectorView",
+    "SliceSet",
+    "Stage",
     "Unallocatable",
     "Undecided",
     "Unsatisfied",
-    "UnusablePool",
+    "Verdict",
     "claim_from_template",
-    "pools_from_slices",
+    "inspect",
+    "kube_profile",
     "read_claim",
     "read_slices",
 ]

@@ -1,47 +1,90 @@
-"""The allocator: claims and a node in, the allocation the scheduler would write out."""
+"""The allocator: claims and nodes in, the allocations the scheduler would write out."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from drakit.model import DeviceRef, ResolvedPool
-from drakit.plan.candidates import candidates, reached
+from attrs import field, frozen
+
+from drakit.model import DeviceRef
+from drakit.plan.allocated import Allocated
+from drakit.plan.candidates import Candidate, Held, candidates, pools_and_mark
+from drakit.plan.capacity import as_written
 from drakit.plan.claims import DeviceClass
-from drakit.plan.errors import Unallocatable
-from drakit.plan.nodes import NodeView, allocation_selector, reaches
+from drakit.plan.errors import PlanError, Unallocatable
+from drakit.plan.nodes import NodeView, allocation_selector
 from drakit.plan.outcome import Allocation, AllocationResult, Unsatisfied, merged_config
-from drakit.plan.pools import UnusablePool
-from drakit.plan.pruning import funnels, look_ahead, tables
-from drakit.plan.search import MAX_STEPS, Choice, Search
-from drakit.plan.task import Task, prepare
+from drakit.plan.pools import NodePool, SliceSet
+from drakit.plan.profiles import KubeProfile, kube_profile
+from drakit.plan.reasons import funnels, tables
+from drakit.plan.requests import Ask, read_claims
+from drakit.plan.search import MAX_STEPS, Choice
+from drakit.plan.shortcuts import Solver
+from drakit.plan.task import Task, bind
 
 Claim = Mapping[str, Any]
 
 
-class Allocator:
-    """Answers for a fixed set of pools. `allocated` are the devices that claims hold, admin access not counted.
+@frozen(eq=False, slots=False)
+class Verdict:
+    """What becomes of the claims on nodes that are alike. `task` is what was searched, for explanations.
 
-    Pools may be an agent's own (THIS_NODE: they belong to whatever node is asked about) or read from slices;
-    `unusable` are those that `read_slices` set aside. A search that takes more than `steps` is Undecided. An allocation
-    is not remembered: give the next allocator its devices as allocated.
+    `chosen` is the solution, `error` what the scheduler would report, or why the planner cannot answer; with neither
+    there is none. `one_of_several`: the version tries pools in random order, and it mattered which came first.
+    """
+
+    nodes: tuple[NodeView, ...]
+    task: Task | None
+    chosen: tuple[Choice, ...] | None = None
+    error: PlanError | None = None
+    one_of_several: bool = False
+    _pools: Mapping[str, tuple[NodePool, ...]] = field(factory=dict, repr=False)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the claims are met on these nodes."""
+        return self.chosen is not None
+
+    def outcome(self, node: str | None = None) -> tuple[Allocation, ...] | Unsatisfied:
+        """What the claims are given on one of the nodes, the first by default, or why nothing. Raises `error`."""
+        if self.error is not None:
+            raise self.error
+        name, task = node or self.nodes[0].name, self.task
+        if task is None:
+            raise PlanError(f"node {name!r}: nothing was searched")
+        pools = self._pools[name]
+        if self.chosen is None:
+            notes = tuple(f"pool {one.driver}/{one.name} is not used: {one.problem}" for one in pools if one.problem)
+            return Unsatisfied(node=name, funnels=funnels(task), constraints=tables(task), notes=notes)
+        return tuple(
+            _allocation(task, claim, [one for one in self.chosen if one.claim == claim], NodeView(name), pools)
+            for claim in range(len(task.ask.claims))
+        )
+
+
+class Allocator:
+    """Answers for a fixed state of a cluster: its slices, its classes and what is allocated.
+
+    A search that takes more than `steps` is Undecided. An allocation is not remembered: give the next allocator its
+    devices as allocated.
     """
 
     def __init__(
         self,
-        pools: Sequence[ResolvedPool],
+        slices: SliceSet,
         classes: Mapping[str, DeviceClass],
-        allocated: Collection[DeviceRef] = (),
-        unusable: Sequence[UnusablePool] = (),
+        allocated: Allocated | None = None,
         *,
+        profile: KubeProfile | None = None,
         steps: int = MAX_STEPS,
     ) -> None:
-        self._pools = {(pool.driver, pool.name): pool for pool in pools}
+        self._slices = slices
         self._classes = classes
-        self._in_use = frozenset(allocated)
-        self._unusable = unusable
+        self._held = Held(allocated or Allocated())
+        self._profile = profile or kube_profile()
         self._steps = steps
-        self._candidates = candidates(pools, self._in_use)
 
     def allocate(self, claim: Claim, node: NodeView) -> Allocation | Unsatisfied:
         """What one claim is given on the node, or why nothing. See `allocate_all`."""
@@ -53,34 +96,75 @@ class Allocator:
 
         Raises PlanError where the scheduler would stop with an error, and where the planner cannot answer.
         """
-        unusable = [pool for pool in self._unusable if any(reaches(nodes, node) for nodes in pool.nodes)]
-        task = prepare(claims, reached(self._candidates, node), self._classes, unusable)
-        search = Search(task, self._pools, self._in_use, self._steps)
-        if look_ahead(task) and search.run():
-            return tuple(self._allocation(task, index, search.chosen, node) for index in range(len(claims)))
-        for pool in unusable:
-            if not pool.incomplete:
-                raise Unallocatable(f"no devices, and pool {pool.driver}/{pool.name} is invalid: {pool.reason}")
-        notes = tuple(f"pool {pool.driver}/{pool.name} is not used: {pool.reason}" for pool in unusable)
-        return Unsatisfied(node=node.name, funnels=funnels(task), constraints=tables(task), notes=notes)
+        return self.survey(claims, [node])[0].outcome()
 
-    def _allocation(self, task: Task, claim: int, chosen: Sequence[Choice], node: NodeView) -> Allocation:
-        own = [choice for choice in chosen if choice.wanted.claim == claim]
-        found = [task.candidates[choice.place] for choice in own]
-        results = tuple(
-            AllocationResult(
-                request=choice.option.label,
-                device=candidate.ref,
-                admin_access=choice.option.request.admin_access,
-                tolerations=choice.option.request.tolerations,
-                binding=candidate.device.binding,
-            )
-            for choice, candidate in zip(own, found, strict=True)
-        )
-        used = [(choice.option.label, choice.option.request) for choice in own]
-        binds = [(one.nodes, bool(one.device.binding and one.device.binding.binds_to_node)) for one in found]
-        return Allocation(
-            results=results,
-            config=merged_config(task.claims[claim].spec, used, self._classes),
-            node_selector=allocation_selector(binds, node),
-        )
+    def survey(self, claims: Sequence[Claim], nodes: Iterable[NodeView]) -> tuple[Verdict, ...]:
+        """The same for each of several nodes on its own: one verdict for all that are alike, in order of the nodes.
+
+        Raises PlanError where the claims themselves are at fault.
+        """
+        ask = read_claims(claims, self._classes, self._profile)
+        alike: dict[object, list[NodeView]] = {}
+        pools: dict[str, tuple[NodePool, ...]] = {}
+        for node in nodes:
+            pools[node.name], mark = pools_and_mark(self._slices, node, self._held, self._profile)
+            alike.setdefault(mark, []).append(node)
+        solver = Solver(self._steps)
+        return tuple(self._verdict(ask, tuple(group), pools, solver) for group in alike.values())
+
+    def _verdict(
+        self, ask: Ask, nodes: tuple[NodeView, ...], pools: Mapping[str, tuple[NodePool, ...]], solver: Solver
+    ) -> Verdict:
+        of_first = pools[nodes[0].name]
+        several = not self._profile.ordered and len(of_first) > 1
+        task = None
+        try:
+            task = bind(ask, of_first, candidates(of_first, nodes[0], self._held), self._held)
+            chosen = solver.solve(task)
+            if chosen is None:
+                _check_pools(of_first)
+        except PlanError as error:
+            return Verdict(nodes, task, None, error, several, pools)
+        return Verdict(nodes, task, chosen, None, several, pools)
+
+
+def _check_pools(pools: Sequence[NodePool]) -> None:
+    for pool in pools:
+        if pool.problem and not pool.incomplete:
+            raise Unallocatable(f"no devices, and pool {pool.driver}/{pool.name} is invalid: {pool.problem}")
+
+
+def _allocation(task: Task, claim: int, own: Sequence[Choice], node: NodeView, pools: Sequence[NodePool]) -> Allocation:
+    names = {id(pool): other.name for pool, other in zip(task.pools, pools, strict=True)}
+    found = [task.candidates[choice.place] for choice in own]
+    used = list({choice.bound.option.label: choice.bound.option.request for choice in own}.items())
+    results = [
+        _result(task, choice, candidate, names[id(candidate.pool)], index)
+        for index, (choice, candidate) in enumerate(zip(own, found, strict=True))
+    ]
+    config = merged_config(
+        task.ask.claims[claim].spec, used, task.ask.classes, empties_requests=task.profile.empties_requests
+    )
+    selector = allocation_selector([(one.nodes, one.offer.binds) for one in found], node)
+    return Allocation(results=tuple(results), config=config, node_selector=selector)
+
+
+def _result(task: Task, choice: Choice, candidate: Candidate, pool: str, index: int) -> AllocationResult:
+    option, offer, features = choice.bound.option, candidate.offer, task.profile.features
+    ref = DeviceRef(candidate.pool.driver, pool, offer.device.name)
+    shared = offer.shared and features.consumable
+    consumed = (option.consumes(offer) or {}) if shared else {}
+    claim = task.ask.claims[choice.claim]
+    return AllocationResult(
+        request=option.label,
+        device=ref,
+        admin_access=option.request.admin_access,
+        tolerations=option.request.tolerations,
+        conditions=offer.conditions if features.binding else (),
+        failure_conditions=offer.failure_conditions if features.binding else (),
+        share_id=str(uuid.uuid5(_SHARES, f"{claim.uid}/{claim.name}/{index}/{ref}")) if shared else None,
+        consumed={name: as_written(amount.nanos, amount) for name, amount in consumed.items()},
+    )
+
+
+_SHARES = uuid.UUID("6f3b1f0e-5d3c-4f43-9a57-0d5c6a0c7f52")

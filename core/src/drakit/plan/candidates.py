@@ -1,103 +1,131 @@
-"""The devices a search chooses from, and what each request makes of them."""
+"""What one node has: its pools, and their devices in the order in which they are tried."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from attrs import frozen
 
-from drakit.model import PER_DEVICE, Device, DeviceRef, NodeSelection, ResolvedPool
-from drakit.plan.cel import CelError, DeviceValue, Selector, compile_selector, device_value
-from drakit.plan.claims import DeviceClass, ExactRequest
-from drakit.plan.errors import SelectorFailed
-from drakit.plan.nodes import NodeView, reaches
-
-NOT_IN_CLASS, IN_CLASS, SELECTED = 0, 1, 2
-"""How far a device gets with a request: not past the class's selectors, not past its own, or through."""
+from drakit.model import PER_DEVICE, DeviceRef, NodeSelection
+from drakit.plan.allocated import Allocated, Consumed
+from drakit.plan.contents import Draw, Offer
+from drakit.plan.nodes import NamedNode, NodeView, reaches
+from drakit.plan.pools import NodePool, PoolKey, SliceSet
+from drakit.plan.profiles import KubeProfile
 
 
 @frozen(eq=False)
 class Candidate:
-    """One device, with all that a search asks of it again and again."""
+    """One device on one node. `far`: it is in a slice that the node reaches, but itself for other nodes."""
 
-    ref: DeviceRef
-    device: Device
-    value: DeviceValue
-    nodes: NodeSelection
-    shared: bool
+    offer: Offer
+    pool: NodePool
+    nodes: NodeSelection | None
+    far: bool
     in_use: bool
+    consumed: Consumed | None
+    shared_already: bool
+
+    @property
+    def ref(self) -> DeviceRef:
+        """Its identity."""
+        return DeviceRef(self.pool.driver, self.pool.name, self.offer.device.name)
 
 
-def candidates(pools: Sequence[ResolvedPool], in_use: Collection[DeviceRef]) -> tuple[Candidate, ...]:
-    """Every device, in the order the scheduler tries them.
+class Held:
+    """What is allocated already, by pool."""
 
-    Pools come by driver and name, those with devices that have binding conditions last; within a pool, devices come as
-    the pool has them.
-    """
-    ordered = sorted(pools, key=lambda pool: (any(d.binding for d in pool.devices), pool.driver, pool.name))
-    return tuple(_candidate(pool, device, in_use) for pool in ordered for device in pool.devices)
+    def __init__(self, allocated: Allocated) -> None:
+        self._devices = _by_pool(allocated.devices)
+        self._shares = _by_pool(allocated.shares)
+        self._consumed: dict[PoolKey, dict[str, Consumed]] = {}
+        for ref, amounts in allocated.consumed.items():
+            self._consumed.setdefault((ref.driver, ref.pool), {})[ref.name] = amounts
+
+    def devices(self, pool: PoolKey) -> Collection[str]:
+        """Devices held as a whole."""
+        return self._devices.get(pool, ())
+
+    def shares(self, pool: PoolKey) -> Collection[str]:
+        """Devices held in shares."""
+        return self._shares.get(pool, ())
+
+    def consumed(self, pool: PoolKey) -> Mapping[str, Consumed]:
+        """What is consumed of the capacity of devices."""
+        return self._consumed.get(pool, {})
+
+    def draws(self, pool: NodePool) -> Sequence[Draw]:
+        """What the devices of a pool that anything of is held draw of its counters."""
+        key = (pool.driver, pool.name)
+        names = {*self.devices(key), *self.shares(key), *self.consumed(key)}
+        return [
+            draw
+            for one in (*pool.slices, *pool.far)
+            for offer in one.content.offers
+            if names and offer.device.name in names
+            for draw in offer.draws
+        ]
+
+    def mark(self, pool: NodePool) -> Hashable:
+        """What is held of a pool, to be compared with what is held of another."""
+        key = (pool.driver, pool.name)
+        consumed = frozenset((name, *sorted(amounts.items())) for name, amounts in self.consumed(key).items())
+        return self._devices.get(key), self._shares.get(key), consumed
 
 
-def _candidate(pool: ResolvedPool, device: Device, in_use: Collection[DeviceRef]) -> Candidate:
-    ref = DeviceRef(pool.driver, pool.name, device.name)
-    shared = device.name in pool.shares
-    nodes = device.nodes if pool.nodes is PER_DEVICE and device.nodes is not None else pool.nodes
-    return Candidate(ref, device, device_value(device, pool.driver, shared=shared), nodes, shared, ref in in_use)
+def _by_pool(refs: Collection[DeviceRef]) -> dict[PoolKey, frozenset[str]]:
+    found: dict[PoolKey, set[str]] = {}
+    for ref in refs:
+        found.setdefault((ref.driver, ref.pool), set()).add(ref.name)
+    return {key: frozenset(names) for key, names in found.items()}
 
 
-def reached(found: Sequence[Candidate], node: NodeView) -> tuple[Candidate, ...]:
-    """The devices that can be used from a node."""
-    return tuple(candidate for candidate in found if reaches(candidate.nodes, node))
-
-
-class Verdicts:
-    """What the selectors of one request say of each device, asked once.
-
-    Selectors are compiled when the first device is looked at, as the scheduler does: a broken one that is never
-    reached breaks nothing.
-    """
-
-    def __init__(
-        self, where: str, request: ExactRequest, device_class: DeviceClass, found: Sequence[Candidate]
-    ) -> None:
-        self._candidates = found
-        self._known: list[int | None] = [None] * len(found)
-        self._sources = (
-            (NOT_IN_CLASS, f"class {device_class.name!r}", device_class.selectors),
-            (IN_CLASS, where, tuple(selector.cel.expression for selector in request.selectors)),
+def pools_and_mark(
+    slices: SliceSet, node: NodeView, held: Held, profile: KubeProfile
+) -> tuple[tuple[NodePool, ...], Hashable]:
+    """The pools of a node, and a mark: nodes with the same one have the same answer, but for the names of pools."""
+    pools = slices.pools(node, profile)
+    names: dict[str, int] = {}
+    marks = []
+    for pool in pools:
+        alike = names.setdefault(pool.name, len(names))
+        counted = tuple(sorted(pool.counters.items())) if pool.counters else ()
+        parts = tuple(
+            (id(one.content), None if isinstance(one.nodes, NamedNode) else one.nodes, _own_reach(one.nodes, one, node))
+            for one in pool.slices
         )
-        self._compiled: dict[str, Selector] = {}
-
-    def __getitem__(self, place: int) -> int:
-        """How far the device gets. Raises SelectorFailed."""
-        known = self._known[place]
-        if known is None:
-            known = self._known[place] = self._ask(self._candidates[place])
-        return known
-
-    def _ask(self, candidate: Candidate) -> int:
-        for verdict, where, expressions in self._sources:
-            for index, expression in enumerate(expressions):
-                if not self._matches(f"{where}: selector {index}", expression, candidate):
-                    return verdict
-        return SELECTED
-
-    def _matches(self, where: str, expression: str, candidate: Candidate) -> bool:
-        try:
-            selector = self._compiled.get(expression)
-            if selector is None:
-                selector = self._compiled[expression] = compile_selector(expression)
-        except CelError as error:
-            raise SelectorFailed(f"{where} does not compile: {error}") from error
-        try:
-            return selector.matches_value(candidate.value)
-        except CelError as error:
-            raise SelectorFailed(f"{where} fails on device {candidate.ref}: {error}") from error
+        far = tuple(id(one.content) for one in pool.far)
+        marks.append((pool.driver, alike, pool.problem, parts, far, counted, held.mark(pool)))
+    return pools, tuple(marks)
 
 
-def verdict_or_none(verdicts: Verdicts, place: int) -> int | None:
-    """The verdict, or None where a selector fails."""
-    try:
-        return verdicts[place]
-    except SelectorFailed:
+def _own_reach(nodes: NodeSelection, one: object, node: NodeView) -> object:
+    """For a slice that leaves nodes to its devices, which are for this node, and by its name."""
+    if nodes is not PER_DEVICE:
         return None
+    offers: Sequence[Offer] = one.content.offers  # type: ignore[attr-defined]
+    return tuple(reaches(offer.nodes, node) for offer in offers)
+
+
+def candidates(pools: Sequence[NodePool], node: NodeView, held: Held) -> tuple[Candidate, ...]:
+    """Every device of the pools that devices are allocated from."""
+    found = []
+    for pool in pools:
+        key = (pool.driver, pool.name)
+        devices, shares, consumed = held.devices(key), held.shares(key), held.consumed(key)
+        for one in pool.slices:
+            own = one.nodes is PER_DEVICE
+            for offer in one.content.offers:
+                name = offer.device.name
+                found.append(
+                    Candidate(
+                        offer,
+                        pool,
+                        offer.nodes if own else one.nodes,
+                        own and not reaches(offer.nodes, node),
+                        name in devices,
+                        consumed.get(name),
+                        name in shares,
+                    )
+                )
+    return tuple(found)

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Hashable, Iterable
+from typing import Protocol
 
 from drakit.model import AttributeValue, Device, Version
 from drakit.plan.claims import Constraint
+from drakit.plan.profiles import Bug, KubeProfile
 
 Value = tuple[type, object]
 """An attribute's value with its type: true is not 1, and a version is the text it was written as."""
 
+Values = frozenset[Value]
 
-def values_of(device: Device, driver: str, attribute: str) -> frozenset[Value]:
+
+def values_of(device: Device, driver: str, attribute: str) -> Values:
     """The values a device has of a qualified attribute: none, one, or those of a list."""
+    value = _attribute(device, driver, attribute)
+    return frozenset() if value is None else frozenset(_typed(value))
+
+
+def scalar_of(device: Device, driver: str, spec: Constraint) -> Values:
+    """The same where lists are off: one is a value that matches no other, and is distinct from none of its kind."""
+    value = _attribute(device, driver, spec.attribute)
+    if not isinstance(value, tuple):
+        return frozenset() if value is None else frozenset(_typed(value))
+    return frozenset({(tuple, object() if spec.match_attribute else None)})
+
+
+def _attribute(device: Device, driver: str, attribute: str) -> AttributeValue | None:
     value = device.attributes.get(attribute)
     if value is None:
-        domain, _, name = attribute.rpartition("/")
+        domain, _, name = attribute.partition("/")
         value = device.attributes.get(name) if domain == driver else None
-    return frozenset() if value is None else frozenset(_typed(value))
+    return value
 
 
 def _typed(value: AttributeValue) -> Iterable[Value]:
@@ -25,52 +42,125 @@ def _typed(value: AttributeValue) -> Iterable[Value]:
         yield (type(item), item.text if isinstance(item, Version) else item)
 
 
-class MatchConstraint:
-    """All devices have a value in common.
+class State(Protocol):
+    """What a constraint remembers. `request` is a request's name, without that of an alternative."""
 
-    `viable`, where it is known, holds the values that enough free devices have: others need not be tried.
-    """
-
-    def __init__(self, spec: Constraint) -> None:
-        self.spec = spec
-        self.viable: Collection[Value] | None = None
-        self._common: list[frozenset[Value]] = []
-
-    def add(self, values: frozenset[Value]) -> bool:
+    def add(self, request: str, values: Values) -> bool:
         """Take a device's values in; False, and nothing changed, if that cannot be."""
+
+    def remove(self, request: str, values: Values) -> None:
+        """Undo the last `add`."""
+
+    def known(self) -> Hashable:
+        """All that it remembers."""
+
+
+class Match:
+    """All devices have a value in common."""
+
+    def __init__(self) -> None:
+        self._common: list[Values] = []
+
+    @property
+    def common(self) -> Values | None:
+        """What the devices so far have in common; None where there are none."""
+        return self._common[-1] if self._common else None
+
+    def add(self, _request: str, values: Values) -> bool:
+        """See State."""
         if self._common:
             values = self._common[-1] & values
-        elif self.viable is not None and not any(value in self.viable for value in values):
-            return False
         if not values:
             return False
         self._common.append(values)
         return True
 
-    def remove(self, _values: frozenset[Value]) -> None:
-        """Undo the last `add`."""
+    def remove(self, _request: str, _values: Values) -> None:
+        """See State."""
         self._common.pop()
 
+    def known(self) -> Hashable:
+        """See State."""
+        return self.common
 
-class DistinctConstraint:
+
+class Distinct:
     """No two devices have a value in common."""
 
-    def __init__(self, spec: Constraint) -> None:
-        self.spec = spec
-        self._seen: set[Value] = set()
+    def __init__(self) -> None:
+        self._seen: list[Values] = []
 
-    def add(self, values: frozenset[Value]) -> bool:
-        """Take a device's values in; False, and nothing changed, if that cannot be."""
-        if not values or not self._seen.isdisjoint(values):
+    def add(self, _request: str, values: Values) -> bool:
+        """See State."""
+        if not values or any(not seen.isdisjoint(values) for seen in self._seen):
             return False
-        self._seen |= values
+        self._seen.append(values)
         return True
 
-    def remove(self, values: frozenset[Value]) -> None:
-        """Undo the `add` of these values."""
-        self._seen -= values
+    def remove(self, _request: str, _values: Values) -> None:
+        """See State."""
+        self._seen.pop()
+
+    def known(self) -> Hashable:
+        """See State."""
+        return frozenset(self._seen)
 
 
-def track(spec: Constraint) -> MatchConstraint | DistinctConstraint:
+class MatchStayingNarrowed:
+    """Match, with Bug.LISTS_STAY_NARROWED."""
+
+    def __init__(self) -> None:
+        self._devices = 0
+        self._common: Values = frozenset()
+
+    def add(self, _request: str, values: Values) -> bool:
+        """See State."""
+        common = self._common & values if self._devices else values
+        if not common:
+            return False
+        self._common = common
+        self._devices += 1
+        return True
+
+    def remove(self, _request: str, _values: Values) -> None:
+        """See State."""
+        self._devices -= 1
+
+    def known(self) -> Hashable:
+        """See State."""
+        return (self._devices, self._common)
+
+
+class DistinctFromLast:
+    """Distinct, with Bug.LAST_DISTINCT_ONLY."""
+
+    def __init__(self) -> None:
+        self._devices = 0
+        self._last: dict[str, Values] = {}
+
+    def add(self, request: str, values: Values) -> bool:
+        """See State."""
+        if not values:
+            return False
+        if self._devices and any(not last.isdisjoint(values) for last in self._last.values()):
+            return False
+        self._last[request] = values
+        self._devices += 1
+        return True
+
+    def remove(self, request: str, _values: Values) -> None:
+        """See State."""
+        self._last.pop(request, None)
+        self._devices -= 1
+
+    def known(self) -> Hashable:
+        """See State."""
+        return (self._devices, frozenset(self._last.items()))
+
+
+def track(spec: Constraint, profile: KubeProfile) -> State:
     """The state for one constraint, with no device in it yet."""
-    return MatchConstraint(spec) if spec.match_attribute is not None else DistinctConstraint(spec)
+    if spec.match_attribute is None:
+        return DistinctFromLast() if Bug.LAST_DISTINCT_ONLY in profile.bugs else Distinct()
+    narrowed = Bug.LISTS_STAY_NARROWED in profile.bugs and profile.features.lists
+    return MatchStayingNarrowed() if narrowed else Match()

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable
 
-from drakit.model import Device, DeviceRef, ResolvedPool
+from drakit.plan.contents import Draw
+from drakit.plan.pools import NodePool
 
 
 class CounterLedger:
-    """The counters of one pool. Devices that are in use have had their part taken already."""
+    """The counters of one pool. `taken` is what devices that are allocated already draw."""
 
-    def __init__(self, pool: ResolvedPool, in_use: Container[DeviceRef]) -> None:
-        self._left = {
-            (counter_set.name, counter): amount.nanos
-            for counter_set in pool.counters
-            for counter, amount in counter_set.counters.items()
-        }
-        for device in pool.devices:
-            if device.consumes and DeviceRef(pool.driver, pool.name, device.name) in in_use:
-                self._change(device, -1)
+    def __init__(self, pool: NodePool, taken: Iterable[Draw]) -> None:
+        self._left = dict(pool.counters)
+        for counter, amount in taken:
+            if counter in self._left:
+                self._left[counter] -= amount
+        self._overdrawn = sum(left < 0 for left in self._left.values())
 
-    def take(self, device: Device) -> bool:
-        """Take what the device consumes; False, and nothing changed, if there is too little."""
-        for consumption in device.consumes:
-            for counter, amount in consumption.counters.items():
-                if self._left[consumption.counter_set, counter] < amount.nanos:
-                    return False
-        self._change(device, -1)
+    def take(self, draws: Iterable[Draw]) -> bool:
+        """Take what a device draws; False, and nothing changed, if there is too little of any counter of the pool."""
+        self._change(draws, -1)
+        if self._overdrawn:
+            self._change(draws, 1)
+            return False
         return True
 
-    def give(self, device: Device) -> None:
-        """Give back what the device consumed."""
-        self._change(device, 1)
+    def give(self, draws: Iterable[Draw]) -> None:
+        """Give back what a device drew."""
+        self._change(draws, 1)
 
-    def _change(self, device: Device, sign: int) -> None:
-        for consumption in device.consumes:
-            for counter, amount in consumption.counters.items():
-                self._left[consumption.counter_set, counter] += sign * amount.nanos
+    def left(self) -> tuple[int, ...]:
+        """What is left of each counter, in an order that stays."""
+        return tuple(self._left.values())
+
+    def _change(self, draws: Iterable[Draw], sign: int) -> None:
+        for counter, amount in draws:
+            left = self._left.get(counter)
+            if left is None:  # of another pool of the same name: see Bug.POOLS_SHARE_COUNTERS
+                continue
+            self._left[counter] = after = left + sign * amount
+            self._overdrawn += (after < 0) - (left < 0)

@@ -23,6 +23,11 @@ class NodeView:
 class NamedNode(NodeSelector):
     """The selector of one node that a slice or device wrote as `nodeName`; the scheduler treats the two differently."""
 
+    @property
+    def name(self) -> str:
+        """The node."""
+        return self.requirements[0].values[0]
+
 
 def read_nodes(document: Mapping[str, Any]) -> NodeSelection | None:
     """The nodes of a slice or a device document; None where it does not say."""
@@ -36,6 +41,8 @@ def reaches(nodes: NodeSelection | None, node: NodeView) -> bool:
     """Whether devices with this selection can be used from the node."""
     if nodes is ALL_NODES or nodes is THIS_NODE:
         return True
+    if isinstance(nodes, NamedNode):
+        return nodes.name == node.name
     return isinstance(nodes, NodeSelector) and all(_holds(requirement, node) for requirement in nodes.requirements)
 
 
@@ -65,20 +72,23 @@ def _compares(value: str | None, requirement: NodeSelectorRequirement) -> bool:
     return left > right if requirement.operator == "Gt" else left < right
 
 
-def allocation_selector(selections: Iterable[tuple[NodeSelection, bool]], node: NodeView) -> dict[str, Any] | None:
+def allocation_selector(
+    selections: Iterable[tuple[NodeSelection | None, bool]], node: NodeView
+) -> dict[str, Any] | None:
     """The `nodeSelector` of an allocation, from its devices' nodes and whether each binds to the node it is used on.
 
     One device of this node alone, or one that binds, ties the allocation to the node; otherwise the devices' own
     selectors are joined; None stands for every node.
     """
-    joined: dict[NodeSelectorRequirement, None] = {}
+    joined: dict[object, NodeSelectorRequirement] = {}
     for nodes, binds in selections:
         if binds or nodes is THIS_NODE or isinstance(nodes, NamedNode):
             here = NodeSelectorRequirement("metadata.name", "In", (node.name,), on_fields=True)
             return _selector((here,))
         if isinstance(nodes, NodeSelector):
-            joined |= dict.fromkeys(nodes.requirements)
-    return _selector(tuple(joined)) if joined else None
+            for one in nodes.requirements:
+                joined.setdefault((one.key, one.operator, frozenset(one.values), one.on_fields), one)
+    return _selector(tuple(joined.values())) if joined else None
 
 
 def _selector(requirements: tuple[NodeSelectorRequirement, ...]) -> dict[str, Any]:

@@ -7,19 +7,25 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drakit.model import BindingConditions, DeviceRef, Toleration
-from drakit.plan.claims import DeviceClaim, DeviceClass, ExactRequest
+from drakit.model import DeviceRef, Quantity, Toleration
+from drakit.plan.claims import DeviceClaim, DeviceClass, DeviceConfig, ExactRequest
 
 
 @frozen(kw_only=True)
 class AllocationResult:
-    """One device for one request; `request` is `name/alternative` where a prioritized list was used."""
+    """One device for one request; `request` is `name/alternative` where a prioritized list was used.
+
+    A share of a device has an id: the scheduler's is random, the planner's is made of the claim and the place in it.
+    """
 
     request: str
     device: DeviceRef
     admin_access: bool = False
     tolerations: tuple[Toleration, ...] = ()
-    binding: BindingConditions | None = None
+    conditions: tuple[str, ...] = ()
+    failure_conditions: tuple[str, ...] = ()
+    share_id: str | None = None
+    consumed: Mapping[str, Quantity] = field(factory=dict)
 
     def to_api(self) -> dict[str, Any]:
         """The entry of `devices.results`."""
@@ -33,9 +39,14 @@ class AllocationResult:
             document["adminAccess"] = True
         if self.tolerations:
             document["tolerations"] = [toleration.to_api() for toleration in self.tolerations]
-        if self.binding is not None:
-            document["bindingConditions"] = list(self.binding.conditions)
-            document["bindingFailureConditions"] = list(self.binding.failure_conditions)
+        if self.conditions:
+            document["bindingConditions"] = list(self.conditions)
+        if self.failure_conditions:
+            document["bindingFailureConditions"] = list(self.failure_conditions)
+        if self.share_id is not None:
+            document["shareID"] = self.share_id
+        if self.consumed:
+            document["consumedCapacity"] = {name: str(amount) for name, amount in self.consumed.items()}
         return document
 
 
@@ -59,25 +70,37 @@ class Allocation:
 
 
 def merged_config(
-    claim: DeviceClaim, used: Sequence[tuple[str, ExactRequest]], classes: Mapping[str, DeviceClass]
+    claim: DeviceClaim,
+    used: Sequence[tuple[str, ExactRequest]],
+    classes: Mapping[str, DeviceClass],
+    *,
+    empties_requests: bool,
 ) -> tuple[Mapping[str, Any], ...]:
     """The `devices.config` of an allocation: the classes' entries for what they served, then the claim's own.
 
-    `used` are the names, as results carry them, of the requests that were met, in order, with what was met.
+    `used` are the names, as results carry them, of the requests that were met, in order, with what was met. With
+    `empties_requests` an entry that is for all of them names none.
     """
     by_class: dict[str, list[str]] = {}
     for name, request in used:
         names = by_class.setdefault(request.device_class_name, [])
         if name not in names:
             names.append(name)
+    if not claim.config and not any(classes[class_name].config for class_name in by_class):
+        return ()
+
+    def written(config: DeviceConfig, source: str, requests: Sequence[str]) -> dict[str, Any]:
+        covers = all(name in requests or name.partition("/")[0] in requests for name, _ in used)
+        return config.to_api(source, () if empties_requests and covers else requests)
+
     entries = [
-        config.to_api("FromClass", names)
+        written(config, "FromClass", names)
         for class_name, names in by_class.items()
         for config in classes[class_name].config
     ]
     met = {name for name, _ in used} | {name.partition("/")[0] for name, _ in used}
     applying = [config for config in claim.config if not config.requests or met & set(config.requests)]
-    return (*entries, *(config.to_api("FromClaim", config.requests) for config in applying))
+    return (*entries, *(written(config, "FromClaim", config.requests) for config in applying))
 
 
 @frozen(kw_only=True)

@@ -1,178 +1,228 @@
-"""ResourceSlices to pools, as the scheduler puts them together."""
+"""ResourceSlices, put together to pools as the scheduler does it: for one node at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from drakit.documents import counter_set_from_api, device_from_api
+from drakit.documents import counter_set_from_api
 from drakit.errors import LimitExceeded
-from drakit.model import PER_DEVICE, CounterSet, Device, NodeSelection, ResolvedPool, SharePolicy
-from drakit.plan.errors import InvalidDocument, NotSupported
-from drakit.plan.nodes import NodeView, reaches, read_nodes
+from drakit.model import ALL_NODES, PER_DEVICE, CounterSet, NodeSelection, ResolvedPool
+from drakit.plan.contents import Content, Contents, Document, content_of, problem_of
+from drakit.plan.errors import InvalidDocument
+from drakit.plan.nodes import NamedNode, NodeView, reaches, read_nodes
+from drakit.plan.profiles import KubeProfile, kube_profile
 
-Document = Mapping[str, Any]
+PoolKey = tuple[str, str]
+"""Driver and name."""
 
 
-@frozen(kw_only=True)
-class UnusablePool:
-    """A pool nothing is allocated from: it is being updated (`incomplete`), or its slices contradict each other."""
+@frozen(eq=False, kw_only=True)
+class Slice:
+    """One slice, decoded; `place` is where it was listed, `nodes` are the slice's or PER_DEVICE."""
 
-    driver: str
+    place: int
     name: str
-    incomplete: bool
-    reason: str
-    nodes: tuple[NodeSelection, ...] = field(repr=False)
-
-
-@frozen
-class _Slice:
-    """One slice, decoded; `nodes` are of the slice, or per device."""
-
-    document: Document
-    devices: tuple[Device, ...]
-    shares: Mapping[str, SharePolicy]
+    pool: PoolKey
+    generation: int
+    wanted: int
+    content: Content
     counters: tuple[CounterSet, ...]
     nodes: NodeSelection
 
-    @property
-    def generation(self) -> int:
-        return int(self.document["spec"]["pool"].get("generation") or 0)
-
-    def selections(self) -> set[NodeSelection]:
-        """The nodes of the slice, or those of its devices."""
+    def reaches(self, node: NodeView) -> bool:
+        """Whether any of it can be used from the node."""
         if self.nodes is PER_DEVICE:
-            return {device.nodes for device in self.devices if device.nodes is not None}
-        return {self.nodes}
+            return any(reaches(offer.nodes, node) for offer in self.content.offers)
+        return reaches(self.nodes, node)
 
 
-def pools_from_slices(documents: Iterable[Document], node: NodeView | None = None) -> list[ResolvedPool]:
-    """The pools that devices can be allocated from, slices by name within each. See `read_slices`."""
-    return read_slices(documents, node)[0]
+@frozen(eq=False, kw_only=True)
+class NodePool:
+    """A pool as one node sees it. Nothing is allocated from one with a `problem`; `incomplete`: it is being updated.
 
-
-def read_slices(
-    documents: Iterable[Document], node: NodeView | None = None
-) -> tuple[list[ResolvedPool], list[UnusablePool]]:
-    """Put slices together to pools: the usable ones, and the others with what is wrong with them.
-
-    Only the highest generation of a pool counts, and only if all its slices are there. With `node`, that is the highest
-    generation among the slices the node can reach, which is how the scheduler looks at a pool that moves from one node
-    to another. Raises InvalidDocument for a slice that the API server would not have taken.
+    `far` are the slices for other nodes, which matter for counters only.
     """
-    grouped: dict[tuple[str, str], list[_Slice]] = {}
-    for document in documents:
-        decoded = _read_slice(document)
-        spec = document["spec"]
-        grouped.setdefault((spec["driver"], spec["pool"]["name"]), []).append(decoded)
-    usable: list[ResolvedPool] = []
-    unusable: list[UnusablePool] = []
-    for (driver, name), slices in sorted(grouped.items(), key=lambda item: item[0]):
-        reached = slices if node is None else [one for one in slices if _reached(one, node)]
-        if not reached:
-            continue
-        generation = max(one.generation for one in reached)
-        current = sorted((one for one in slices if one.generation == generation), key=_slice_name)
-        pool = _assemble(driver, name, current)
-        if isinstance(pool, ResolvedPool):
-            usable.append(pool)
-        else:
-            unusable.append(pool)
-    return usable, unusable
+
+    driver: str
+    name: str
+    slices: tuple[Slice, ...] = ()
+    far: tuple[Slice, ...] = ()
+    counters: Mapping[tuple[str, str], int] = field(factory=dict)
+    binding: bool = False
+    incomplete: bool = False
+    problem: str | None = None
 
 
-def _slice_name(one: _Slice) -> str:
-    return str((one.document.get("metadata") or {}).get("name") or "")
+class SliceSet:
+    """All slices there are, indexed. Once it is made, it does not change."""
+
+    def __init__(self, slices: Iterable[Slice]) -> None:
+        self._all = tuple(slices)
+        self._of_pool: dict[PoolKey, list[Slice]] = {}
+        self._of_node: dict[str, list[Slice]] = {}
+        self._others: list[Slice] = []
+        self._made: dict[tuple[object, ...], NodePool | None] = {}
+        self._checked: dict[tuple[object, ...], str | None] = {}
+        for one in self._all:
+            self._of_pool.setdefault(one.pool, []).append(one)
+            if isinstance(one.nodes, NamedNode):
+                self._of_node.setdefault(one.nodes.name, []).append(one)
+            else:
+                self._others.append(one)
+
+    @classmethod
+    def of_pools(cls, pools: Iterable[ResolvedPool]) -> SliceSet:
+        """An agent's own pools. Those of THIS_NODE belong to whatever node is asked about."""
+        return cls(one for place, pool in enumerate(pools) for one in _slices_of(pool, place))
+
+    def pools(self, node: NodeView, profile: KubeProfile | None = None) -> tuple[NodePool, ...]:
+        """The pools that the node reaches, in the order in which they are tried.
+
+        Only the highest generation of a pool counts among the slices the node can reach, which is how the scheduler
+        looks at a pool that moves from one node to another, and only if all slices of it are there.
+        """
+        profile = profile or kube_profile()
+        reached: dict[PoolKey, list[Slice]] = {}
+        near = list(self._near(node, profile))
+        if not profile.ordered:
+            near.sort(key=lambda one: one.place)
+        for one in near:
+            known = reached.setdefault(one.pool, [])
+            if known and known[0].generation < one.generation:
+                known.clear()
+            if not known or known[0].generation == one.generation:
+                known.append(one)
+        found = [pool for key, slices in reached.items() if (pool := self._pool(key, slices, profile))]
+        if profile.ordered:
+            found.sort(key=lambda pool: (pool.binding, pool.driver, pool.name))
+        return tuple(found)
+
+    def _near(self, node: NodeView, profile: KubeProfile) -> Iterable[Slice]:
+        partitions = profile.features.partitionable
+        for one in self._of_node.get(node.name, ()):
+            if partitions or not one.counters:
+                yield one
+        for one in self._others:
+            if not partitions and (one.nodes is PER_DEVICE or one.counters):
+                continue
+            if one.reaches(node) or (profile.counters_reach and one.counters):
+                yield one
+
+    def _pool(self, key: PoolKey, slices: Sequence[Slice], profile: KubeProfile) -> NodePool | None:
+        mark = (profile, *map(id, slices))
+        if mark not in self._made:
+            self._made[mark] = self._assemble(key, slices, profile)
+        return self._made[mark]
+
+    def _assemble(self, key: PoolKey, slices: Sequence[Slice], profile: KubeProfile) -> NodePool | None:
+        driver, name = key
+        generation, wanted = slices[0].generation, slices[0].wanted
+        whole = list(slices)
+        if len(whole) != wanted:
+            if any(one.generation > generation for one in self._of_pool[key]):
+                return None  # a newer generation is for other nodes only
+            whole = [one for one in self._of_pool[key] if one.generation == generation]
+        if len(whole) != wanted:
+            problem = f"it has {len(whole)} of {wanted} slices: it is being updated"
+            return NodePool(driver=driver, name=name, incomplete=True, problem=problem)
+        partitions = profile.features.partitionable
+        near = [one for one in slices if not (partitions and one.counters)]
+        far = [one for one in whole if one not in slices and not (partitions and one.counters)]
+        sets = [s for one in (whole if profile.far_counters else slices) for s in one.counters] if partitions else []
+        mark = (partitions, *(id(one.content) for one in (*near, *far)), *map(id, sets))
+        if mark not in self._checked:
+            self._checked[mark] = _contradiction(near, far, sets if partitions else None)
+        if (contradiction := self._checked[mark]) is not None:
+            return NodePool(driver=driver, name=name, problem=contradiction)
+        near.sort(key=lambda one: one.name if profile.ordered else one.place)
+        return NodePool(
+            driver=driver,
+            name=name,
+            slices=tuple(near),
+            far=tuple(far),
+            counters={(one.name, counter): q.nanos for one in sets for counter, q in one.counters.items()},
+            binding=any(one.content.binding for one in near),
+        )
 
 
-def _reached(one: _Slice, node: NodeView) -> bool:
-    return any(reaches(nodes, node) for nodes in one.selections())
+def read_slices(documents: Iterable[Document]) -> SliceSet:
+    """Index ResourceSlice documents. Raises InvalidDocument for a slice that the API server would not have taken."""
+    contents = Contents()
+    return SliceSet(_read_slice(document, place, contents) for place, document in enumerate(documents))
 
 
-def _read_slice(document: Document) -> _Slice:
-    where = f"ResourceSlice {(document.get('metadata') or {}).get('name') or '?'!r}: spec"
-    spec = document.get("spec") or {}
-    if not spec.get("driver") or not (spec.get("pool") or {}).get("name"):
+def _read_slice(document: Document, place: int, contents: Contents) -> Slice:
+    name = str((document.get("metadata") or {}).get("name") or "")
+    where = f"ResourceSlice {name or '?'!r}: spec"
+    spec: Mapping[str, Any] = document.get("spec") or {}
+    pool = spec.get("pool") or {}
+    driver = spec.get("driver")
+    if not driver or not pool.get("name"):
         raise InvalidDocument(f"{where}: must have a driver and a pool with a name")
     nodes = PER_DEVICE if spec.get("perDeviceNodeSelection") else read_nodes(spec)
     if nodes is None:
         raise InvalidDocument(
             f"{where}: must say its nodes: nodeName, nodeSelector, allNodes or perDeviceNodeSelection"
         )
-    devices, shares = [], {}
-    for index, entry in enumerate(spec.get("devices") or ()):
-        device, share = _read_device(entry, f"{where}.devices[{index}]")
-        devices.append(device)
-        if share is not None:
-            shares[device.name] = share
+    content = contents.read(driver, spec.get("devices"), f"{where}.devices")
     try:
         counters = tuple(counter_set_from_api(entry) for entry in spec.get("sharedCounters") or ())
     except (LimitExceeded, KeyError, TypeError) as error:
-        raise InvalidDocument(f"{where}.sharedCounters: {_problem(error)}") from None
-    return _Slice(document, tuple(devices), shares, counters, nodes)
-
-
-def _read_device(entry: Document, where: str) -> tuple[Device, SharePolicy | None]:
-    if entry.get("bindsToNode") and not entry.get("bindingConditions"):
-        raise NotSupported(f"{where}.bindsToNode", "a device that binds to its node without binding conditions")
-    if entry.get("nodeAllocatableResourceMappings") or entry.get("nodeAllocatableResources"):
-        raise NotSupported(where, "devices that take of the node's allocatable resources")
-    if any(item.get("compatibilityGroups") for item in entry.get("consumesCounters") or ()):
-        raise NotSupported(f"{where}.consumesCounters", "compatibility groups")
-    try:
-        device, share = device_from_api(entry)
-    except (LimitExceeded, KeyError, TypeError, ValueError) as error:
-        raise InvalidDocument(f"{where}: {_problem(error)}") from None
-    return evolve(device, nodes=read_nodes(entry)), share
-
-
-def _problem(error: Exception) -> str:
-    return f"missing or unknown: {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
-
-
-def _assemble(driver: str, name: str, slices: Sequence[_Slice]) -> ResolvedPool | UnusablePool:
-    wanted = slices[0].document["spec"]["pool"].get("resourceSliceCount") or 0
-    problem = None if len(slices) == wanted else f"it has {len(slices)} of {wanted} slices: it is being updated"
-    incomplete = problem is not None
-    problem = problem or _contradiction(slices)
-    if problem is not None:
-        selections = tuple({nodes for one in slices for nodes in one.selections()})
-        return UnusablePool(driver=driver, name=name, incomplete=incomplete, reason=problem, nodes=selections)
-    nodes = slices[0].nodes
-    devices = [device for one in slices for device in one.devices]
-    if any(one.nodes != nodes for one in slices):
-        nodes = PER_DEVICE
-        devices = [
-            device if one.nodes is PER_DEVICE else evolve(device, nodes=one.nodes)
-            for one in slices
-            for device in one.devices
-        ]
-    return ResolvedPool(
-        driver=driver,
+        raise InvalidDocument(f"{where}.sharedCounters: {problem_of(error)}") from None
+    return Slice(
+        place=place,
         name=name,
-        devices=tuple(devices),
-        shares={name: share for one in slices for name, share in one.shares.items()},
-        counters=tuple(counter_set for one in slices for counter_set in one.counters),
+        pool=(driver, pool["name"]),
+        generation=int(pool.get("generation") or 0),
+        wanted=int(pool.get("resourceSliceCount") or 0),
+        content=content,
+        counters=counters,
         nodes=nodes,
     )
 
 
-def _contradiction(slices: Sequence[_Slice]) -> str | None:
+def _slices_of(pool: ResolvedPool, place: int) -> list[Slice]:
+    """A pool as slices: counter sets have one of their own."""
+    parts: list[tuple[Content, tuple[CounterSet, ...]]] = [(content_of(pool), ())]
+    if pool.counters:
+        parts.append((Content(()), pool.counters))
+    return [
+        Slice(
+            place=place,
+            name=str(index),
+            pool=(pool.driver, pool.name),
+            generation=1,
+            wanted=len(parts),
+            content=content,
+            counters=counters,
+            nodes=ALL_NODES if counters else pool.nodes,
+        )
+        for index, (content, counters) in enumerate(parts)
+    ]
+
+
+def _contradiction(near: Sequence[Slice], far: Sequence[Slice], counters: Sequence[CounterSet] | None) -> str | None:
     """What makes a complete pool invalid; the API server cannot see it, since it looks at one slice at a time."""
-    for what, names in (
-        ("device", [device.name for one in slices for device in one.devices]),
-        ("counter set", [counter_set.name for one in slices for counter_set in one.counters]),
-    ):
-        if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            return f"{what} {twice!r} is in it more than once"
-    known = {counter_set.name: counter_set.counters for one in slices for counter_set in one.counters}
-    for one in slices:
-        for device in one.devices:
-            for consumption in device.consumes:
-                for counter in consumption.counters:
-                    if counter not in known.get(consumption.counter_set, ()):
-                        return f"device {device.name!r} consumes {consumption.counter_set}/{counter}, which it has not"
+    devices = [offer.device.name for one in near for offer in one.content.offers]
+    if (twice := _repeated(devices)) is not None:
+        return f"device {twice!r} is in it more than once"
+    if counters is None:
+        return None
+    if (twice := _repeated([one.name for one in counters])) is not None:
+        return f"counter set {twice!r} is in it more than once"
+    known = {(one.name, counter) for one in counters for counter in one.counters}
+    for one in (*near, *far):
+        for offer in one.content.offers:
+            for (counter_set, counter), _ in offer.draws:
+                if (counter_set, counter) not in known:
+                    return f"device {offer.device.name!r} consumes {counter_set}/{counter}, which it has not"
     return None
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    if len(set(names)) == len(names):
+        return None
+    return next(name for name in names if names.count(name) > 1)

@@ -1,172 +1,238 @@
 """The search: depth first, claims, requests and devices in order; the first solution wins.
 
-Within one request devices are tried in combinations: each next one comes after the one before it. A step is a generator
-that makes one choice after another, yields what comes next, and takes the choice back when it is resumed; the stack is
-a list, so its depth is no limit.
+A step is a generator: it yields the step that comes next and is sent back how that ended. The stack is a list, so its
+depth is no limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import enum
+from collections.abc import Generator, Iterable
+from typing import Any
 
 from attrs import frozen
 
-from drakit.model import DeviceRef, ResolvedPool
-from drakit.plan.candidates import SELECTED, Candidate
-from drakit.plan.constraints import Value, values_of
+from drakit.plan.candidates import Candidate
+from drakit.plan.constraints import State, track
 from drakit.plan.counters import CounterLedger
-from drakit.plan.errors import NotSupported, Unallocatable, Undecided
-from drakit.plan.task import MAX_RESULTS, Option, Task, Tracked, Wanted
+from drakit.plan.errors import Unallocatable, Undecided
+from drakit.plan.profiles import Bug
+from drakit.plan.shares import Shares, SharesForgetting
+from drakit.plan.task import MAX_RESULTS, Bound, Task
 
 MAX_STEPS = 1_000_000
 """Some claims take exponential time; the scheduler gives up on a node after ten seconds, which is about as far."""
 
 
-@frozen
-class Position:
-    """Where a search stands: the request, the alternative of it (None: to be chosen), and how many devices it has."""
+class Ending(enum.Enum):
+    """How a step ended. TOO_MANY: the claim would be given more devices than it can have."""
 
-    request: int
-    option: int | None = None
-    taken: int = 0
-    start: int = 0
+    FOUND = enum.auto()
+    NOTHING = enum.auto()
+    TOO_MANY = enum.auto()
+
+
+Step = Generator["Step", Any, Ending]
+"""Sent back is the Ending of the step that was yielded."""
 
 
 @frozen(eq=False)
 class Choice:
-    """One device taken for one request."""
+    """One device taken for one request. `counted`: its counters were taken with it."""
 
-    wanted: Wanted
-    option: Option
+    claim: int
+    bound: Bound
     place: int
+    counted: bool
 
 
 class Search:
-    """One run over one task; `chosen` is the solution once `run` has said there is one."""
+    """One run over one task; `chosen` is the solution once `run` has found one.
 
-    def __init__(
-        self,
-        task: Task,
-        pools: Mapping[tuple[str, str], ResolvedPool],
-        in_use: Collection[DeviceRef],
-        budget: int = MAX_STEPS,
-    ) -> None:
+    This one walks as upstream's does, so that what goes wrong on the way goes wrong here too: a selector that fails on
+    a device that is visited, and the bugs of a version.
+    """
+
+    def __init__(self, task: Task, budget: int = MAX_STEPS) -> None:
         self.chosen: list[Choice] = []
+        self.steps = 0
         self._task = task
-        self._pools = pools
-        self._in_use = in_use
         self._budget = budget
-        self._ledgers: dict[tuple[str, str], CounterLedger] = {}
+        self._ledgers: dict[object, CounterLedger] = {}
         self._holders: list[list[int]] = [[] for _ in task.candidates]
-        self._counts = [0] * len(task.claims)
+        self._counts = [0] * len(task.ask.claims)
+        self._states: list[list[State]] = [
+            [track(one.spec, task.profile) for one in claim.constraints] for claim in task.ask.claims
+        ]
+        self._bugs = task.profile.bugs
+        self._features = task.profile.features
+        self._shares = (SharesForgetting if Bug.SHARED_KEEP_COUNTERS in self._bugs else Shares)(task.candidates)
 
     def run(self) -> bool:
         """Look for the first solution. Raises PlanError where the scheduler would report an error."""
-        stack = [self._steps(Position(0))]
-        for _ in range(self._budget):
-            following = next(stack[-1], None)
-            if following is None:
+        stack = [self._request(0)]
+        ending: Ending | None = None
+        while True:
+            try:
+                following = stack[-1].send(ending)
+            except StopIteration as stop:
+                ending = stop.value
                 stack.pop()
                 if not stack:
-                    return False
-            elif following.request == len(self._task.requests):
-                return True
-            else:
-                stack.append(self._steps(following))
-        raise Undecided(f"no answer after {self._budget} steps; ask for less at once, or constrain less")
+                    return ending is Ending.FOUND
+                continue
+            self.steps += 1
+            if self.steps > self._budget:
+                raise Undecided(f"no answer after {self._budget} steps; ask for less at once, or constrain less")
+            stack.append(following)
+            ending = None
 
-    def _steps(self, at: Position) -> Iterator[Position]:
-        if at.request == len(self._task.requests):
-            yield at
-            return
-        wanted = self._task.requests[at.request]
-        if at.option is None:
-            yield from self._alternatives(wanted, at)
-            return
-        option = wanted.options[at.option]
-        last = at.taken + 1 == option.needed
-        for place in self._places(option, at):
-            if self._take(wanted, option, place):
-                if last:
-                    yield Position(at.request + 1)
-                else:
-                    yield Position(at.request, at.option, at.taken + 1, place + 1)
-                self._give_back()
+    def _request(self, number: int) -> Step:
+        """A request begins: its alternatives, in order."""
+        slots = self._task.slots
+        if number == len(slots):
+            return Ending.FOUND
+        if not self._worthwhile(number):
+            return Ending.NOTHING
+        slot = slots[number]
+        ending = Ending.NOTHING
+        if len(slot.options) == 1:
+            ending = yield self._device(number, slot.options[0], 0, 0)
+        else:
+            endings = set()
+            for bound in slot.options:
+                ending = yield self._device(number, bound, 0, 0)
+                if ending is Ending.FOUND:
+                    return ending
+                endings.add(ending)
+            ending = Ending.TOO_MANY if endings == {Ending.TOO_MANY} else Ending.NOTHING
+        if ending is Ending.TOO_MANY and number and slots[number - 1].claim != slot.claim:
+            ending = Ending.NOTHING  # that is the end of this claim's search, not of the one before it
+        if ending is Ending.NOTHING:
+            self._vain(number)
+        return ending
 
-    def _alternatives(self, wanted: Wanted, at: Position) -> Iterator[Position]:
-        for index, option in enumerate(wanted.options):
-            if option.needed and self._counts[wanted.claim] + option.needed + wanted.reserve <= MAX_RESULTS:
-                yield Position(at.request, index)
+    def _device(self, number: int, bound: Bound, taken: int, start: int) -> Step:
+        """One device of a request: the candidates, in order."""
+        ending: Ending
+        if bound.everything is not None and not bound.everything:
+            return Ending.NOTHING
+        if taken == bound.needed:
+            ending = yield self._request(number + 1)
+            return ending
+        claim = self._task.slots[number].claim
+        if self._counts[claim] + bound.needed - taken > MAX_RESULTS:
+            return Ending.TOO_MANY
+        for place in self._places(bound, taken, start):
+            if not self._take(claim, bound, place):
+                continue
+            ending = yield self._device(number, bound, taken + 1, place + 1)
+            if ending is Ending.FOUND:
+                return ending
+            self._give_back()
+            if ending is Ending.TOO_MANY:
+                return ending
+        return Ending.NOTHING
 
-    @staticmethod
-    def _places(option: Option, at: Position) -> Sequence[int]:
-        if option.everything is not None:
-            return option.everything[at.taken : at.taken + 1]
-        return range(at.start, len(option.tolerated))
+    def _places(self, bound: Bound, taken: int, start: int) -> Iterable[int]:
+        if bound.everything is not None:
+            return bound.everything[taken : taken + 1]
+        return range(start if self._task.profile.combinations else 0, len(self._task.candidates))
 
-    def _take(self, wanted: Wanted, option: Option, place: int) -> bool:
-        """Take a device, if it is free for this request and everything else allows it."""
-        candidate, holders = self._task.candidates[place], self._holders[place]
-        if candidate.shared and option.verdicts[place] == SELECTED:
-            raise NotSupported(f"device {candidate.ref}", "devices with allowMultipleAllocations")
-        if option.request.admin_access:
-            if wanted.claim in holders:
-                return False
-        elif candidate.in_use or holders:
-            return False
-        if option.verdicts[place] != SELECTED:
-            return False
-        if not option.tolerated[place] or not self._consume(candidate):
-            return False
-        if not self._constrain(option, candidate):
-            self._release(candidate)
-            return self._refused(wanted, option, candidate)
-        holders.append(wanted.claim)
-        self._counts[wanted.claim] += 1
-        self.chosen.append(Choice(wanted, option, place))
+    def _worthwhile(self, _number: int) -> bool:
+        """Whether a request, and all after it, could be met."""
         return True
+
+    def _vain(self, _number: int) -> None:
+        """A request could not be met as things stand."""
+
+    def _free(self, claim: int, bound: Bound, place: int) -> bool:
+        holders = self._holders[place]
+        if bound.option.request.admin_access:
+            return claim not in holders
+        return not holders and not self._task.candidates[place].in_use
+
+    def _take(self, claim: int, bound: Bound, place: int) -> bool:
+        """Take a device, if it is free for this request and everything else allows it."""
+        candidate, option = self._task.candidates[place], bound.option
+        if not self._free(claim, bound, place) or not self._suits(bound, place):
+            return False
+        draws = candidate.offer.draws
+        counted = bool(draws) and not (self._is_shared(candidate) and self._shares.begun(place))
+        if counted and not self._ledger(candidate).take(draws):
+            return False
+        if not option.tolerates(candidate.offer) or not self._constrain(claim, bound, candidate):
+            return self._refuse(candidate, counted=counted)
+        if bound.everything is not None and not self._has_room(bound, place):
+            if Bug.REFUSED_KEEP_CONSTRAINTS not in self._bugs:
+                self._unconstrain(claim, bound, candidate, len(option.constraints))
+            return self._refuse(candidate, counted=counted)
+        if self._is_shared(candidate):
+            self._shares.add(place, option.consumes(candidate.offer) or {})
+        else:
+            self._holders[place].append(claim)
+        self._counts[claim] += 1
+        self.chosen.append(Choice(claim, bound, place, counted))
+        return True
+
+    def _suits(self, bound: Bound, place: int) -> bool:
+        """Whether the request accepts the device: of the devices of a request for all, that is known."""
+        candidate = self._task.candidates[place]
+        if bound.everything is None and not (bound.option.accepts(candidate) and self._has_room(bound, place)):
+            return False
+        return self._features.partitionable or not candidate.offer.draws
+
+    def _has_room(self, bound: Bound, place: int) -> bool:
+        if not self._features.consumable:
+            return True
+        return bound.option.fits(self._task.candidates[place], self._shares.used(place))
+
+    def _is_shared(self, candidate: Candidate) -> bool:
+        return candidate.offer.shared and self._features.consumable
+
+    def _refuse(self, candidate: Candidate, *, counted: bool) -> bool:
+        if counted and Bug.REFUSED_KEEP_COUNTERS not in self._bugs:
+            self._ledger(candidate).give(candidate.offer.draws)
+        return False
 
     def _give_back(self) -> None:
         """Undo the last `_take`."""
         choice = self.chosen.pop()
-        candidate = self._task.candidates[choice.place]
-        for constraint in choice.option.constraints:
-            constraint.remove(_values(candidate, constraint))
-        self._release(candidate)
-        self._counts[choice.wanted.claim] -= 1
-        self._holders[choice.place].pop()
-
-    def _consume(self, candidate: Candidate) -> bool:
-        return not candidate.device.consumes or self._ledger(candidate).take(candidate.device)
-
-    def _release(self, candidate: Candidate) -> None:
-        if candidate.device.consumes:
-            self._ledger(candidate).give(candidate.device)
+        claim, option, candidate = choice.claim, choice.bound.option, self._task.candidates[choice.place]
+        self._unconstrain(claim, choice.bound, candidate, len(option.constraints))
+        self._counts[claim] -= 1
+        shared = self._is_shared(candidate)
+        if shared:
+            self._shares.remove(choice.place, option.consumes(candidate.offer) or {})
+        else:
+            self._holders[choice.place].pop()
+        if choice.counted and not (shared and Bug.SHARED_KEEP_COUNTERS in self._bugs):
+            self._ledger(candidate).give(candidate.offer.draws)
 
     def _ledger(self, candidate: Candidate) -> CounterLedger:
-        key = (candidate.ref.driver, candidate.ref.pool)
+        pool = candidate.pool
+        key = pool.name if Bug.POOLS_SHARE_COUNTERS in self._bugs else (pool.driver, pool.name)
         if key not in self._ledgers:
-            self._ledgers[key] = CounterLedger(self._pools[key], self._in_use)
+            self._ledgers[key] = CounterLedger(pool, self._task.held.draws(pool))
         return self._ledgers[key]
 
-    @staticmethod
-    def _constrain(option: Option, candidate: Candidate) -> bool:
-        for index, constraint in enumerate(option.constraints):
-            if not constraint.add(_values(candidate, constraint)):
-                for done in option.constraints[:index]:
-                    done.remove(_values(candidate, done))
-                return False
+    def _constrain(self, claim: int, bound: Bound, candidate: Candidate) -> bool:
+        """Add a device to its constraints. One that speaks against a request for all devices is an error."""
+        specs, states = self._task.ask.claims[claim].constraints, self._states[claim]
+        for index, number in enumerate(bound.option.constraints):
+            if states[number].add(bound.option.name, specs[number].values(candidate.offer)):
+                continue
+            if bound.everything is not None:
+                raise Unallocatable(
+                    f"{bound.option.where}: asks for all devices, but a constraint does not allow {candidate.ref}; "
+                    "narrow the request's selectors or drop the constraint"
+                )
+            self._unconstrain(claim, bound, candidate, index)
+            return False
         return True
 
-    def _refused(self, wanted: Wanted, option: Option, candidate: Candidate) -> bool:
-        """A constraint spoke against the device: for a request for all devices, the scheduler calls that an error."""
-        if option.everything is None:
-            return False
-        raise Unallocatable(
-            f"claim {self._task.claims[wanted.claim].name}: request {option.label!r} asks for all devices, but a "
-            f"constraint does not allow {candidate.ref}; narrow the request's selectors or drop the constraint"
-        )
-
-
-def _values(candidate: Candidate, constraint: Tracked) -> frozenset[Value]:
-    return values_of(candidate.device, candidate.ref.driver, constraint.spec.attribute)
+    def _unconstrain(self, claim: int, bound: Bound, candidate: Candidate, count: int) -> None:
+        """Undo the first `count` of a device's constraints."""
+        specs, states = self._task.ask.claims[claim].constraints, self._states[claim]
+        for number in bound.option.constraints[:count]:
+            states[number].remove(bound.option.name, specs[number].values(candidate.offer))

@@ -1,158 +1,83 @@
-"""A pod's claims made ready for a search: requests in order, their alternatives, and what each may use."""
+"""Claims and one node, put together: what there is to search for, and in what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from drakit.plan.candidates import SELECTED, Candidate, Verdicts, verdict_or_none
-from drakit.plan.claims import AllocationMode, DeviceClaim, DeviceClass, ExactRequest, claim_name, read_claim
-from drakit.plan.constraints import DistinctConstraint, MatchConstraint, track, values_of
-from drakit.plan.errors import InvalidDocument, NotSupported, Unallocatable
-from drakit.plan.pools import UnusablePool
+from drakit.plan.candidates import Candidate, Held
+from drakit.plan.errors import Unallocatable
+from drakit.plan.pools import NodePool
+from drakit.plan.profiles import KubeProfile
+from drakit.plan.requests import Ask, Option
 
 MAX_RESULTS = 32
 """The most devices one claim can be given."""
 
-Tracked = MatchConstraint | DistinctConstraint
-
 
 @frozen(eq=False)
-class Option:
-    """One alternative of a request. `everything` is the fixed list of a request for all devices, by place."""
+class Bound:
+    """An option on a node. `everything` is the fixed list, by place, of a request for all devices."""
 
-    label: str
-    request: ExactRequest
-    verdicts: Verdicts
+    option: Option
     needed: int
-    everything: tuple[int, ...] | None
-    constraints: tuple[Tracked, ...]
-    tolerated: tuple[bool, ...]
+    everything: tuple[int, ...] | None = None
 
 
 @frozen(eq=False)
-class Wanted:
-    """One request of one claim. `reserve` is the least number of devices that the claim's later requests need."""
+class Slot:
+    """One request on a node: the claim's place, and the request's alternatives."""
 
     claim: int
-    options: tuple[Option, ...]
-    reserve: int = 0
-
-
-@frozen(eq=False)
-class Claimed:
-    """One claim, decoded, with the state of its constraints."""
-
-    name: str
-    spec: DeviceClaim
-    constraints: tuple[Tracked, ...]
+    options: tuple[Bound, ...]
 
 
 @frozen(eq=False)
 class Task:
     """All that is to be met together on one node."""
 
+    ask: Ask
+    pools: tuple[NodePool, ...]
     candidates: tuple[Candidate, ...]
-    claims: tuple[Claimed, ...]
-    requests: tuple[Wanted, ...]
+    held: Held
+    slots: tuple[Slot, ...]
+
+    @property
+    def profile(self) -> KubeProfile:
+        """The version it is for."""
+        return self.ask.profile
 
 
-def prepare(
-    documents: Sequence[Mapping[str, Any]],
-    found: tuple[Candidate, ...],
-    classes: Mapping[str, DeviceClass],
-    unusable: Sequence[UnusablePool],
-) -> Task:
-    """Decode the claims and check what can be checked before a search. Raises PlanError."""
-    builder = _Builder(found, classes, unusable)
-    claims: list[Claimed] = []
-    requests: list[Wanted] = []
-    for index, document in enumerate(documents):
-        spec = read_claim(document)
-        claim = Claimed(claim_name(document), spec, tuple(track(constraint) for constraint in spec.constraints))
-        wanted = [builder.wanted(index, claim, place) for place in range(len(spec.requests))]
-        claims.append(claim)
-        requests += _with_reserves(claim, wanted)
-    return Task(found, tuple(claims), tuple(requests))
-
-
-def _with_reserves(claim: Claimed, wanted: Sequence[Wanted]) -> list[Wanted]:
-    found: list[Wanted] = []
-    reserve = 0
-    for request in reversed(wanted):
-        found.insert(0, evolve(request, reserve=reserve))
-        reserve += min(option.needed for option in request.options)
-    if reserve > MAX_RESULTS:
-        raise Unallocatable(
-            f"claim {claim.name}: asks for {reserve} devices; one claim can have at most {MAX_RESULTS}, so split it"
-        )
-    return found
-
-
-@frozen(eq=False)
-class _Builder:
-    candidates: tuple[Candidate, ...]
-    classes: Mapping[str, DeviceClass]
-    unusable: Sequence[UnusablePool]
-
-    def wanted(self, index: int, claim: Claimed, place: int) -> Wanted:
-        request = claim.spec.requests[place]
-        where = f"claim {claim.name}: spec.devices.requests[{place}]"
-        options = tuple(
-            self._option(claim, label, alternative, f"{where}.{_step(request.exactly, number)}")
-            for number, (label, alternative) in enumerate(request.alternatives)
-        )
-        return Wanted(index, options)
-
-    def _option(self, claim: Claimed, label: str, request: ExactRequest, where: str) -> Option:
-        device_class = self.classes.get(request.device_class_name)
-        if device_class is None:
-            known = ", ".join(sorted(self.classes)) or "none"
-            raise InvalidDocument(
-                f"{where}.deviceClassName: there is no DeviceClass {request.device_class_name!r}; there are: {known}"
+def bind(ask: Ask, pools: Sequence[NodePool], found: tuple[Candidate, ...], held: Held) -> Task:
+    """Check what can be checked before a search. Raises PlanError."""
+    slots = tuple(
+        Slot(wanted.claim, tuple(_bound(option, pools, found, ask.profile) for option in wanted.options))
+        for wanted in ask.requests
+    )
+    for index, claim in enumerate(ask.claims):
+        least = sum(min(bound.needed for bound in slot.options) for slot in slots if slot.claim == index)
+        if least > MAX_RESULTS:
+            raise Unallocatable(
+                f"claim {claim.name}: asks for {least} devices; one claim can have at most {MAX_RESULTS}, so split it"
             )
-        if request.capacity.requests:
-            raise NotSupported(f"{where}.capacity", "consumable capacity")
-        verdicts = Verdicts(where, request, device_class, self.candidates)
-        everything = self._everything(where, verdicts) if request.allocation_mode is AllocationMode.ALL else None
-        return Option(
-            label,
-            request,
-            verdicts,
-            request.count if everything is None else len(everything),
-            everything,
-            tuple(constraint for constraint in claim.constraints if constraint.spec.covers(label)),
-            tuple(request.tolerates(candidate.device.taints) for candidate in self.candidates),
-        )
-
-    def _everything(self, where: str, verdicts: Verdicts) -> tuple[int, ...]:
-        for pool in self.unusable:
-            raise Unallocatable(f"{where}: asks for all devices, but pool {pool.driver}/{pool.name}: {pool.reason}")
-        return tuple(place for place in range(len(self.candidates)) if verdicts[place] == SELECTED)
+    return Task(ask, tuple(pools), found, held, slots)
 
 
-def _step(exactly: ExactRequest | None, number: int) -> str:
-    return "exactly" if exactly is not None else f"firstAvailable[{number}]"
+def _bound(option: Option, pools: Sequence[NodePool], found: Sequence[Candidate], profile: KubeProfile) -> Bound:
+    if not option.everything:
+        return Bound(option, option.request.count)
+    for pool in pools:
+        if pool.problem is not None:
+            raise Unallocatable(
+                f"{option.where}: asks for all devices, but pool {pool.driver}/{pool.name}: {pool.problem}"
+            )
+    everything = tuple(place for place, one in enumerate(found) if _among_all(option, one, profile))
+    return Bound(option, len(everything), everything)
 
 
-def usable_places(task: Task, option: Option) -> tuple[list[int], bool]:
-    """The devices an option could be given at best, and whether that can be relied on.
-
-    It cannot where a selector fails on a device, or matches one that the search would have to refuse.
-    """
-    places, sound = [], True
-    for place, candidate in enumerate(task.candidates):
-        verdict = verdict_or_none(option.verdicts, place)
-        sound = sound and verdict is not None and not (candidate.shared and verdict == SELECTED)
-        free = option.request.admin_access or not candidate.in_use
-        if verdict == SELECTED and free and option.tolerated[place]:
-            places.append(place)
-    return places, sound
-
-
-def values_at(task: Task, place: int, attribute: str) -> frozenset[tuple[type, object]]:
-    """The values that the device at a place has of an attribute."""
-    candidate = task.candidates[place]
-    return values_of(candidate.device, candidate.ref.driver, attribute)
+def _among_all(option: Option, candidate: Candidate, profile: KubeProfile) -> bool:
+    if not option.accepts(candidate):
+        return False
+    consumed = None if profile.all_by_size else candidate.consumed
+    return not profile.features.consumable or option.fits(candidate, consumed or {})

@@ -11,8 +11,7 @@ from typing import Any
 
 from drakit.documents import Document
 from drakit.errors import ConfigError, DRAError
-from drakit.model import DeviceRef
-from drakit.plan import Allocator, DeviceClass, NodeView, Unsatisfied, claim_from_template, read_slices
+from drakit.plan import Allocated, Allocator, DeviceClass, NodeView, Unsatisfied, claim_from_template, read_slices
 from drakit.plan.claims import read_claim
 from drakit.testing.apiserver import InMemoryApiServer, Refusal
 from drakit.testing.manifests import Item, Manifest, pod_claims
@@ -150,24 +149,13 @@ class ControlPlane:
     def _allocate(self, pod: Document, claims: Sequence[Document]) -> list[Document]:
         node = self._server.get("Node", self._node)
         view = NodeView(self._node, node["metadata"].get("labels") or {})
-        pools, unusable = read_slices(self._server.list("ResourceSlice"), view)
-        taken = _allocated(self._server.list("ResourceClaim"))
-        outcome = Allocator(pools, self.classes(), taken, unusable).allocate_all(claims, view)
+        slices = read_slices(self._server.list("ResourceSlice"))
+        allocated = Allocated.of_claims(self._server.list("ResourceClaim"))
+        outcome = Allocator(slices, self.classes(), allocated).allocate_all(claims, view)
         if isinstance(outcome, Unsatisfied):
             metadata = pod["metadata"]
             raise Unschedulable(f"pod {metadata['namespace']}/{metadata['name']} cannot be scheduled: {outcome}")
         return [allocation.to_api() for allocation in outcome]
-
-
-def _allocated(claims: Sequence[Document]) -> set[DeviceRef]:
-    """The devices that claims hold, exclusively."""
-    taken = set()
-    for claim in claims:
-        allocation = (claim.get("status") or {}).get("allocation") or {}
-        for result in (allocation.get("devices") or {}).get("results") or ():
-            if not result.get("adminAccess") and not result.get("shareID"):
-                taken.add(DeviceRef(result["driver"], result["pool"], result["device"]))
-    return taken
 
 
 def _latest(document: Document) -> Document:

@@ -5,6 +5,7 @@ over the functions in `library`. Limits: 10 KiB, 64 levels of nesting and 1,000,
 cost units are not modelled beyond that.
 """
 
+from drakit.plan.cel.conjuncts import Conjunct, conjuncts
 from drakit.plan.cel.errors import CelError, CelRuntimeError, CelSyntaxError, CelTypeError
 from drakit.plan.cel.selector import Selector, compile_selector, device_value
 from drakit.plan.cel.values import DeviceValue
@@ -14,8 +15,10 @@ __all__ = [
     "CelRuntimeError",
     "CelSyntaxError",
     "CelTypeError",
+    "Conjunct",
     "DeviceValue",
     "Selector",
     "compile_selector",
+    "conjuncts",
     "device_value",
 ]

@@ -20,7 +20,7 @@ from drakit.documents import claim_ref
 from drakit.journal import FILE_NAME, Journal
 from drakit.loading import GROUP
 from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle
-from drakit.plan import NodeView, read_slices
+from drakit.plan import NodePool, NodeView, read_slices
 from drakit.settings import API_VERSION, KIND
 from drakit.testing.apiserver import InMemoryApiServer
 from drakit.testing.conformance import allocating
@@ -281,16 +281,22 @@ def _claims(subject: Subject) -> list[ClaimAllocation]:
 
 def _check_published(machine: Machine, expected: set[str]) -> None:
     def published() -> set[str]:
-        pools, _ = read_slices(machine.server.list("ResourceSlice"), NodeView(NODE, {}))
-        return {f"{pool.driver}/{pool.name}/{device.name}" for pool in pools for device in pool.devices}
+        return {
+            f"{pool.driver}/{pool.name}/{offer.device.name}"
+            for pool in pools()
+            for one in pool.slices
+            for offer in one.content.offers
+        }
+
+    def pools() -> tuple[NodePool, ...]:
+        return read_slices(machine.server.list("ResourceSlice")).pools(NodeView(NODE))
 
     try:
         machine.kubelet.wait_until(lambda: expected <= published(), "the devices to be published", 20.0)
     except TimeoutError:
         lacking = sorted(expected - published())
-        slices = machine.server.list("ResourceSlice")
-        _, unusable = read_slices(slices, NodeView(NODE, {}))
-        why = f" ({unusable[0].reason})" if unusable else ""
+        problems = [pool.problem for pool in pools() if pool.problem]
+        why = f" ({problems[0]})" if problems else ""
         raise Broken(f"{lacking[0]} is in no usable pool{why}", "see the agent's log, and `drakit slices`") from None
 
 

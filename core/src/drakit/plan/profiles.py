@@ -1,0 +1,157 @@
+"""What decides an allocation in a version of Kubernetes: features, which of upstream's allocators runs, and its bugs.
+
+Upstream keeps three allocators and runs the most stable one that has every enabled feature. Sources: the feature gates
+of kubernetes 1.37.2, and `structured/` of dynamic-resource-allocation 0.34.9, 0.35.6, 0.36.2 and 0.37.2.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+
+import attrs
+from attrs import evolve, frozen
+
+from drakit.errors import ConfigError
+
+
+@frozen(kw_only=True)
+class Features:
+    """What a scheduler knows: each is what upstream's allocators call a feature."""
+
+    admin_access: bool = True
+    prioritized_list: bool = True
+    partitionable: bool = False
+    taints: bool = False
+    binding: bool = False
+    consumable: bool = False
+    fractional: bool = False
+    lists: bool = False
+
+    def within(self, supported: Features) -> bool:
+        """Whether an allocator that supports those has all of these."""
+        ours, theirs = attrs.asdict(self), attrs.asdict(supported)
+        return all(theirs[name] or not wanted for name, wanted in ours.items())
+
+
+class AllocatorKind(enum.StrEnum):
+    """Upstream's allocators. STABLE tries the devices of one request in permutations, the others in combinations."""
+
+    STABLE = "stable"
+    INCUBATING = "incubating"
+    EXPERIMENTAL = "experimental"
+
+
+class Bug(enum.Enum):
+    """A wrong answer of upstream's allocators, as its threads have it."""
+
+    REFUSED_KEEP_COUNTERS = "B1, B2: a device that a taint or constraint refuses keeps its counters (#140436)"
+    POOLS_SHARE_COUNTERS = "B3: pools of one name, of different drivers, share their counters (#140434)"
+    LAST_DISTINCT_ONLY = "B4: distinctAttribute knows only the last value of each request (#140438)"
+    LISTS_STAY_NARROWED = "B5: a matchAttribute over lists stays narrowed when the search turns back (#140300)"
+    SHARED_KEEP_COUNTERS = "B6: a shared device keeps its counters when the search turns back (#140436)"
+    REFUSED_KEEP_CONSTRAINTS = "a shared device that lacks capacity for All stays in its constraints (with B2)"
+
+
+_BUGS_OF_1_36 = frozenset(Bug)
+
+
+@frozen(kw_only=True, cache_hash=True)
+class KubeProfile:
+    """How one version allocates. `version` is the minor release, such as `1.36`.
+
+    `ordered`: pools are tried by driver and name, slices by name; otherwise pools come in random order, slices as they
+    are listed, and an answer is one of several. `combinations`: a device of a request comes after the one before it.
+    `all_by_size`: All leaves out devices that are too small, not those that are too full. `empties_requests`: the
+    configuration that is for every request is written as being for all. `counters_reach`: a slice with counter sets
+    counts whatever nodes its selector is for; `far_counters`: so do those of other nodes by name.
+    `lists_fail`: while lists are off, a selector fails on a device that has one.
+    """
+
+    version: str
+    allocator: AllocatorKind
+    features: Features
+    bugs: frozenset[Bug] = frozenset()
+    ordered: bool = True
+    combinations: bool = True
+    all_by_size: bool = True
+    empties_requests: bool = True
+    counters_reach: bool = False
+    far_counters: bool = True
+    lists_fail: bool = False
+
+    def fixed(self) -> KubeProfile:
+        """The same version without its known bugs."""
+        return evolve(self, bugs=frozenset())
+
+
+_BETA = Features()
+_CONSUMABLE = Features(partitionable=True, taints=True, binding=True, consumable=True)
+_FRACTIONAL = evolve(_CONSUMABLE, fractional=True)
+_GATES = {"1.34": _BETA, "1.35": _BETA, "1.36": _CONSUMABLE, "1.37": _FRACTIONAL}
+"""The features that are on by default. The fields a gate of 1.34 and 1.35 governs are dropped by its API server."""
+
+_NONE = Features(admin_access=False, prioritized_list=False)
+_PARTITIONS = Features(partitionable=True, taints=True)
+_SUPPORTED: dict[str, dict[AllocatorKind, Features]] = {
+    version: {
+        AllocatorKind.STABLE: _NONE if version < "1.36" else _PARTITIONS,
+        AllocatorKind.INCUBATING: _PARTITIONS if version < "1.36" else _GATES[version],
+        AllocatorKind.EXPERIMENTAL: evolve(_GATES[version], lists=True) if version >= "1.36" else _CONSUMABLE,
+    }
+    for version in _GATES
+}
+
+NEWEST = max(_GATES)
+VERSIONS = tuple(_GATES)
+"""The versions there are profiles of."""
+
+
+def kube_profile(
+    version: str = NEWEST,
+    *,
+    bugs: str = "as-is",
+    features: Features | None = None,
+    allocator: AllocatorKind | None = None,
+) -> KubeProfile:
+    """The profile of a version: `1.36`, `v1.36.2` or `newest`, its bugs `as-is` or `fixed`.
+
+    `features` are those of its gates by default, and `allocator` is the one it would choose for them. Raises
+    ConfigError for a version or a choice there is none of.
+    """
+    minor = _minor(version)
+    if bugs not in ("as-is", "fixed"):
+        raise ConfigError(f"bugs must be 'as-is' or 'fixed', not {bugs!r}")
+    wanted = features or _GATES[minor]
+    kind = allocator or _chosen(minor, wanted)
+    combining = minor >= "1.36" and kind is not AllocatorKind.STABLE
+    found = KubeProfile(
+        version=minor,
+        allocator=kind,
+        features=wanted,
+        bugs=frozenset() if minor > "1.36" else _BUGS_OF_1_36,
+        ordered=combining,
+        combinations=combining,
+        all_by_size=minor > "1.36",
+        empties_requests=minor > "1.36",
+        counters_reach=minor <= "1.36" or kind is AllocatorKind.STABLE,
+        far_counters=minor > "1.36" or kind is AllocatorKind.STABLE,
+        lists_fail=minor <= "1.36",
+    )
+    return found.fixed() if bugs == "fixed" else found
+
+
+def _minor(version: str) -> str:
+    match = re.fullmatch(r"v?(1\.\d+)(?:\.\d+)?(?:[-+].*)?", NEWEST if version == "newest" else version)
+    if match is None or match[1] not in _GATES:
+        raise ConfigError(f"no profile of Kubernetes {version!r}; there are {', '.join(VERSIONS)} and newest")
+    return match[1]
+
+
+def _chosen(version: str, features: Features) -> AllocatorKind:
+    supported: Mapping[AllocatorKind, Features] = _SUPPORTED[version]
+    for kind, known in supported.items():
+        if features.within(known):
+            return kind
+    raise ConfigError(f"no allocator of Kubernetes {version} has these features together: {features}")

@@ -1,0 +1,247 @@
+"""A pod's claims made ready for planning: what each request accepts of a device, remembered per device.
+
+Nothing here knows a node: what a selector says of a device is the same wherever a device like it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from drakit.documents import claim_ref
+from drakit.model import Quantity
+from drakit.plan.candidates import Candidate
+from drakit.plan.capacity import consumption
+from drakit.plan.cel import CelError, Selector, compile_selector
+from drakit.plan.claims import (
+    AllocationMode,
+    Constraint,
+    DeviceClaim,
+    DeviceClass,
+    ExactRequest,
+    claim_name,
+    read_claim,
+)
+from drakit.plan.constraints import Values, scalar_of, values_of
+from drakit.plan.contents import Offer
+from drakit.plan.errors import InvalidDocument, SelectorFailed, Unallocatable
+from drakit.plan.profiles import KubeProfile
+
+NOT_IN_CLASS, IN_CLASS, SELECTED = 0, 1, 2
+"""How far a device gets with a request: not past the class's selectors, not past its own, or through."""
+
+
+@frozen
+class Criterion:
+    """One selector: where it stands, what it says, and how far a device gets that it speaks against."""
+
+    where: str
+    expression: str
+    otherwise: int
+
+
+@frozen(eq=False, kw_only=True)
+class Option:
+    """One alternative of a request. `name` is the request's, `label` the one that results carry.
+
+    `constraints` are the places, among the claim's, of those it is under.
+    """
+
+    name: str
+    label: str
+    where: str
+    request: ExactRequest
+    device_class: DeviceClass
+    constraints: tuple[int, ...]
+    profile: KubeProfile
+    criteria: tuple[Criterion, ...]
+    _verdicts: dict[Offer, int] = field(factory=dict, repr=False)
+    _consumption: dict[Offer, Mapping[str, Quantity] | None] = field(factory=dict, repr=False)
+    _compiled: list[Selector] = field(factory=list, repr=False)
+
+    @property
+    def everything(self) -> bool:
+        """Whether it asks for all devices."""
+        return self.request.allocation_mode is AllocationMode.ALL
+
+    def verdict(self, candidate: Candidate) -> int:
+        """How far a device gets. Selectors are compiled when a first device is looked at, as the scheduler does.
+
+        Raises SelectorFailed.
+        """
+        known = self._verdicts.get(candidate.offer)
+        if known is None:
+            known = self._verdicts[candidate.offer] = self._ask(candidate)
+        return known
+
+    def accepts(self, candidate: Candidate) -> bool:
+        """Whether class and request accept the device, and it is for the node. Raises SelectorFailed."""
+        return self.verdict(candidate) == SELECTED and not candidate.far
+
+    def _ask(self, candidate: Candidate) -> int:
+        offer = candidate.offer
+        if offer.conditions and not self.profile.features.binding:
+            return NOT_IN_CLASS
+        features = self.profile.features
+        if self.criteria and self.profile.lists_fail and not features.lists and has_lists(offer):
+            raise SelectorFailed(f"{self.criteria[0].where} fails on device {candidate.ref}: it has a list attribute")
+        for place, criterion in enumerate(self.criteria):
+            try:
+                if not self.selector(place).matches_value(offer.value):
+                    return criterion.otherwise
+            except CelError as error:
+                raise SelectorFailed(f"{criterion.where} fails on device {candidate.ref}: {error}") from error
+        return SELECTED
+
+    def selector(self, place: int) -> Selector:
+        """The compiled selector of a criterion. Raises SelectorFailed."""
+        while len(self._compiled) <= place:
+            criterion = self.criteria[len(self._compiled)]
+            try:
+                self._compiled.append(compile_selector(criterion.expression))
+            except CelError as error:
+                raise SelectorFailed(f"{criterion.where} does not compile: {error}") from error
+        return self._compiled[place]
+
+    def tolerates(self, offer: Offer) -> bool:
+        """Whether the device's taints leave it to this request."""
+        taints = offer.device.taints
+        return not taints or not self.profile.features.taints or self.request.tolerates(taints)
+
+    def consumes(self, offer: Offer) -> Mapping[str, Quantity] | None:
+        """What is consumed of the device's capacity; None where it cannot be, however much of it is left."""
+        if offer not in self._consumption:
+            requested = self.request.capacity.requests
+            self._consumption[offer] = consumption(offer, requested, fractional=self.profile.features.fractional)
+        return self._consumption[offer]
+
+    def fits(self, candidate: Candidate, used: Mapping[str, int]) -> bool:
+        """Whether there is capacity for the request beside what is used of the device."""
+        offer = candidate.offer
+        if not used and not offer.shared and not offer.policies and not self.request.capacity.requests:
+            return True
+        consumed = self.consumes(offer)
+        if consumed is None:
+            return False
+        capacity = offer.device.capacity
+        return all(used.get(name, 0) + amount.nanos <= capacity[name].nanos for name, amount in consumed.items())
+
+
+@frozen(eq=False)
+class Wanted:
+    """One request of one claim, by the claim's place: the first of the options that can be met is taken."""
+
+    claim: int
+    name: str
+    options: tuple[Option, ...]
+
+
+@frozen(eq=False)
+class ConstraintSpec:
+    """One constraint, with the values devices have of its attribute."""
+
+    spec: Constraint
+    lists: bool
+    _known: dict[Offer, Values] = field(factory=dict, repr=False)
+
+    def values(self, offer: Offer) -> Values:
+        """The values a device has."""
+        found = self._known.get(offer)
+        if found is None:
+            if self.lists:
+                found = values_of(offer.device, offer.driver, self.spec.attribute)
+            else:
+                found = scalar_of(offer.device, offer.driver, self.spec)
+            self._known[offer] = found
+        return found
+
+
+@frozen(eq=False)
+class Claimed:
+    """One claim, decoded."""
+
+    name: str
+    uid: str
+    spec: DeviceClaim
+    constraints: tuple[ConstraintSpec, ...]
+
+
+@frozen(eq=False)
+class Ask:
+    """All that is to be met together, as the claims of one pod are."""
+
+    claims: tuple[Claimed, ...]
+    requests: tuple[Wanted, ...]
+    classes: Mapping[str, DeviceClass]
+    profile: KubeProfile
+
+
+def has_lists(offer: Offer) -> bool:
+    """Whether an attribute of the device is a list."""
+    return any(isinstance(value, tuple) for value in offer.device.attributes.values())
+
+
+def read_claims(
+    documents: Sequence[Mapping[str, Any]], classes: Mapping[str, DeviceClass], profile: KubeProfile
+) -> Ask:
+    """Decode claims and check what can be checked without a node. Raises PlanError."""
+    claims: list[Claimed] = []
+    requests: list[Wanted] = []
+    for index, document in enumerate(documents):
+        spec = read_claim(document)
+        constraints = tuple(ConstraintSpec(constraint, profile.features.lists) for constraint in spec.constraints)
+        claim = Claimed(claim_name(document), claim_ref(document).uid, spec, constraints)
+        claims.append(claim)
+        requests += (_wanted(index, claim, place, classes, profile) for place in range(len(spec.requests)))
+    return Ask(tuple(claims), tuple(requests), classes, profile)
+
+
+def _wanted(index: int, claim: Claimed, place: int, classes: Mapping[str, DeviceClass], profile: KubeProfile) -> Wanted:
+    request = claim.spec.requests[place]
+    where = f"claim {claim.name}: spec.devices.requests[{place}]"
+    if request.first_available and not profile.features.prioritized_list:
+        raise Unallocatable(f"{where}: firstAvailable needs the feature DRAPrioritizedList, which is off")
+    options = []
+    for number, (label, alternative) in enumerate(request.alternatives):
+        inside = f"{where}.{'exactly' if request.exactly else f'firstAvailable[{number}]'}"
+        _check_features(alternative, inside, profile)
+        device_class = _class_of(alternative, inside, classes)
+        options.append(
+            Option(
+                name=request.name,
+                label=label,
+                where=inside,
+                request=alternative,
+                device_class=device_class,
+                constraints=tuple(i for i, one in enumerate(claim.constraints) if one.spec.covers(label)),
+                profile=profile,
+                criteria=(
+                    *_criteria(f"class {device_class.name!r}", device_class.selectors, NOT_IN_CLASS),
+                    *_criteria(inside, (selector.cel.expression for selector in alternative.selectors), IN_CLASS),
+                ),
+            )
+        )
+    return Wanted(index, request.name, tuple(options))
+
+
+def _check_features(request: ExactRequest, where: str, profile: KubeProfile) -> None:
+    if request.admin_access and not profile.features.admin_access:
+        raise Unallocatable(f"{where}.adminAccess: needs the feature DRAAdminAccess, which is off")
+    if request.capacity.requests and not profile.features.consumable:
+        raise Unallocatable(f"{where}.capacity: needs the feature DRAConsumableCapacity, which is off")
+
+
+def _class_of(request: ExactRequest, where: str, classes: Mapping[str, DeviceClass]) -> DeviceClass:
+    device_class = classes.get(request.device_class_name)
+    if device_class is None:
+        known = ", ".join(sorted(classes)) or "none"
+        raise InvalidDocument(
+            f"{where}.deviceClassName: there is no DeviceClass {request.device_class_name!r}; there are: {known}"
+        )
+    return device_class
+
+
+def _criteria(where: str, expressions: Iterable[str], otherwise: int) -> Iterable[Criterion]:
+    return (Criterion(f"{where}: selector {i}", text, otherwise) for i, text in enumerate(expressions))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from drakit.errors import ConfigError
+from drakit.plan import NEWEST, AllocatorKind, Bug, Features, kube_profile
+
+
+@pytest.mark.parametrize(
+    ("version", "minor", "allocator", "ordered"),
+    [
+        ("1.34", "1.34", AllocatorKind.INCUBATING, False),
+        ("v1.35.6", "1.35", AllocatorKind.INCUBATING, False),
+        ("1.36.2-eks-abc", "1.36", AllocatorKind.INCUBATING, True),
+        ("1.37", "1.37", AllocatorKind.INCUBATING, True),
+        ("newest", NEWEST, AllocatorKind.INCUBATING, True),
+    ],
+)
+def test_a_version_runs_the_allocator_that_its_gates_choose(version, minor, allocator, ordered):
+    profile = kube_profile(version)
+    assert (profile.version, profile.allocator, profile.ordered) == (minor, allocator, ordered)
+    assert profile.combinations is ordered
+
+
+def test_features_choose_the_most_stable_allocator_that_has_them():
+    for features, allocator in (
+        (Features(partitionable=True, taints=True), AllocatorKind.STABLE),
+        (Features(binding=True), AllocatorKind.INCUBATING),
+        (Features(lists=True), AllocatorKind.EXPERIMENTAL),
+    ):
+        assert kube_profile("1.36", features=features).allocator is allocator
+    with pytest.raises(ConfigError, match=r"no allocator of Kubernetes 1\.35 has these features"):
+        kube_profile("1.35", features=Features(lists=True))
+
+
+def test_bugs_are_as_the_version_has_them_or_fixed():
+    assert kube_profile("1.36").bugs == set(Bug)
+    assert kube_profile("1.36", bugs="fixed").bugs == set()
+    assert kube_profile("1.36").fixed() == kube_profile("1.36", bugs="fixed")
+    assert kube_profile("1.37").bugs == set()
+
+
+@pytest.mark.parametrize("version", ["1.33", "2", "", "one", "1.36.2.1"])
+def test_a_version_without_a_profile_is_refused_with_those_there_are(version):
+    with pytest.raises(ConfigError, match=r"there are 1\.34, 1\.35, 1\.36, 1\.37 and newest"):
+        kube_profile(version)
+
+
+def test_bugs_are_asked_for_by_one_of_two_words():
+    with pytest.raises(ConfigError, match="'as-is' or 'fixed', not 'none'"):
+        kube_profile(bugs="none")
