@@ -12,6 +12,7 @@ so that a crash between any two of them leaves nothing that a repeat, or the nex
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
@@ -23,7 +24,7 @@ from drakit.cdi import CdiDirectory, check_uid
 from drakit.entries import Entry, Phase, allocation_digest
 from drakit.errors import ClaimError, DeviceNotFound, DRAError, JournalError, describe
 from drakit.holds import HeldDevices, check_free
-from drakit.jobs import Adopt, Answer, Job, Prepare, Reclaim, Repeat, Restore, RollBack, Unprepare
+from drakit.jobs import Adopt, Answer, Job, Prepare, Reclaim, Renumber, Repeat, Restore, RollBack, Unprepare
 from drakit.journal import Journal
 from drakit.metadata import MetadataDirectory
 from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
@@ -37,7 +38,8 @@ class ClaimsEngine:
 
     `backend` is None where the plugin is not there any more: then claims can only be unprepared. `known` gives the
     devices this node has, None before the first discovery; `containers` the claims of each container, which is asked
-    only where claims differ in what they set. `began` is told what starts now, for whoever bounds it.
+    only where claims differ in what they set. `began` is told what starts now, for whoever bounds it. `renumbered` is
+    set, by any thread, when device numbers of what is prepared may differ.
     """
 
     driver: str
@@ -48,6 +50,7 @@ class ClaimsEngine:
     boot_id: str
     known: Callable[[], Collection[DeviceRef] | None]
     containers: Containers
+    renumbered: threading.Event = field(factory=threading.Event)
     began: Callable[[str], None] = field(default=lambda _what: None)
     warn: Callable[[str], None] = field(default=lambda _message: None)
     _fresh: dict[str, int] = field(factory=dict, init=False)
@@ -97,13 +100,18 @@ class ClaimsEngine:
             adopt_damaged(self.journal, self.cdi, self.boot_id, self.warn)
         self._stage_intents(jobs)
         answers: list[Answer | BaseException] = []
+        recomputed = False
         try:
             for job in jobs:
+                recomputed |= self._renumber()
                 self.began(f"{type(job).__name__.lower()} of {job.claim}")
                 answers.append(self._answer(job))
+            recomputed |= self._renumber()  # a hook of this batch may have been the one to notice
             self.began("writing the journal")
             self.journal.commit()
         except JournalError as error:
+            if recomputed:
+                self.renumbered.set()
             # Nothing since the last commit is durable, and which jobs that takes with it is not worth telling apart:
             # no success may be told, files of unrecorded claims must not stay, and every job can be repeated.
             self._restore_files(jobs)
@@ -166,6 +174,8 @@ class ClaimsEngine:
                 self._reclaim(job.claim)
             case Restore():
                 self._restore()
+            case Renumber():
+                pass  # done before any job
         return ()
 
     def _prepare(self, allocation: ClaimAllocation, together: Collection[str]) -> Answer:
@@ -309,14 +319,35 @@ class ClaimsEngine:
 
     def _restore(self) -> None:
         """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim."""
+        self.renumbered.clear()
         remove_strays(self.journal, self.cdi, self.warn)
         with only_warned(self.warn, "metadata files that a crash left cannot be removed"):
             self.metadata.remove_strays(self.journal.entries)
-        committed = [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
-        for entry in committed:
+        for entry in self._committed():
             with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
                 self._ensure_file(entry)
-        for entry in committed if self.backend is not None else ():
+        self._recompute()
+
+    def _renumber(self) -> bool:
+        """Make edits anew where device numbers may differ; returns whether that was done.
+
+        A claim answered after this finds no other claim's file with a number that is its own now.
+        """
+        if not self.renumbered.is_set():
+            return False
+        for _ in range(_PASSES):
+            self.renumbered.clear()
+            self._recompute()
+            if not self.renumbered.is_set():
+                break
+        return True
+
+    def _committed(self) -> list[Entry]:
+        return [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
+
+    def _recompute(self) -> None:
+        """Ask the backend about each prepared claim: edits and files become what it says now."""
+        for entry in self._committed() if self.backend is not None else ():
             with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
                 current = self._recomputed(entry)
                 if current != entry:
@@ -369,7 +400,7 @@ class ClaimsEngine:
 
     def _restore_files(self, jobs: Sequence[Job]) -> None:
         """After a commit that failed: make the files agree with the entries, which are as they were before."""
-        for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore)}:
+        for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore | Renumber)}:
             entry = self.entry(uid)
             with only_warned(self.warn, f"claim {uid}: its CDI file could not be put right"):
                 if entry is None or entry.phase in (Phase.INTENT, Phase.ADOPTED):
@@ -388,6 +419,9 @@ class ClaimsEngine:
 
 _ENDED_KEPT = 4096
 """Far more than can end while it is being found out who holds what."""
+
+_PASSES = 2
+"""How often all edits are made anew at a time: once more where numbers changed, or a hook noticed, meanwhile."""
 
 _NOT_OURS = (Phase.QUARANTINED, Phase.ADOPTED)
 """What nobody here knows the preparation of: its pod ends, whatever the backend makes of it."""
