@@ -201,7 +201,7 @@ def abandoned(node):
 @pytest.mark.reliability(
     fault="A claim is gone, and the kubelet never unprepares it",
     injected="The claim is deleted, no pod has it, and the clock says the kubelet has long been registered",
-    promise="Its devices stay held until the backend sees them unused, or the node reboots",
+    promise="Its devices stay held until the backend sees them unused; not told by Neuron and EFA: until a reboot",
 )
 def test_a_claim_that_is_gone_in_no_pod_and_not_in_use_is_undone(node, abandoned):
     node.keep(lambda: not node.bench.phases())
