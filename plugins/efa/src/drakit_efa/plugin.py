@@ -21,6 +21,7 @@ from drakit.errors import DeviceNotFound
 
 from drakit_efa.devices import address_of, device
 from drakit_efa.layout import DATA, NODE_TYPES, lay_out
+from drakit_efa.numbering import Numbering
 from drakit_efa.options import EfaOptions
 from drakit_efa.sysfs import Adapter, Unusable, read_adapter, read_adapters
 
@@ -40,10 +41,12 @@ class EfaPlugin:
         self._context = context
         self._options: EfaOptions = context.options or EfaOptions()
         self._said: frozenset[str] = frozenset()
+        self._numbering = Numbering(context)
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """Find the adapters that can be used; on a node without any the pool is empty."""
+        self._numbering.look()
         scan = read_adapters(self._context, self._options.addresses)
         self._say(scan.problems)
         return [Pool([device(adapter) for adapter in scan.adapters])]
@@ -51,6 +54,7 @@ class EfaPlugin:
     @hookimpl
     def prepare(self, claim: ClaimAllocation) -> Sequence[PreparedDevice]:
         """Give each adapter's verbs node to the container; its number is read now, for module loads renumber."""
+        self._numbering.look()
         return [
             PreparedDevice.of(allocated, self._edits(self._adapter(allocated.device))) for allocated in claim.devices
         ]
