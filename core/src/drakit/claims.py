@@ -4,7 +4,7 @@ Synchronous, and called by one thread. Work comes in batches, each under the jou
 CDI files, then one sync for all records, and only then the answers. The order of durable steps is
 
     prepare     [intent, if the backend has side effects] -> hook -> CDI file -> commit
-    unprepare   hook -> CDI file removed -> release
+    unprepare   hook -> CDI file removed -> release, or "to be undone" where side effects wait for a backend
 
 so that a crash between any two of them leaves nothing that a repeat, or the next start, does not put right.
 """
@@ -75,7 +75,13 @@ class ClaimsEngine:
         if self.backend is None:
             return []
         entries = [entry for entry in list(self.journal.entries.values()) if self._is_unconfirmed(entry)]
-        return [entry.claim for entry in entries if entry.claim.name]
+        return [entry.claim for entry in entries if entry.claim.name and not entry.ended]
+
+    def unfinished(self) -> list[ClaimRef]:
+        """The claims whose pods have ended, to be rolled back now that there is a backend. For any thread."""
+        if self.backend is None:
+            return []
+        return [entry.claim for entry in list(self.journal.entries.values()) if entry.ended]
 
     def confirmed(self) -> list[ClaimRef]:
         """The claims that containers of this boot may use, as far as their names are known. For any thread."""
@@ -151,7 +157,7 @@ class ClaimsEngine:
         if not self._hooks.side_effects or self.entry(claim.uid) is not None:
             return False
         self._fresh[claim.uid] = len(self._fresh)
-        self.journal.put(Entry(claim=claim, phase=Phase.INTENT, devices=allocation.devices))
+        self.journal.put(Entry(claim=claim, phase=Phase.INTENT, devices=allocation.devices, side_effects=True))
         return True
 
     def _commit_intents(self) -> None:
@@ -210,7 +216,12 @@ class ClaimsEngine:
                 prepared = self._hooks.prepare(decoded, held)
             self._agreement.check(claim, prepared, together)
             entry = Entry(
-                claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
+                claim=claim,
+                digest=digest,
+                boot_id=self.boot_id,
+                devices=allocation.devices,
+                prepared=prepared,
+                side_effects=self._hooks.side_effects,
             )
             entry = self.metadata.described(allocation, entry)
             self._ensure_file(entry, anew=True)
@@ -263,20 +274,25 @@ class ClaimsEngine:
         check_uid(claim.uid)
         entry = self.entry(claim.uid)
         self._ended.append(claim.uid)
-        if entry is not None:
-            self._undo(entry)
+        is_undone = entry is None or self._undo(entry)
         with in_words(f"the CDI file of claim {entry.claim if entry else claim.uid} cannot be removed on this node"):
             self.cdi.remove(claim.uid)
         self._remove_metadata(claim)
-        self.journal.release(claim.uid)
+        if entry is None or is_undone:
+            self.journal.release(claim.uid)
+        elif not entry.ended:
+            self.journal.put(evolve(entry, phase=Phase.INTENT, metadata={}, ended=True))
 
-    def _undo(self, entry: Entry) -> None:
+    def _undo(self, entry: Entry) -> bool:
+        """Ask the backend to undo a preparation; False where that has to wait for one."""
         if self.backend is None:
-            self.warn(
-                f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed on "
-                f"this node beside its CDI file, if anything, is left as it is"
-            )
-            return
+            changed = entry.phase is Phase.INTENT or (entry.side_effects and entry.phase not in _NOT_OURS)
+            if changed and not entry.ended:
+                self.warn(
+                    f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed "
+                    f"on this node is undone, and its devices are free, when the backend is back"
+                )
+            return not changed
         try:
             self._hooks.unprepare(entry.claim, self.metadata.unmounted(entry.prepared))
         except Exception as error:
@@ -285,6 +301,7 @@ class ClaimsEngine:
             self.warn(
                 f"claim {entry.claim} ({entry.phase}): unprepare failed, and it ends all the same: {describe(error)}"
             )
+        return True
 
     def _roll_back(self, claim: ClaimRef) -> None:
         entry = self.entry(claim.uid)
@@ -318,7 +335,10 @@ class ClaimsEngine:
         return "" not in (entry.boot_id, self.boot_id) and entry.boot_id != self.boot_id
 
     def _restore(self) -> None:
-        """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim."""
+        """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim.
+
+        Last what ended while there was no backend, before anybody else may have its devices.
+        """
         self.renumbered.clear()
         remove_strays(self.journal, self.cdi, self.warn)
         with only_warned(self.warn, "metadata files that a crash left cannot be removed"):
@@ -327,6 +347,9 @@ class ClaimsEngine:
             with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
                 self._ensure_file(entry)
         self._recompute()
+        for claim in self.unfinished():
+            with about(claim=claim), only_warned(self.warn, f"claim {claim}: what it left cannot be undone yet"):
+                self._unprepare(claim)
 
     def _renumber(self) -> bool:
         """Make edits anew where device numbers may differ; returns whether that was done.

@@ -65,9 +65,11 @@ def check_free(journal: Journal, allocation: ClaimAllocation, fresh: Mapping[str
         holder = journal.entries[uid]
         held = (device for device in holder.devices if device.device == wanted.device)
         if uid != allocation.claim.uid and not all(_compatible(wanted, device) for device in held):
-            raise DeviceBusy(
-                f"device {wanted.device} is held by claim {holder.claim} ({uid}) until that claim's pod has ended"
-            )
+            until = "until what it left there is undone, which is tried again" if holder.ended else _UNTIL_ITS_END
+            raise DeviceBusy(f"device {wanted.device} is held by claim {holder.claim} ({uid}) {until}")
+
+
+_UNTIL_ITS_END = "until that claim's pod has ended"
 
 
 def _compatible(wanted: AllocatedDevice, held: AllocatedDevice) -> bool:
