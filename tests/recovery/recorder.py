@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from drakit import ContainerEdits, Device, Pool, PreparedDevice, hookimpl
+from drakit import ContainerEdits, Device, DeviceUnfit, Pool, PreparedDevice, hookimpl
 
 
 class Plain:
@@ -133,6 +133,9 @@ class Unruly(Plain):
 
     def recurses(self, good):
         return self.recurses(good)
+
+    def unfit(self, good):
+        raise DeviceUnfit("gpu-0 has lost its link", fault="unlinked", devices=["gpu-0"])
 
     def aborts(self, good):
         os.abort()

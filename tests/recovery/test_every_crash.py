@@ -280,6 +280,37 @@ def test_wherever_the_start_that_undoes_what_ended_crashes_the_next_one_undoes_i
             crashed.assert_empty()
 
 
+@pytest.mark.parametrize("site", ["unruly.example.com"], indirect=True)
+@pytest.mark.reliability(
+    fault="The agent dies while it writes down that a device is unfit",
+    injected="A plugin that refuses a device for good; SIGKILL before each step of Prepare and of the file of faults",
+    promise="The next start reads the file as it was or is to be, and nothing half written is left",
+)
+def test_wherever_a_lasting_refusal_crashes_what_is_remembered_of_it_is_whole(site, until, new_claim):
+    refused, other = new_claim("unfit", "gpu-0"), new_claim("other", "gpu-0")
+    where = []
+    for victim in itertools.count(1):
+        with contextlib.closing(site.copy(str(victim))) as crashed:
+            crashed.start(victim=victim)
+            crashed.arm()
+            faults = crashed.state / "faults.json"
+            with contextlib.suppress(CallFailed):
+                assert "gpu-0 has lost its link" in crashed.refusal(refused)
+            until(lambda: crashed.has_ended() or faults.exists(), "the refusal to be written down")  # noqa: B023
+            if not crashed.has_ended():
+                assert victim > LEAST_STEPS
+                break
+            where.append(_where(crashed, "it was to be killed"))
+            crashed.start()
+            crashed.assert_whole()
+            assert crashed.entries() == {}, where[-1]
+            assert "gpu-0 has lost its link" in crashed.refusal(refused)
+            until(faults.exists, "the refusal to be written down")
+            assert "is faulty: gpu-0 has lost its link" in crashed.refusal(other), where[-1]
+            crashed.assert_empty()
+    assert {"open faults.json.tmp", "open file faults.json.tmp", "rename faults.json.tmp"} <= set(where)
+
+
 @pytest.mark.reliability(
     fault="The agent dies while it rids the journal of its history",
     injected="SIGKILL before each step of writing the file anew: new file, write, rename",
