@@ -286,13 +286,7 @@ class ClaimsEngine:
     def _undo(self, entry: Entry) -> bool:
         """Ask the backend to undo a preparation; False where that has to wait for one."""
         if self.backend is None:
-            changed = entry.phase is Phase.INTENT or (entry.side_effects and entry.phase not in _NOT_OURS)
-            if changed and not entry.ended:
-                self.warn(
-                    f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed "
-                    f"on this node is undone, and its devices are free, when the backend is back"
-                )
-            return not changed
+            return self._is_left(entry)
         try:
             self._hooks.unprepare(entry.claim, self.metadata.unmounted(entry.prepared))
         except Exception as error:
@@ -302,6 +296,18 @@ class ClaimsEngine:
                 f"claim {entry.claim} ({entry.phase}): unprepare failed, and it ends all the same: {describe(error)}"
             )
         return True
+
+    def _is_left(self, entry: Entry) -> bool:
+        """Whether nothing is to be undone of a claim that ends without a backend, as far as it is on record."""
+        ends = f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed"
+        if entry.phase in _NOT_OURS:
+            self.warn(f"{ends} on this node beside its CDI file, if anything, is left as it is")
+            return True
+        if not entry.side_effects and entry.phase is not Phase.INTENT:
+            return True
+        if not entry.ended:
+            self.warn(f"{ends} on this node is undone, and its devices are free, when the backend is back")
+        return False
 
     def _roll_back(self, claim: ClaimRef) -> None:
         entry = self.entry(claim.uid)
