@@ -220,3 +220,36 @@ def test_a_driver_that_is_not_there_breaks_its_first_rule_and_no_other(place):
     verdicts = {rule["rule"]: rule["verdict"] for rule in json.loads(told.stdout)["rules"]}
     assert {name for name, verdict in verdicts.items() if verdict == "broken"} == {"registration_answers"}
     assert "holds" not in verdicts.values()
+
+
+def test_a_cdi_file_that_does_not_come_back_is_put_back(place):
+    outcomes = place.examine("a_lost_cdi_file_comes_back", "claims_are_unprepared")
+    assert outcomes["a_lost_cdi_file_comes_back"].verdict is Verdict.BROKEN
+    assert sorted(path.name for path in (place.directory / "cdi").iterdir()) == [
+        f"{ONE}.json",
+        f"{TWO}.json",
+        "common.json",
+    ]
+
+
+def test_a_cdi_file_that_other_claims_may_use_is_left_where_it_is(place):
+    shared = place.directory / "cdi" / "common.json"
+    seen = []
+
+    class Watching(StrangeDriver):
+        def _prepare(self, *arguments):
+            seen.append(shared.exists())
+            return super()._prepare(*arguments)
+
+    with Watching(place.directory, ALLOCATED, ()) as driver:
+        subject = ForeignDriver(
+            name=DRIVER,
+            registry=place.directory / "reg",
+            cdi=[place.directory / "cdi"],
+            claims=read_claims(place.claims, DRIVER),
+            seconds=10.0,
+            restart=driver.restart,
+        )
+        assert {outcome.verdict for _, outcome in examine(subject)} == {Verdict.HOLDS}
+    first = seen.index(True)
+    assert all(seen[first:])

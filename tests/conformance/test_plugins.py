@@ -10,7 +10,7 @@ from drakit_mock.plugin import MockPlugin
 
 
 class WithoutRounds(PluginConformance):
-    """A full round costs seconds: one node type of each plugin goes through it, and one over v1beta1."""
+    """A full round costs seconds: one node type of each plugin goes through it, over both versions."""
 
     test_a_full_round_over_v1 = None
     test_a_full_round_over_v1beta1 = None
@@ -19,7 +19,6 @@ class WithoutRounds(PluginConformance):
 class TestEfaOnTrn2(PluginConformance):
     plugin = EfaPlugin
     node_type = "trn2.48xlarge"
-    test_a_full_round_over_v1beta1 = None
 
 
 class TestEfaOnP5(WithoutRounds):
@@ -48,7 +47,6 @@ class TestMockSharedNic(PluginConformance):
     plugin = MockPlugin
     driver = "nic.example.com"
     options: ClassVar = {"profile": "shared-nic"}
-    test_a_full_round_over_v1beta1 = None
 
 
 class TestMockPartitions(WithoutRounds):

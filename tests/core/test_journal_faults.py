@@ -345,3 +345,36 @@ class JournalAgainstDict(RuleBasedStateMachine):
 
 TestJournalAgainstDict = JournalAgainstDict.TestCase
 TestJournalAgainstDict.settings = settings(max_examples=40, stateful_step_count=25)
+
+
+def test_a_file_that_is_written_anew_is_durable_before_it_is_renamed_and_its_name_after(path, monkeypatch):
+    """A power failure may keep a name without its content, or lose the name: the order of syncs forbids both."""
+    steps: list[str] = []
+
+    def noting(name, real, subject):
+        def call(where, *arguments):
+            steps.append(f"{name} {subject(where)}")
+            return real(where, *arguments)
+
+        monkeypatch.setattr(os, name, call)
+
+    def opened(descriptor: int) -> str:
+        place = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        return place.name if place.is_dir() else f"{place.name}, {os.fstat(descriptor).st_size} bytes"
+
+    journal = Journal(path, sync=Disk().sync)
+    with journal.locked():
+        journal.put(entry("a"))
+        journal.commit()
+    path.unlink()
+    noting("fsync", os.fsync, opened)
+    noting("rename", os.rename, lambda where: Path(where).name)
+    with journal.locked():
+        written = path.stat().st_size
+    journal.close()
+    assert reopened(path) == ["a"]
+    assert steps == [
+        f"fsync drakit.journal.tmp, {written} bytes",
+        "rename drakit.journal.tmp",
+        f"fsync {path.parent.name}",
+    ]

@@ -60,3 +60,9 @@ def test_every_published_attribute_and_capacity_is_in_the_table(name, node_type,
 def test_the_options_of_the_efa_readme_are_some():
     ((backend,),) = [block["backends"] for block in yaml_blocks("efa") if "backends" in block]
     assert structure(EfaOptions, backend["options"], "README").addresses == ("0000:10:1b.0",)
+
+
+@pytest.mark.parametrize("name", HARDWARE)
+def test_a_plugin_that_does_not_tell_whether_devices_are_in_use_says_what_that_costs(name):
+    told = "in_use" in inspect(name, HARDWARE[name]).hooks
+    assert ("is held until the node reboots" in " ".join(readme(name).split())) is not told

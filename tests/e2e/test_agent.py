@@ -239,6 +239,11 @@ def test_a_journal_that_cannot_be_opened_costs_its_own_driver(trouble, kubelet, 
     until(lambda: kubelet.registered("trouble.example.com"), "the driver to be served after all")
 
 
+@pytest.mark.reliability(
+    fault="A plugin cannot be imported any more while pods have its devices",
+    injected="Its module raises at import in the agent that follows the one that prepared the claim",
+    promise="Its pods end as ever; new claims are refused with what the import failed of",
+)
 def test_a_driver_whose_plugin_cannot_be_imported_says_why_it_refuses(trouble, kubelet, new_claim):
     claim = new_claim("held", {"trouble.example.com": ("x", ["one"])})
     trouble.start("[{plugin: trouble}]")

@@ -59,7 +59,13 @@ class Plugin:
         return [Health(ref, HealthStatus.HEALTHY, f"asked {self.asked} times")]
 """
 HUNG, CALM = "hung.example.com", "calm.example.com"
-BOUND_SECONDS = 0.5
+BOUND_SECONDS = 3.0
+"""How long a hook may take: enough for one that does not hang, on a machine that is busy with other things."""
+LONG_BOUND_SECONDS = 44.0
+"""Longer than a test waits for anything."""
+DRAIN_SECONDS = 0.5
+USUAL_SECONDS = 10.0
+"""Far longer than a driver takes to answer, and far shorter than that."""
 
 
 class Pair:
@@ -77,7 +83,7 @@ class Pair:
         self.kubelet = FakeKubelet(node.registry, retry_seconds=0.05, clock=lambda: time.monotonic() + self.past)
 
     def start(self, **settings: Any) -> None:
-        settings = {"hookBoundSeconds": BOUND_SECONDS, "drainSeconds": 0.5, "healthSeconds": 0.05} | settings
+        settings = {"hookBoundSeconds": BOUND_SECONDS, "drainSeconds": DRAIN_SECONDS, "healthSeconds": 0.05} | settings
         self.node.start(f"[{{plugin: unruly}}, {{plugin: unruly, driver: {CALM}}}]", **settings)
         self.kubelet.start()
         for driver in (HUNG, CALM):
@@ -132,6 +138,27 @@ def test_a_driver_that_hangs_in_prepare_says_so_at_once_and_the_other_answers(pa
         assert pair.kubelet.unprepare([claims["fine"]], CALM) == {claims["fine"].uid: ""}
     assert pair.notes("prepare") == begun == ["begins"]
     pair.let_go("prepare")
+
+
+@pytest.mark.parametrize("hook", ["prepare", "unprepare"])
+def test_the_other_driver_answers_before_the_hung_one_is_declared_stuck(pair, claims, until, hook):
+    pair.start(hookBoundSeconds=LONG_BOUND_SECONDS)
+    assert not pair.error(claims["hangs"])
+    pair.hang(hook)
+    calls = {"prepare": pair.kubelet.prepare, "unprepare": pair.kubelet.unprepare}
+    with ThreadPoolExecutor(1) as threads:
+        hanging = claims["waits"] if hook == "prepare" else claims["hangs"]
+        hung = threads.submit(calls[hook], [hanging], HUNG, timeout=LONG_BOUND_SECONDS)
+        until(lambda: pair.notes(hook)[-1:] == ["begins"], "the hook to hang")
+        for _ in range(3):
+            answer = pair.kubelet.prepare([claims["fine"]], CALM, timeout=USUAL_SECONDS)[claims["fine"].uid]
+            assert not answer.error
+            done = pair.kubelet.unprepare([claims["fine"]], CALM, timeout=USUAL_SECONDS)
+            assert done == {claims["fine"].uid: ""}
+        assert not hung.done()
+        pair.let_go(hook)
+        assert hung.result()
+    assert pair.notes(hook)[-2:] == ["begins", "ends"]
 
 
 @pytest.mark.reliability(
@@ -239,15 +266,17 @@ def _devices(api: Any, driver: str) -> int:
 @pytest.mark.parametrize("hook", ["prepare", "discover", "health"])
 @pytest.mark.parametrize("client", ["waits", "gave up"])
 def test_sigterm_ends_the_process_though_a_hook_hangs(pair, claims, until, hook, client):
-    pair.start(hookBoundSeconds=44, discoverySeconds=0.1)  # beyond the time a test waits for the end
+    pair.start(hookBoundSeconds=LONG_BOUND_SECONDS, discoverySeconds=0.1)
     pair.hang(hook)
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(pair.kubelet.prepare, [claims["hangs"]], HUNG, timeout=44)
+        waiting = threads.submit(pair.kubelet.prepare, [claims["hangs"]], HUNG, timeout=LONG_BOUND_SECONDS)
         until(lambda: pair.notes(hook)[-1:] == ["begins"], "the hook to hang")
         if client == "gave up" and hook == "prepare":
             with pytest.raises(CallFailed, match="DEADLINE"):
                 pair.kubelet.prepare([claims["hangs"]], HUNG, timeout=0.2)
+        told = time.monotonic()
         assert pair.node.end(signal.SIGTERM) == 0
+        assert time.monotonic() - told < DRAIN_SECONDS + USUAL_SECONDS
         if hook == "prepare":
             assert waiting.exception() is not None
     assert list(pair.node.registry.glob("*.sock")) == []

@@ -78,6 +78,11 @@ def test_a_successor_unprepares_a_claim_that_is_gone(trn2, kubelet, api, new_cla
     assert trn2.files() == {}
 
 
+@pytest.mark.reliability(
+    fault="A plugin is taken out of the configuration while pods have its devices",
+    injected="An agent without the backend in place of the one that prepared the claim",
+    promise="Its pods end as ever, and nothing of them is left; new claims are refused with the reason",
+)
 def test_a_backend_taken_out_of_the_config_still_lets_its_pods_end(trn2, kubelet, api, new_claim):
     claim = new_claim("worker", RESULTS)
     trn2.start()

@@ -40,6 +40,7 @@ class Driver:
     host: PluginHost
     name: str
     changes: list[None] = field(factory=list)
+    renumberings: list[None] = field(factory=list)
 
     def pool(self) -> Pool:
         (pool,) = self.host.discover(self.name)
@@ -95,6 +96,7 @@ def drivers() -> Callable[..., list[Driver]]:
                 root=root,
                 options=structure(MockPlugin.options, given, "options"),
                 changed=lambda driver=driver: driver.changes.append(None),
+                renumbered=lambda driver=driver: driver.renumberings.append(None),
             )
             host.add(driver.name, LOADED, context)
             hosted.append(driver)

@@ -162,6 +162,20 @@ def test_a_device_that_breaks_in_the_file_is_reported_and_discovery_asked_for(dr
     assert driver.changes == [None]
 
 
+def test_device_nodes_that_are_others_in_the_file_are_numbers_dealt_out_anew(drivers, write_profile):
+    def card(node):
+        return f"{{name: a, container: {{deviceNodes: [{{path: {node}}}]}}}}"
+
+    (driver,) = drivers(mock={"profile": write_profile(f"devices: [{card('/dev/card0')}]")})
+    write_profile(f"devices: [{card('/dev/card0')}, {{name: b}}]")
+    driver.pool()
+    assert driver.renumberings == []
+    write_profile(f"devices: [{card('/dev/card1')}, {{name: b}}]")
+    driver.pool()
+    driver.host.health(driver.name)
+    assert driver.renumberings == [None]
+
+
 def test_an_inline_profile_depends_on_no_file(inline, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     driver = inline(devices=[CARD])

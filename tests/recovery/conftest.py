@@ -209,6 +209,10 @@ class Site:
         assert self._code is not None
         return self._code
 
+    def has_ended(self) -> bool:
+        """Whether the agent has ended by itself."""
+        return self._look() is not None
+
     def _look(self) -> int | None:
         if self._code is None:
             self._code = self.launcher.ask(do="look", pid=self.agent)["code"]

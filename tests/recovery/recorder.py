@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 
-from drakit import ContainerEdits, Device, Pool, PreparedDevice, hookimpl
+from drakit import ContainerEdits, Device, DeviceUnfit, Pool, PreparedDevice, hookimpl
 
 
 class Plain:
@@ -79,7 +80,7 @@ class Described(Effects):
 
 
 class Unruly(Plain):
-    """Does in `prepare` what the claim's name says."""
+    """Does in `prepare` what the claim's name says, and in `unprepare` what the file `unprepare` says."""
 
     driver_name = "unruly.example.com"
 
@@ -87,6 +88,16 @@ class Unruly(Plain):
     def prepare(self, claim):
         good = super().prepare(claim)
         return getattr(self, claim.claim.name, lambda good: good)(good)
+
+    @hookimpl
+    def unprepare(self, claim, prepared):
+        habit = self._said("unprepare", "")
+        if habit == "hangs":
+            self.context.path("/hangs").touch()
+            while self.context.path("/unprepare").exists():
+                time.sleep(0.002)
+        elif habit:
+            getattr(self, habit)(prepared)
 
     def raises(self, good):
         raise RuntimeError("the firmware is on fire")
@@ -122,6 +133,12 @@ class Unruly(Plain):
 
     def recurses(self, good):
         return self.recurses(good)
+
+    def unfit(self, good):
+        raise DeviceUnfit("gpu-0 has lost its link", fault="unlinked", devices=["gpu-0"])
+
+    def aborts(self, good):
+        os.abort()
 
     def spawns(self, good):
         thread = threading.Thread(target=sys.exit, args=("a thread of the plugin's own",))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+from drakit.testing import CallFailed
 
 pytestmark = pytest.mark.parametrize("site", ["unruly.example.com"], indirect=True)
 
@@ -52,3 +55,79 @@ def test_threads_of_a_plugin_that_die_cost_nothing(site, new_claim):
     site.start()
     assert site.prepared(claim)
     assert site.end() == 0
+
+
+@pytest.mark.reliability(
+    fault="A hook raises or exits when a pod ends",
+    injected="A plugin of a real agent that does each of it in unprepare",
+    promise="That claim's error names plugin and hook, its device stays held; others end, and a repeat succeeds",
+)
+@pytest.mark.parametrize(
+    ("habit", "words"),
+    [
+        ("raises", "RuntimeError: the firmware is on fire"),
+        ("exits", "SystemExit"),
+        ("interrupts", "KeyboardInterrupt"),
+        ("stops", "StopIteration"),
+        ("recurses", "RecursionError"),
+    ],
+)
+def test_an_unprepare_that_misbehaves_keeps_its_device_until_a_repeat_succeeds(site, new_claim, habit, words):
+    ended, other = new_claim("ended", "gpu-0"), new_claim("other", "gpu-0")
+    site.start()
+    answer, files = site.prepared(ended), site.files()
+    (site.root / "unprepare").write_text(habit)
+    error = site.kubelet.unprepare([ended], site.driver)[ended.uid]
+    assert words in error
+    assert "unruly" in error
+    assert "unprepare" in error
+    assert "held by claim default/ended" in site.refusal(other)
+    assert (site.files(), site.prepared(ended)) == (files, answer)
+    (site.root / "unprepare").unlink()
+    site.unprepare(ended)
+    assert site.prepared(other)
+    site.unprepare(other)
+    site.assert_empty()
+    assert site.end() == 0
+
+
+@pytest.mark.reliability(
+    fault="A hook hangs when a pod ends",
+    injected="A plugin of a real agent that does not return from unprepare until it is told to",
+    promise="The call is told what has run for how long, the device stays held, and a repeat succeeds once it returns",
+)
+def test_an_unprepare_that_hangs_keeps_its_device_until_it_returns(site, new_claim, until):
+    ended, other = new_claim("ended", "gpu-0"), new_claim("other", "gpu-0")
+    site.start(hookBoundSeconds=0.5)
+    site.prepared(ended)
+    (site.root / "unprepare").write_text("hangs")
+    error = site.kubelet.unprepare([ended], site.driver)[ended.uid]
+    assert "unprepare of default/ended has been running for" in error
+    assert (site.root / "hangs").exists()
+    assert "unprepare of default/ended has been running for" in site.refusal(other)
+    assert site.files(), "what is not undone keeps its file"
+    (site.root / "unprepare").unlink()
+    until(lambda: site.kubelet.unprepare([ended], site.driver) == {ended.uid: ""}, "the driver to go on")
+    assert site.prepared(other)
+    site.unprepare(other)
+    site.assert_empty()
+
+
+@pytest.mark.reliability(
+    fault="The agent dies of a crash in a hook while a claim is prepared",
+    injected="A plugin that aborts the process in prepare, each time it is asked for one claim",
+    promise="The next agent serves what is prepared, the claim's device goes to nobody, and its pod can end",
+)
+def test_a_claim_that_kills_the_agent_costs_its_own_pod(site, new_claim):
+    deadly, good, other = new_claim("aborts", "gpu-0"), new_claim("good", "gpu-1"), new_claim("other", "gpu-0")
+    site.start()
+    answer = site.prepared(good)
+    with pytest.raises(CallFailed):
+        site.kubelet.prepare([deadly], site.driver)
+    assert site.ended() == -signal.SIGABRT
+    site.start()
+    assert site.prepared(good) == answer
+    site.unprepare(deadly)
+    assert site.prepared(other)
+    site.unprepare(good, other)
+    site.assert_empty()

@@ -27,13 +27,16 @@ MOST_STEPS = pytest.mark.parametrize("site", ["plain.example.com", "described.ex
 
 
 @pytest.fixture
-def crashes(site) -> Callable[[Callable[[Any], Any]], Iterator[Any]]:
-    """Give the site as it is now, dead in the middle of an act, once for every step of that act."""
+def crashes(site) -> Callable[..., Iterator[Any]]:
+    """Give the site as it is now, dead in the middle of an act, once for every step of that act.
 
-    def crash(act: Callable[[Any], Any]) -> Iterator[Any]:
+    Settings of the agent that dies are given by name.
+    """
+
+    def crash(act: Callable[[Any], Any], **settings: Any) -> Iterator[Any]:
         for victim in itertools.count(1):
             with contextlib.closing(site.copy(str(victim))) as crashed:
-                if not _dies(crashed, act, victim):
+                if not _dies(crashed, act, victim, settings):
                     assert victim > LEAST_STEPS
                     return
                 yield crashed
@@ -53,9 +56,9 @@ def undisturbed(site) -> Callable[[Callable[[Any], Any]], Any]:
     return run
 
 
-def _dies(site: Any, act: Callable[[Any], Any], victim: int) -> bool:
+def _dies(site: Any, act: Callable[[Any], Any], victim: int, settings: dict[str, Any]) -> bool:
     """Whether the agent was killed in the act: if not, there is no such step any more."""
-    site.start(victim=victim)
+    site.start(victim=victim, **settings)
     site.arm()
     try:
         act(site)
@@ -220,6 +223,92 @@ def test_wherever_a_start_after_a_reboot_crashes_the_next_one_makes_the_files_wh
             assert crashed.prepared(*claims) == answer, crashed.where
             crashed.unprepare(*claims)
             crashed.assert_empty()
+
+
+EFFECTS = pytest.mark.parametrize("site", ["effects.example.com"], indirect=True)
+WITHOUT_ITS_BACKEND = {"backends": [{"plugin": "plain"}]}
+
+
+@EFFECTS
+@pytest.mark.reliability(
+    fault="A plugin whose preparations change the node cannot be loaded when a pod of it ends",
+    injected="An agent without the plugin unprepares the claim; SIGKILL before each step of that",
+    promise="The pod ends at once; what its preparation changed is undone when the plugin is back, however it is lost",
+)
+def test_wherever_unprepare_without_the_backend_crashes_its_side_effects_are_undone_in_the_end(
+    site, crashes, new_claim
+):
+    ended, other = new_claim("ended", "gpu-0"), new_claim("other", "gpu-0")
+    site.start()
+    site.prepared(ended)
+    site.kill()
+    for crashed in crashes(lambda site: site.unprepare(ended), **WITHOUT_ITS_BACKEND):
+        if any(phase == "committed" for phase in crashed.entries().values()):
+            crashed.start(**WITHOUT_ITS_BACKEND)
+            crashed.unprepare(ended)
+            crashed.kill()
+        assert (crashed.files(), crashed.effects()) == ({}, {ended.uid: ["gpu-0"]}), crashed.where
+        crashed.start()
+        assert crashed.effects() == {}, crashed.where
+        assert crashed.prepared(other), crashed.where
+        crashed.unprepare(other)
+        crashed.assert_empty()
+
+
+@EFFECTS
+def test_wherever_the_start_that_undoes_what_ended_crashes_the_next_one_undoes_it(site, new_claim):
+    ended, other = new_claim("ended", "gpu-0"), new_claim("other", "gpu-0")
+    site.start()
+    site.prepared(ended)
+    site.kill()
+    site.start(**WITHOUT_ITS_BACKEND)
+    site.unprepare(ended)
+    site.kill()
+    for victim in itertools.count(1):
+        with contextlib.closing(site.copy(str(victim))) as crashed:
+            try:
+                crashed.start(victim=victim, armed=True)
+            except crashed.Died as death:
+                crashed.where = _where(crashed, death)
+            else:
+                assert victim > LEAST_STEPS
+                break
+            crashed.start()
+            assert crashed.prepared(other), crashed.where
+            assert crashed.effects() == {other.uid: ["gpu-0"]}, crashed.where
+            crashed.unprepare(other)
+            crashed.assert_empty()
+
+
+@pytest.mark.parametrize("site", ["unruly.example.com"], indirect=True)
+@pytest.mark.reliability(
+    fault="The agent dies while it writes down that a device is unfit",
+    injected="A plugin that refuses a device for good; SIGKILL before each step of Prepare and of the file of faults",
+    promise="The next start reads the file as it was or is to be, and nothing half written is left",
+)
+def test_wherever_a_lasting_refusal_crashes_what_is_remembered_of_it_is_whole(site, until, new_claim):
+    refused, other = new_claim("unfit", "gpu-0"), new_claim("other", "gpu-0")
+    where = []
+    for victim in itertools.count(1):
+        with contextlib.closing(site.copy(str(victim))) as crashed:
+            crashed.start(victim=victim)
+            crashed.arm()
+            faults = crashed.state / "faults.json"
+            with contextlib.suppress(CallFailed):
+                assert "gpu-0 has lost its link" in crashed.refusal(refused)
+            until(lambda: crashed.has_ended() or faults.exists(), "the refusal to be written down")  # noqa: B023
+            if not crashed.has_ended():
+                assert victim > LEAST_STEPS
+                break
+            where.append(_where(crashed, "it was to be killed"))
+            crashed.start()
+            crashed.assert_whole()
+            assert crashed.entries() == {}, where[-1]
+            assert "gpu-0 has lost its link" in crashed.refusal(refused)
+            until(faults.exists, "the refusal to be written down")
+            assert "is faulty: gpu-0 has lost its link" in crashed.refusal(other), where[-1]
+            crashed.assert_empty()
+    assert {"open faults.json.tmp", "open file faults.json.tmp", "rename faults.json.tmp"} <= set(where)
 
 
 @pytest.mark.reliability(

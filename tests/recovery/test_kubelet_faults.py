@@ -7,9 +7,13 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from textwrap import dedent
+from typing import Self
 
+import grpc
 import pytest
+from drakit.kubelet.proto import dra_v1_pb2
 from drakit.model import ClaimRef
 from drakit.testing import CallFailed
 
@@ -25,6 +29,28 @@ KUBELET = """
         kubelet.wait_for(driver)
         kubelet.prepare([ClaimRef(*claim)], driver)
 """
+
+
+class Cancellable:
+    """A connection whose calls can be taken back, as a kubelet's are when its sync of a pod is."""
+
+    def __init__(self, endpoint: Path) -> None:
+        self._channel = grpc.insecure_channel(f"unix:{endpoint}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._channel.close()
+
+    def prepare(self, claim: ClaimRef) -> grpc.Future:
+        wanted = dra_v1_pb2.Claim(namespace=claim.namespace, uid=claim.uid, name=claim.name)
+        call = self._channel.unary_unary(
+            f"/{dra_v1_pb2.DESCRIPTOR.services_by_name['DRAPlugin'].full_name}/NodePrepareResources",
+            request_serializer=dra_v1_pb2.NodePrepareResourcesRequest.SerializeToString,
+            response_deserializer=dra_v1_pb2.NodePrepareResourcesResponse.FromString,
+        )
+        return call.future(dra_v1_pb2.NodePrepareResourcesRequest(claims=[wanted]), timeout=30)
 
 
 @pytest.mark.reliability(
@@ -139,7 +165,7 @@ def test_unprepare_goes_by_uid_alone_and_succeeds_for_what_is_not_there(site, ne
 
 
 @pytest.mark.reliability(
-    fault="The kubelet's call is cancelled, or runs into its deadline",
+    fault="The kubelet's call runs into its deadline",
     injected="A client deadline that passes while the hook runs",
     promise="The work is done all the same, and a repeat joins it",
 )
@@ -159,6 +185,29 @@ def test_a_call_that_was_given_up_is_done_all_the_same(site, new_claim, until):
     until(lambda: site.entries() == {claim.uid: "committed"}, "the work to be done")
     site.prepared(claim)
     assert site.calls() == [claim.uid]
+
+
+@pytest.mark.reliability(
+    fault="The kubelet takes a Prepare back",
+    injected="The call is cancelled by the client while the hook runs, long before its deadline",
+    promise="The work is done all the same, once, and a repeat gets its answer",
+)
+def test_a_call_that_was_cancelled_is_done_all_the_same(site, new_claim, until):
+    claim = new_claim("wanted", "gpu-0")
+    site.start()
+    hold = site.root / "hold"
+    hold.touch()
+    with Cancellable(site.kubelet.wait_for(site.driver).endpoint) as calls:
+        call = calls.prepare(claim)
+        until(lambda: site.calls() == [claim.uid], "the hook to be asked")
+        assert call.cancel()
+        assert call.cancelled()
+    hold.unlink()
+    until(lambda: site.entries() == {claim.uid: "committed"}, "the work to be done")
+    site.prepared(claim)
+    assert site.calls() == [claim.uid]
+    site.unprepare(claim)
+    site.assert_empty()
 
 
 @PLAIN

@@ -64,6 +64,7 @@ class Agent:
         self._wanted = asyncio.Event()
         self._health_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
+        self.drivers: dict[str, Driver] = {}
         self._hooks = HookTally()
         self._deaths = Deaths(
             settings.kubelet_plugins_directory_path, read_boot_id(settings.root), warn=partial(log.error, "%s")
@@ -72,12 +73,12 @@ class Agent:
             settings,
             node_labels=MappingProxyType(self._labels),
             changed=self.changed,
+            renumbered=self._renumbered,
             traces=[self._hooks] if settings.metrics_port > 0 else [],
             deaths=self._deaths,
         )
         cdi.check_directory(settings.cdi_root)
         check_directories(settings)
-        self.drivers: dict[str, Driver] = {}
         self.survey = Survey()
         self.surveyed = asyncio.Event()
         """Set when the first round over the hardware is done."""
@@ -97,6 +98,11 @@ class Agent:
     def _look_again(self) -> None:
         self._wanted.set()
         self._health_wanted.set()
+
+    def _renumbered(self, driver: str) -> None:
+        """Device numbers may differ now. From any thread; before a driver is made, its start looks anyway."""
+        if (known := self.drivers.get(driver)) is not None:
+            known.renumbering.tell()
 
     def stop(self) -> None:
         """Ask `run` to drain and return. Called on the event loop."""

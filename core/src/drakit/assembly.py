@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 from attrs import evolve, field, frozen
@@ -33,11 +34,13 @@ def assemble(
     *,
     node_labels: Mapping[str, str] = MappingProxyType({}),
     changed: Callable[[], None] = lambda: None,
+    renumbered: Callable[[str], None] = lambda _driver: None,
     traces: Sequence[HookTrace] = (),
     deaths: Deaths | None = None,
 ) -> Assembly:
     """Load and construct every plugin that is enabled. A plugin that cannot be had is a failure of its own driver.
 
+    `renumbered` is told the driver whose backend says that device numbers may differ.
     With `deaths`, of an agent, what its plugins do is recorded there, and those it holds out are not started.
 
     Raises ConfigError where the settings themselves are wrong: options a plugin does not take, two backends of one
@@ -79,6 +82,7 @@ def assemble(
             list_attributes=settings.list_attributes,
             log=logging.getLogger(f"drakit.plugins.{item.plugin}"),
             changed=changed,
+            renumbered=partial(renumbered, _driver(name, item)),
         )
         try:
             with running.during(name, CONSTRUCTOR):

@@ -4,7 +4,7 @@ Synchronous, and called by one thread. Work comes in batches, each under the jou
 CDI files, then one sync for all records, and only then the answers. The order of durable steps is
 
     prepare     [intent, if the backend has side effects] -> hook -> CDI file -> commit
-    unprepare   hook -> CDI file removed -> release
+    unprepare   hook -> CDI file removed -> release, or "to be undone" where side effects wait for a backend
 
 so that a crash between any two of them leaves nothing that a repeat, or the next start, does not put right.
 """
@@ -12,6 +12,7 @@ so that a crash between any two of them leaves nothing that a repeat, or the nex
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
@@ -23,7 +24,7 @@ from drakit.cdi import CdiDirectory, check_uid
 from drakit.entries import Entry, Phase, allocation_digest
 from drakit.errors import ClaimError, DeviceNotFound, DRAError, JournalError, describe
 from drakit.holds import HeldDevices, check_free
-from drakit.jobs import Adopt, Answer, Job, Prepare, Reclaim, Repeat, Restore, RollBack, Unprepare
+from drakit.jobs import Adopt, Answer, Job, Prepare, Reclaim, Renumber, Repeat, Restore, RollBack, Unprepare
 from drakit.journal import Journal
 from drakit.metadata import MetadataDirectory
 from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
@@ -37,7 +38,8 @@ class ClaimsEngine:
 
     `backend` is None where the plugin is not there any more: then claims can only be unprepared. `known` gives the
     devices this node has, None before the first discovery; `containers` the claims of each container, which is asked
-    only where claims differ in what they set. `began` is told what starts now, for whoever bounds it.
+    only where claims differ in what they set. `began` is told what starts now, for whoever bounds it. `renumbered` is
+    set, by any thread, when device numbers of what is prepared may differ.
     """
 
     driver: str
@@ -48,6 +50,7 @@ class ClaimsEngine:
     boot_id: str
     known: Callable[[], Collection[DeviceRef] | None]
     containers: Containers
+    renumbered: threading.Event = field(factory=threading.Event)
     began: Callable[[str], None] = field(default=lambda _what: None)
     warn: Callable[[str], None] = field(default=lambda _message: None)
     _fresh: dict[str, int] = field(factory=dict, init=False)
@@ -72,7 +75,13 @@ class ClaimsEngine:
         if self.backend is None:
             return []
         entries = [entry for entry in list(self.journal.entries.values()) if self._is_unconfirmed(entry)]
-        return [entry.claim for entry in entries if entry.claim.name]
+        return [entry.claim for entry in entries if entry.claim.name and not entry.ended]
+
+    def unfinished(self) -> list[ClaimRef]:
+        """The claims whose pods have ended, to be rolled back now that there is a backend. For any thread."""
+        if self.backend is None:
+            return []
+        return [entry.claim for entry in list(self.journal.entries.values()) if entry.ended]
 
     def confirmed(self) -> list[ClaimRef]:
         """The claims that containers of this boot may use, as far as their names are known. For any thread."""
@@ -97,13 +106,18 @@ class ClaimsEngine:
             adopt_damaged(self.journal, self.cdi, self.boot_id, self.warn)
         self._stage_intents(jobs)
         answers: list[Answer | BaseException] = []
+        recomputed = False
         try:
             for job in jobs:
+                recomputed |= self._renumber()
                 self.began(f"{type(job).__name__.lower()} of {job.claim}")
                 answers.append(self._answer(job))
+            recomputed |= self._renumber()  # a hook of this batch may have been the one to notice
             self.began("writing the journal")
             self.journal.commit()
         except JournalError as error:
+            if recomputed:
+                self.renumbered.set()
             # Nothing since the last commit is durable, and which jobs that takes with it is not worth telling apart:
             # no success may be told, files of unrecorded claims must not stay, and every job can be repeated.
             self._restore_files(jobs)
@@ -143,7 +157,7 @@ class ClaimsEngine:
         if not self._hooks.side_effects or self.entry(claim.uid) is not None:
             return False
         self._fresh[claim.uid] = len(self._fresh)
-        self.journal.put(Entry(claim=claim, phase=Phase.INTENT, devices=allocation.devices))
+        self.journal.put(Entry(claim=claim, phase=Phase.INTENT, devices=allocation.devices, side_effects=True))
         return True
 
     def _commit_intents(self) -> None:
@@ -166,6 +180,8 @@ class ClaimsEngine:
                 self._reclaim(job.claim)
             case Restore():
                 self._restore()
+            case Renumber():
+                pass  # done before any job
         return ()
 
     def _prepare(self, allocation: ClaimAllocation, together: Collection[str]) -> Answer:
@@ -200,7 +216,12 @@ class ClaimsEngine:
                 prepared = self._hooks.prepare(decoded, held)
             self._agreement.check(claim, prepared, together)
             entry = Entry(
-                claim=claim, digest=digest, boot_id=self.boot_id, devices=allocation.devices, prepared=prepared
+                claim=claim,
+                digest=digest,
+                boot_id=self.boot_id,
+                devices=allocation.devices,
+                prepared=prepared,
+                side_effects=self._hooks.side_effects,
             )
             entry = self.metadata.described(allocation, entry)
             self._ensure_file(entry, anew=True)
@@ -253,20 +274,19 @@ class ClaimsEngine:
         check_uid(claim.uid)
         entry = self.entry(claim.uid)
         self._ended.append(claim.uid)
-        if entry is not None:
-            self._undo(entry)
+        is_undone = entry is None or self._undo(entry)
         with in_words(f"the CDI file of claim {entry.claim if entry else claim.uid} cannot be removed on this node"):
             self.cdi.remove(claim.uid)
         self._remove_metadata(claim)
-        self.journal.release(claim.uid)
+        if entry is None or is_undone:
+            self.journal.release(claim.uid)
+        elif not entry.ended:
+            self.journal.put(evolve(entry, phase=Phase.INTENT, metadata={}, ended=True))
 
-    def _undo(self, entry: Entry) -> None:
+    def _undo(self, entry: Entry) -> bool:
+        """Ask the backend to undo a preparation; False where that has to wait for one."""
         if self.backend is None:
-            self.warn(
-                f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed on "
-                f"this node beside its CDI file, if anything, is left as it is"
-            )
-            return
+            return self._is_left(entry)
         try:
             self._hooks.unprepare(entry.claim, self.metadata.unmounted(entry.prepared))
         except Exception as error:
@@ -275,6 +295,19 @@ class ClaimsEngine:
             self.warn(
                 f"claim {entry.claim} ({entry.phase}): unprepare failed, and it ends all the same: {describe(error)}"
             )
+        return True
+
+    def _is_left(self, entry: Entry) -> bool:
+        """Whether nothing is to be undone of a claim that ends without a backend, as far as it is on record."""
+        ends = f"claim {entry.claim} ends while driver {self.driver} has no backend: what its preparation changed"
+        if entry.phase in _NOT_OURS:
+            self.warn(f"{ends} on this node beside its CDI file, if anything, is left as it is")
+            return True
+        if not entry.side_effects and entry.phase is not Phase.INTENT:
+            return True
+        if not entry.ended:
+            self.warn(f"{ends} on this node is undone, and its devices are free, when the backend is back")
+        return False
 
     def _roll_back(self, claim: ClaimRef) -> None:
         entry = self.entry(claim.uid)
@@ -308,15 +341,42 @@ class ClaimsEngine:
         return "" not in (entry.boot_id, self.boot_id) and entry.boot_id != self.boot_id
 
     def _restore(self) -> None:
-        """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim."""
+        """Files first, from the journal, since containers may be waiting; then the backend's own view of each claim.
+
+        Last what ended while there was no backend, before anybody else may have its devices.
+        """
+        self.renumbered.clear()
         remove_strays(self.journal, self.cdi, self.warn)
         with only_warned(self.warn, "metadata files that a crash left cannot be removed"):
             self.metadata.remove_strays(self.journal.entries)
-        committed = [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
-        for entry in committed:
+        for entry in self._committed():
             with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
                 self._ensure_file(entry)
-        for entry in committed if self.backend is not None else ():
+        self._recompute()
+        for claim in self.unfinished():
+            with about(claim=claim), only_warned(self.warn, f"claim {claim}: what it left cannot be undone yet"):
+                self._unprepare(claim)
+
+    def _renumber(self) -> bool:
+        """Make edits anew where device numbers may differ; returns whether that was done.
+
+        A claim answered after this finds no other claim's file with a number that is its own now.
+        """
+        if not self.renumbered.is_set():
+            return False
+        for _ in range(_PASSES):
+            self.renumbered.clear()
+            self._recompute()
+            if not self.renumbered.is_set():
+                break
+        return True
+
+    def _committed(self) -> list[Entry]:
+        return [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
+
+    def _recompute(self) -> None:
+        """Ask the backend about each prepared claim: edits and files become what it says now."""
+        for entry in self._committed() if self.backend is not None else ():
             with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
                 current = self._recomputed(entry)
                 if current != entry:
@@ -369,7 +429,7 @@ class ClaimsEngine:
 
     def _restore_files(self, jobs: Sequence[Job]) -> None:
         """After a commit that failed: make the files agree with the entries, which are as they were before."""
-        for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore)}:
+        for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore | Renumber)}:
             entry = self.entry(uid)
             with only_warned(self.warn, f"claim {uid}: its CDI file could not be put right"):
                 if entry is None or entry.phase in (Phase.INTENT, Phase.ADOPTED):
@@ -388,6 +448,9 @@ class ClaimsEngine:
 
 _ENDED_KEPT = 4096
 """Far more than can end while it is being found out who holds what."""
+
+_PASSES = 2
+"""How often all edits are made anew at a time: once more where numbers changed, or a hook noticed, meanwhile."""
 
 _NOT_OURS = (Phase.QUARANTINED, Phase.ADOPTED)
 """What nobody here knows the preparation of: its pod ends, whatever the backend makes of it."""

@@ -47,6 +47,12 @@ class PluginContext:
     log: logging.Logger = field(factory=lambda: logging.getLogger("drakit.plugin"))
     changed: Callable[[], None] = _nothing
     """Say, from any thread, that discovery or health may differ now; the core asks again soon."""
+    renumbered: Callable[[], None] = _nothing
+    """Say, from any thread, that device numbers of what is prepared may differ now, as after a reload of a module.
+
+    The core asks `prepare` about each prepared claim again, and has its CDI files name what it answers. Said within
+    `prepare`, that is done before the claim is answered.
+    """
 
     @host_root.default
     def _same_as_root(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from attrs import define, field
@@ -64,6 +65,10 @@ class Custody:
                 if not self._adopted:
                     await self._attempt("claims of another driver could not be adopted yet", self._adopt)
                 await self._attempt("what was left of claims that are gone could not be undone yet", self._roll_back)
+                for claim in self.engine.unfinished():
+                    await self._attempt(
+                        f"what claim {claim} left could not be undone yet", partial(self._finish, claim)
+                    )
                 await self._attempt("holds of claims that are gone could not be looked into", self._reclaim)
                 await asyncio.sleep(self.round_seconds if self._adopted else min(self.round_seconds, RETRY_SECONDS))
         finally:
@@ -139,6 +144,11 @@ class Custody:
             except ClaimUnreadable:
                 return  # known by nobody just now: another time
 
+    async def _finish(self, claim: ClaimRef) -> None:
+        """Undo a claim whose pod has ended while there was no backend: nobody need be asked about it."""
+        if self.worker.stuck is None:
+            await self.worker.ask(RollBack(claim))
+
     async def _reclaim(self) -> None:
         """Undo claims of this boot that are gone, that no pod has, and whose devices are not in use."""
         registered = self.registered_seconds()
@@ -184,12 +194,12 @@ def _of(driver: str, named: NamedClaims) -> list[ClaimRef]:
 
 
 def holds_claims(journal_path: Path) -> bool:
-    """Whether a driver has left claims in its journal, as far as can be told without waiting.
+    """Whether a driver has left claims in its journal that may still end, as far as can be told without waiting.
 
     Raises JournalError where the file cannot be opened or read.
     """
     journal = Journal(journal_path)
     try:
-        return not journal.glance() or bool(journal.entries) or journal.damaged
+        return not journal.glance() or not all(entry.ended for entry in journal.entries.values()) or journal.damaged
     finally:
         journal.close()

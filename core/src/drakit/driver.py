@@ -37,6 +37,7 @@ from drakit.kubelet.server import KubeletServer
 from drakit.metadata import DIRECTORY, MetadataDirectory
 from drakit.model import ClaimRef, Device, DeviceHandle, DeviceRef, Health, ResolvedPool
 from drakit.occupancy import paths_of, take_sockets
+from drakit.renumbering import Renumbering
 from drakit.settings import Settings, make_directory
 from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
@@ -114,6 +115,7 @@ class Driver:
         self._publisher = SlicePublisher(client, name, settings.node_name) if backend is not None else None
         self.server: KubeletServer | None = None
         self.standing = Standing()
+        self.renumbering = Renumbering()
 
     @property
     def engine(self) -> ClaimsEngine | None:
@@ -181,6 +183,7 @@ class Driver:
             self.standing.served()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(keeper.run(restored))
+                tasks.create_task(self.renumbering.follow(self.worker, self.log))
                 if self._publisher is not None:
                     tasks.create_task(self._publish(server, self._publisher))
                 else:
@@ -378,6 +381,7 @@ class Driver:
             boot_id=read_boot_id(self._settings.root),
             known=lambda: self._known,
             containers=containers_by(self._settings.kubelet_pod_resources_socket),
+            renumbered=self.renumbering.told,
             began=self.worker.began,
             warn=self._warn,
         )

@@ -32,7 +32,7 @@ class Phase(enum.StrEnum):
     """How far a claim has come."""
 
     INTENT = "intent"
-    """`prepare` may have been asked; it must be undone before it is asked again."""
+    """`prepare` may have been asked, and nothing of it is in use; it must be undone before it is asked again."""
     COMMITTED = "committed"
     """Prepared, and perhaps in use by containers."""
     ADOPTED = "adopted"
@@ -58,6 +58,15 @@ class Entry:
     prepared: tuple[PreparedDevice, ...] = field(default=(), converter=frozen_tuple)
     metadata: Mapping[str, Any] = field(factory=dict, converter=frozen_mapping)
     """By request, what containers are told of their devices; empty where they are told nothing."""
+    side_effects: bool = False
+    """Whether the backend that was asked changes more than CDI files: what it changed must be undone by one."""
+    ended: bool = False
+    """Of an intent: it was prepared, and its pod has ended while there was no backend to undo it."""
+
+    @property
+    def in_containers(self) -> tuple[PreparedDevice, ...]:
+        """What containers may have of it."""
+        return () if self.ended else self.prepared
 
 
 def allocation_digest(devices: Sequence[AllocatedDevice]) -> str:
@@ -83,14 +92,14 @@ class Environment:
 
     def add(self, entry: Entry) -> None:
         """Take in what a claim sets. It may set one variable to several values, for containers of their own."""
-        for device in entry.prepared:
+        for device in entry.in_containers:
             for variable, value in device.edits.env.items():
                 values = self._values.setdefault((entry.claim.namespace, variable), {})
                 values.setdefault(value, set()).add(entry.claim.uid)
 
     def remove(self, entry: Entry) -> None:
         """Forget what a claim sets."""
-        for device in entry.prepared:
+        for device in entry.in_containers:
             for variable, value in device.edits.env.items():
                 key = (entry.claim.namespace, variable)
                 claims = self._values.get(key, {}).get(value, set())

@@ -65,9 +65,14 @@ def check_free(journal: Journal, allocation: ClaimAllocation, fresh: Mapping[str
         holder = journal.entries[uid]
         held = (device for device in holder.devices if device.device == wanted.device)
         if uid != allocation.claim.uid and not all(_compatible(wanted, device) for device in held):
-            raise DeviceBusy(
-                f"device {wanted.device} is held by claim {holder.claim} ({uid}) until that claim's pod has ended"
-            )
+            raise DeviceBusy(_held(wanted.device, holder))
+
+
+def _held(device: DeviceRef, holder: Entry) -> str:
+    claim, uid = holder.claim, holder.claim.uid
+    if holder.ended:
+        return f"device {device} is held by claim {claim} ({uid}) until what it left there is undone; it is tried again"
+    return f"device {device} is held by claim {claim} ({uid}) until that claim's pod has ended"
 
 
 def _compatible(wanted: AllocatedDevice, held: AllocatedDevice) -> bool:

@@ -75,7 +75,7 @@ class Reclaim:
 
 @frozen
 class Restore:
-    """Make the CDI files agree with the journal, as at start and after the hardware was renumbered.
+    """Make the CDI files agree with the journal, and both with how the hardware is numbered, as at start.
 
     It does not count as use of a claim: one of an earlier boot stays of that boot.
     """
@@ -83,5 +83,15 @@ class Restore:
     claim: ClaimRef = field(init=False, default=ClaimRef("", "", "every prepared claim"))
 
 
-Job = Prepare | Repeat | Unprepare | RollBack | Adopt | Reclaim | Restore
+@frozen
+class Renumber:
+    """Have edits of prepared claims made anew if device numbers may differ since that was last done.
+
+    So does any other job, before it is done: this one is for when there is none.
+    """
+
+    claim: ClaimRef = field(init=False, default=ClaimRef("", "", "every prepared claim"))
+
+
+Job = Prepare | Repeat | Unprepare | RollBack | Adopt | Reclaim | Restore | Renumber
 Answer = tuple[DeviceHandle, ...]

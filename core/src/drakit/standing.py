@@ -28,7 +28,8 @@ class Standing:
         """When the kubelet last registered it, by the clock; None while it has not."""
         self.registrations = {"accepted": 0, "refused": 0}
         self.calls = {verb: Calls(*RESULTS) for verb in (PREPARE, UNPREPARE)}
-        self._clock = clock
+        self.clock = clock
+        """What tells the time; another one may be set."""
         self._arriving: dict[str, set[object]] = {}
         """The Prepares of each claim that nothing was queued for yet, and that no Unprepare has overtaken."""
 
@@ -42,12 +43,12 @@ class Standing:
     @property
     def registered_seconds(self) -> float:
         """For how long it has been registered; 0 while it is not."""
-        return 0.0 if self.registered_at is None else self._clock() - self.registered_at
+        return 0.0 if self.registered_at is None else self.clock() - self.registered_at
 
     def heard(self, registered: bool, reason: str) -> None:
         """Take what the kubelet says of a registration."""
         self.registrations["accepted" if registered else "refused"] += 1
-        self.registered_at = self._clock() if registered else None
+        self.registered_at = self.clock() if registered else None
         self.unregistered = "" if registered else f"the kubelet refused to register it: {reason}"
 
     @contextlib.contextmanager
@@ -74,14 +75,14 @@ class Standing:
     @contextlib.contextmanager
     def call(self, verb: str) -> Iterator[None]:
         """Count one call for one claim, by how it ends."""
-        begin, result = self._clock(), "success"
+        begin, result = self.clock(), "success"
         try:
             yield
         except BaseException as error:
             result = _result(error)
             raise
         finally:
-            self.calls[verb].add(result, self._clock() - begin)
+            self.calls[verb].add(result, self.clock() - begin)
 
 
 def _result(error: BaseException) -> str:

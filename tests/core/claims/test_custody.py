@@ -14,6 +14,7 @@ import pytest
 from drakit import ClaimRef, DeviceRef
 from drakit.custody import LONG_SECONDS, Custody
 from drakit.documents import claim_ref
+from drakit.errors import HookFailed
 from drakit.jobs import Restore
 from drakit.kube.claims import ClaimReader
 from drakit.kube.client import KubeClient
@@ -188,6 +189,24 @@ def test_an_api_server_that_is_away_is_asked_again(node):
     node.keep(lambda: node.bench.phases() == {stranger.uid: "adopted"})
 
 
+def test_what_ended_without_its_backend_is_tried_until_it_is_undone_whether_the_claim_exists_or_not(node, caplog):
+    claims = [node.prepare("a", "gpu-0"), node.prepare("b", "gpu-1")]
+    node.bench.has_backend = False
+    node.bench.restart()
+    for claim in claims:
+        node.bench.unprepare(claim.uid)
+    node.bench.has_backend = True
+    node.bench.start()
+    node.api.delete("ResourceClaim", "a", "default")
+    node.bench.backend.failures["unprepare"] = HookFailed("acme", "unprepare", OSError("busy"))
+    node.keep_for_rounds()
+    assert set(node.bench.phases()) == {claim.uid for claim in claims}
+    assert all(any(f"claim {claim} left" in record.message for record in caplog.records) for claim in claims)
+    node.bench.backend.failures.clear()
+    node.keep(lambda: not node.bench.phases())
+    node.bench.assert_empty()
+
+
 @pytest.fixture
 def abandoned(node):
     """A claim of ours that is gone, in no pod, and not in use, with a kubelet that has long been registered."""
@@ -201,7 +220,7 @@ def abandoned(node):
 @pytest.mark.reliability(
     fault="A claim is gone, and the kubelet never unprepares it",
     injected="The claim is deleted, no pod has it, and the clock says the kubelet has long been registered",
-    promise="Its devices stay held until the backend sees them unused, or the node reboots",
+    promise="Its devices stay held until the backend sees them unused; not told by Neuron and EFA: until a reboot",
 )
 def test_a_claim_that_is_gone_in_no_pod_and_not_in_use_is_undone(node, abandoned):
     node.keep(lambda: not node.bench.phases())

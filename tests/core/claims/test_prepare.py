@@ -339,7 +339,7 @@ def test_without_a_backend_claims_can_be_unprepared_and_repeated_but_not_prepare
     ):
         bench.prepare("c", "gpu-2")
     bench.unprepare("a")
-    assert bench.phases() == {"b": "committed"}
+    assert bench.phases() == {"b": "committed"} | ({"a": "intent"} if bench.side_effects else {})
 
 
 # Many

@@ -6,6 +6,7 @@ all goes on from memory: counts are then held against 0, so that nothing faulty 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -85,6 +86,8 @@ class FaultBook:
 
     def open(self) -> None:
         """Read what is remembered. Once, before the first claim."""
+        with contextlib.suppress(FaultsLocked, OSError):  # the next write makes the file anew
+            self._file.remove_unfinished()
         with self._lock:
             self._refresh()
             self._stand(self._course)

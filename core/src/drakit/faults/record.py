@@ -144,11 +144,17 @@ class FaultFile:
             for ref, memory in sorted(memories.items())
         ]
         document: Any = unstructure(_Document(schema=SCHEMA, boot_id=self.boot_id, devices=tuple(rows)))
-        temporary = f"{self.path}.tmp"
+        temporary = self._temporary
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump(document, file, indent=1)
         os.rename(temporary, self.path)
+
+    def remove_unfinished(self) -> None:
+        """Remove what a crash in the middle of a write left. Raises FaultsLocked, or OSError."""
+        if os.path.lexists(self._temporary):
+            with self.locked():  # who writes now holds the lock
+                os.unlink(self._temporary)
 
     @contextlib.contextmanager
     def locked(self, patience_seconds: float = 0.0, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
@@ -163,6 +169,10 @@ class FaultFile:
             yield
         finally:
             os.close(descriptor)
+
+    @property
+    def _temporary(self) -> str:
+        return f"{self.path}.tmp"
 
     def _is_of_another_boot(self, boot_id: str) -> bool:
         return "" not in (boot_id, self.boot_id) and boot_id != self.boot_id

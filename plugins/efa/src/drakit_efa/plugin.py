@@ -30,6 +30,7 @@ from drakit_efa.faked import NODE_TYPES
 from drakit_efa.health import HealthReporter
 from drakit_efa.instances import DATA
 from drakit_efa.layout import lay_out
+from drakit_efa.numbering import Numbering
 from drakit_efa.options import EfaOptions, options_of
 from drakit_efa.preparing import prepare_claim
 from drakit_efa.sharing import share_policy
@@ -52,10 +53,12 @@ class EfaPlugin:
         self._discovery = Discovery(context)
         self._health = HealthReporter(context)
         self._attachments = Attachments(context)
+        self._numbering = Numbering(context)
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """Find the adapters that can be used; on a node without any the pool is empty."""
+        self._numbering.look()
         node = self._discovery.read()
         self._health.know({found.adapter: found.state for found in node.devices})
         return [Pool(self._attachments.describe(self._discovery.devices(node)))]
@@ -73,6 +76,7 @@ class EfaPlugin:
     @hookimpl
     def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
         """Give each adapter's verbs node to the container, and what its configuration asks for."""
+        self._numbering.look()
         return prepare_claim(self._context, claim, held)
 
     @hookimpl

@@ -80,7 +80,7 @@ class MockPlugin:
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """The profile's pool, as it stands in the file now, without the devices that have vanished."""
-        self._source.refresh()
+        self._refresh()
         self._faults.refresh()
         fleet = self._source.fleet
         self._faults.hold_up("discover", fleet.devices)
@@ -128,7 +128,7 @@ class MockPlugin:
     @hookimpl
     def health(self) -> Sequence[Health]:
         """What was injected, and beneath it the profile's reports; a device without any is healthy."""
-        if self._source.refresh():
+        if self._refresh():
             self._context.changed()
         self._faults.refresh()
         fleet = self._source.fleet
@@ -139,6 +139,20 @@ class MockPlugin:
     def layout(self, node_type: str, root: Path) -> Sequence[PciFunction]:  # noqa: ARG002 - nothing but PCI is faked
         """The PCI functions of the generic node types, and the GPUs of real ones."""
         return pci_functions(node_type)
+
+    def _refresh(self) -> bool:
+        """Read the profile again if it is another one now. Device nodes that are others are numbers dealt out anew."""
+        before = self._source.fleet
+        if not self._source.refresh():
+            return False
+        now = self._source.fleet.devices
+        if any(
+            known.edits.device_nodes != now[name].edits.device_nodes
+            for name, known in before.devices.items()
+            if name in now
+        ):
+            self._context.renumbered()
+        return True
 
     def _ref(self, name: str) -> DeviceRef:
         return DeviceRef(self._context.driver, self._context.pool, name)

@@ -32,11 +32,10 @@ from drakit_neuron.devices import NODE_DEVICE, device_name
 from drakit_neuron.hardware import read_hardware
 from drakit_neuron.kmsg import ERRORS, KMSG, HardwareError, HardwareErrors
 from drakit_neuron.options import options_of
-from drakit_neuron.sysfs import CLASS, Unreadable, read_text
+from drakit_neuron.sysfs import CLASS, MODULE, Unreadable, read_text
 from drakit_neuron.telling import Teller
 from drakit_neuron.watching import Watcher
 
-MODULE = "/sys/module/neuron"
 VANISHED = "vanished"
 
 

@@ -30,6 +30,7 @@ from drakit_neuron.health import HealthReporter
 from drakit_neuron.instances import DATA
 from drakit_neuron.layout import NODE_TYPES, lay_out
 from drakit_neuron.membership import LABELS
+from drakit_neuron.numbering import Numbering
 from drakit_neuron.options import NeuronOptions, options_of
 from drakit_neuron.preparing import prepare_claim
 from drakit_neuron.sharing import share_policy
@@ -52,10 +53,12 @@ class NeuronPlugin:
         self._context = context
         self._discovery = Discovery(context)
         self._health = HealthReporter(context)
+        self._numbering = Numbering(context)
 
     @hookimpl
     def discover(self) -> Sequence[Pool]:
         """Find the devices the kernel module has; on a node without any the pool is empty."""
+        self._numbering.look()
         node = self._discovery.read()
         pool = self._discovery.pool(node)
         self._health.know((device.number for device in node.devices), (device.name for device in pool.devices))
@@ -89,6 +92,7 @@ class NeuronPlugin:
     @hookimpl
     def prepare(self, claim: ClaimAllocation, held: Callable[[DeviceRef], Sequence[Hold]]) -> Sequence[PreparedDevice]:
         """Give each device's node to the container, and the environment its configuration and its share ask for."""
+        self._numbering.look()
         return prepare_claim(self._context, claim, held, self._health.gone_bad)
 
     @hookimpl

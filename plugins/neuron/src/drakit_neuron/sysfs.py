@@ -14,7 +14,8 @@ from drakit.errors import DRAError, describe
 
 CLASS = "/sys/class/neuron_device"
 PRODUCT_NAME = "/sys/devices/virtual/dmi/id/product_name"
-MODULE_VERSION = "/sys/module/neuron/version"
+MODULE = "/sys/module/neuron"
+MODULE_VERSION = f"{MODULE}/version"
 PCI_DEVICES = "/sys/bus/pci/devices"
 PCI_DRIVER = "/sys/bus/pci/drivers/neuron-driver"
 

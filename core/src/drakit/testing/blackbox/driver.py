@@ -183,14 +183,14 @@ class ForeignDriver:
             else:
                 return
 
+    def cdi_files(self) -> dict[Path, set[str]]:
+        """Every CDI file that a runtime would read, and the devices in it."""
+        paths = [path for directory in self.cdi for path in sorted(directory.glob("*"))]
+        return {path: _devices(path) for path in paths if path.suffix in (".json", ".yaml") and path.is_file()}
+
     def cdi_devices(self) -> set[str]:
         """Every CDI device that a runtime would find."""
-        found = set()
-        for directory in self.cdi:
-            for path in sorted(directory.glob("*")):
-                if path.suffix in (".json", ".yaml") and path.is_file():
-                    found |= _devices(path)
-        return found
+        return set[str]().union(*self.cdi_files().values())
 
     def first_health_message(self, service: str) -> Any:
         """Open a health stream and wait for what comes first. Raises Broken where nothing does."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from drakit.kubelet import is_alive
 from drakit.model import ClaimRef
@@ -212,6 +214,28 @@ def a_repeat_is_answered_the_same(driver: ForeignDriver) -> None:
     _compare(driver, "")
 
 
+def a_lost_cdi_file_comes_back(driver: ForeignDriver) -> str:
+    """A CDI file of the claims alone that is gone is there again when a repeated Prepare has answered.
+
+    Such files are lost with a reboot, for their directory is on a tmpfs; what the driver remembers of the claim is not.
+    """
+    driver.needs("cdi_ids_are_legal", "cdi_ids_resolve", "a_repeat_is_answered_the_same")
+    ids = {cdi_id for _, _, cdi_id in _cdi_ids(driver)}
+    own = {answer.cdi_ids[0] for _, answer, _ in _cdi_ids(driver)}
+    files = [path for path, devices in driver.cdi_files().items() if devices & own and devices <= ids]
+    if not files:
+        raise NotTried("no CDI file is of these claims alone")
+    for path in files:
+        with _aside(path):
+            _compare(driver, "")
+            if lacking := sorted(ids - driver.cdi_devices()):
+                raise Broken(
+                    f"{path} was moved aside, and after a repeated Prepare {lacking[0]} is in no CDI file",
+                    "write the CDI file anew, if it is not there, also for a claim that is prepared already",
+                )
+    return f"{len(files)} files"
+
+
 def every_service_answers_the_same(driver: ForeignDriver) -> None:
     """A claim that was prepared over one service is the same over the other.
 
@@ -253,6 +277,20 @@ def a_repeated_unprepare_succeeds(driver: ForeignDriver) -> None:
     driver.answers()
     driver.needs("claims_are_unprepared")
     driver.unprepare(driver.refs)
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[None]:
+    """Move a CDI file to where no runtime reads it, and back where nobody has written it anew."""
+    aside = path.with_name(f".{path.name}.aside")
+    path.rename(aside)
+    try:
+        yield
+    finally:
+        if path.exists():
+            aside.unlink()
+        else:
+            aside.rename(path)
 
 
 def _compare(driver: ForeignDriver, service: str) -> None:
@@ -317,6 +355,7 @@ RULES = (
         the_first_cdi_id_is_the_devices_own,
         share_ids_are_returned,
         a_repeat_is_answered_the_same,
+        a_lost_cdi_file_comes_back,
         every_service_answers_the_same,
         a_restart_changes_no_answer,
         claims_are_unprepared,
