@@ -25,7 +25,8 @@ def device_classes(settings: Settings, loaded: Mapping[str, LoadedPlugin]) -> li
     differ, and for a shipped class that cannot be made one of another driver.
     """
     found: dict[str, tuple[str, Document]] = {}
-    for item in (*settings.backends, *settings.extensions):
+    enabled: list[BackendSettings | ExtensionSettings] = [*settings.backends, *settings.extensions]
+    for item in enabled:
         if item.plugin not in loaded:
             continue
         for document in _classes_of(item, loaded[item.plugin]):

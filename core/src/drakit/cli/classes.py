@@ -24,9 +24,9 @@ def classes(config: Path | None) -> None:
     Exit code 1: a plugin cannot be had, and its classes are missing; 2: the configuration is wrong.
     """
     settings, problems = offline_settings(config, {})
-    names = [item.plugin for item in (*settings.backends, *settings.extensions)]
+    names = [*(backend.plugin for backend in settings.backends), *(plugin.plugin for plugin in settings.extensions)]
     report = load(names)
-    problems += [(name, str(problem)) for name in dict.fromkeys(names) if (problem := report.problem(name))]
+    problems += [(name, str(error)) for name in dict.fromkeys(names) if (error := report.problem(name))]
     write_stream(device_classes(settings, report.loaded))
     for of, problem in problems:
         click.echo(f"Error: {of}: {problem}", err=True)
