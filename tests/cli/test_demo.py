@@ -53,8 +53,8 @@ def test_all_scenarios_go_as_they_must(installed_drakit):
     outcome = installed_drakit("demo", "--all")
     assert outcome.code == 0
     assert outcome.err == ""
-    assert outcome.out.splitlines()[-1] == "6 of 6 scenarios went as they must"
-    assert outcome.out.count("All as it must be") == 6
+    assert outcome.out.splitlines()[-1] == "7 of 7 scenarios went as they must"
+    assert outcome.out.count("All as it must be") == 7
 
 
 def test_a_scenario_is_chosen_by_name(drakit):
@@ -277,7 +277,7 @@ def test_a_scenario_that_cannot_be_loaded_costs_no_other(installed_drakit, distr
     env = distribution("brokenscenario", "import no_such_module", BROKEN_SCENARIO)
     outcome = installed_drakit("demo", "--all", **env)
     assert outcome.code == 1
-    assert outcome.out.splitlines()[-1] == "6 of 7 scenarios went as they must"
+    assert outcome.out.splitlines()[-1] == "7 of 8 scenarios went as they must"
     assert "scenario zz-broken: brokenscenario:SCENARIO cannot be imported" in outcome.err
     missing = installed_drakit("demo", "--scenario", "zz-broken", **env)
     assert missing.code == 2

@@ -1,4 +1,4 @@
-"""The demo scenarios of this distribution: adapters alone, and with the GPUs nearest to them."""
+"""The demo scenarios of this distribution: adapters alone, shared, and with the GPUs nearest to them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ GPU_EFA_ALIGNED = Scenario(
     backends=({"plugin": "efa"}, _GPUS),
     classes=(DATA / "others" / "gpu.nvidia.com.yaml",),
     also_for=("p4d.24xlarge", "p5e.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge", "g6e.48xlarge"),
+)
+
+EFA_SHARES = Scenario(
+    name="efa-shares",
+    title="Two claims on one EFA adapter, each with a share of it",
+    node_type="p5.4xlarge",
+    manifest=DATA / "examples" / "efa-shares.yaml",
+    backends=({"plugin": "efa", "options": {"sharing": {"shares": 4}}},),
 )
 
 SINGLE_EFA = Scenario(
