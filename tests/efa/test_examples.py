@@ -63,7 +63,7 @@ def test_the_demo_shows_that_two_pods_have_one_claim():
 def test_claims_for_shares_of_an_adapter_live_side_by_side_until_no_share_is_left():
     options = {"addresses": ["0000:10:1b.0"], "sharing": {"shares": 2}}
     manifest = read_manifest(EXAMPLES / "efa-shares.yaml")
-    first, second = manifest.of("Pod")
+    first = manifest.of("Pod")[0]
     third = Item(first.place, first.document | {"metadata": {"name": "sharer-3"}})
     with Stage("p4d.24xlarge", [{"plugin": "efa", "options": options}]) as stage:
         plane = stage.control_plane
