@@ -53,8 +53,8 @@ def test_all_scenarios_go_as_they_must(installed_drakit):
     outcome = installed_drakit("demo", "--all")
     assert outcome.code == 0
     assert outcome.err == ""
-    assert outcome.out.splitlines()[-1] == "4 of 4 scenarios went as they must"
-    assert outcome.out.count("All as it must be") == 4
+    assert outcome.out.splitlines()[-1] == "7 of 7 scenarios went as they must"
+    assert outcome.out.count("All as it must be") == 7
 
 
 def test_a_scenario_is_chosen_by_name(drakit):
@@ -67,6 +67,14 @@ def test_a_type_of_node_brings_its_own_scenario(drakit):
     outcome = drakit("demo", "--node", "trn1.32xlarge")
     assert outcome.code == 0
     assert "6 devices share resource.aws.com/devicegroup4_id = 88a3c6ad1661fe1d" in outcome.out
+
+
+def test_a_type_that_a_scenario_is_also_for_is_tried_with_that(drakit):
+    for node_type in ("p6-b200.48xlarge", "p4d.24xlarge@fewer"):
+        outcome = drakit("demo", "--node", node_type)
+        assert outcome.code == 0
+        assert "2 devices share resource.kubernetes.io/pcieRoot = pci0000:" in outcome.out
+        assert "gpu-efa-aligned on" in outcome.out
 
 
 def test_a_type_without_a_scenario_is_tried_with_the_first(drakit):
@@ -269,7 +277,7 @@ def test_a_scenario_that_cannot_be_loaded_costs_no_other(installed_drakit, distr
     env = distribution("brokenscenario", "import no_such_module", BROKEN_SCENARIO)
     outcome = installed_drakit("demo", "--all", **env)
     assert outcome.code == 1
-    assert outcome.out.splitlines()[-1] == "4 of 5 scenarios went as they must"
+    assert outcome.out.splitlines()[-1] == "7 of 8 scenarios went as they must"
     assert "scenario zz-broken: brokenscenario:SCENARIO cannot be imported" in outcome.err
     missing = installed_drakit("demo", "--scenario", "zz-broken", **env)
     assert missing.code == 2

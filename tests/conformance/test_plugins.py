@@ -26,6 +26,34 @@ class TestEfaOnP5(WithoutRounds):
     node_type = "p5.48xlarge"
 
 
+class TestEfaOnP4dWithRenumberedNodes(WithoutRounds):
+    plugin = EfaPlugin
+    node_type = "p4d.24xlarge@uverbs-permuted"
+    parameters: ClassVar = ({"apiVersion": "efa.drakit/v1", "kind": "EfaConfig", "provider": True},)
+
+
+class TestEfaOnP6BesideForeignVerbs(PluginConformance):
+    plugin = EfaPlugin
+    node_type = "p6-b200.48xlarge"
+    test_a_full_round_over_v1 = None
+
+
+class TestEfaOnG6e(WithoutRounds):
+    plugin = EfaPlugin
+    node_type = "g6e.48xlarge"
+
+
+class TestEfaUnderAnotherName(WithoutRounds):
+    plugin = EfaPlugin
+    driver = "efa.example.com"
+    node_type = "g6e.12xlarge"
+
+
+class TestEfaWithFewerAdapters(WithoutRounds):
+    plugin = EfaPlugin
+    node_type = "p5.48xlarge@fewer"
+
+
 class TestEfaByShares(WithoutRounds):
     plugin = EfaPlugin
     node_type = "p4d.24xlarge"

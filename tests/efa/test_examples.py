@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from click.testing import CliRunner
 from drakit.cli import main
 from drakit.documents import claim_ref
-from drakit.plan import read_claim
-from drakit.plan.claims import claim_from_template
 from drakit.testing import Stage
-from drakit.testing.manifests import read_manifest
+from drakit.testing.controlplane import Unschedulable
+from drakit.testing.manifests import Item, read_manifest
 from drakit.testing.runtime import container_edits
 from drakit_efa.plugin import EfaPlugin
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SHARES = "efa.drakit/shares"
-
-
-@pytest.fixture
-def stage():
-    with Stage("p4d.24xlarge", [{"plugin": "efa", "options": {"sharing": {"shares": 4}}}]) as running:
-        yield running
 
 
 def edits(stage, claim):
@@ -67,25 +60,32 @@ def test_the_demo_shows_that_two_pods_have_one_claim():
     assert result.output.count("FI_EFA_IFACE=rdmap16s27,rdmap32s27,rdmap144s27,rdmap160s27") > 1
 
 
-def test_claims_for_shares_of_an_adapter_live_side_by_side(stage):
+def test_claims_for_shares_of_an_adapter_live_side_by_side_until_no_share_is_left():
+    options = {"addresses": ["0000:10:1b.0"], "sharing": {"shares": 2}}
     manifest = read_manifest(EXAMPLES / "efa-shares.yaml")
-    (template,) = [item.document for item in manifest.of("ResourceClaimTemplate")]
-    assert len(manifest.of("Pod")) == 2
-    device = "pci-0000-10-1b-0"
-    claims = []
-    for number in (1, 2):
-        claim = claim_from_template(template, f"efa-{number}", "default", str(uuid.uuid4()))
-        (request,) = read_claim(claim).requests
-        asked = {name: str(amount) for name, amount in request.exactly.capacity.requests.items()}
-        assert list(asked) == [SHARES]
-        result = {"request": request.name, "driver": "dra.net", "pool": stage.node, "device": device}
-        share = {"shareID": str(uuid.uuid4()), "consumedCapacity": asked | {"efa.drakit/bandwidth": "25G"}}
-        claims.append(
-            stage.server.create(claim | {"status": {"allocation": {"devices": {"results": [result | share]}}}})
-        )
-    for claim in claims:
+    first = manifest.of("Pod")[0]
+    third = Item(first.place, first.document | {"metadata": {"name": "sharer-3"}})
+    with Stage("p4d.24xlarge", [{"plugin": "efa", "options": options}]) as stage:
+        plane = stage.control_plane
+        pods = plane.submit(evolve(manifest, items=[*manifest.items, third]))
+        claims = []
+        for pod in pods[:2]:
+            (claim,) = plane.schedule(pod, plane.make_claims(pod))
+            claims.append(claim)
+            (result,) = claim["status"]["allocation"]["devices"]["results"]
+            assert result["consumedCapacity"] == {SHARES: "1", "efa.drakit/bandwidth": "50G"}
+            assert [answer.error for answer in stage.prepare(claim).values()] == [""]
+            assert [node["path"] for node in edits(stage, claim).device_nodes] == ["/dev/infiniband/uverbs0"]
+        results = [claim["status"]["allocation"]["devices"]["results"][0] for claim in claims]
+        assert len({result["shareID"] for result in results}) == 2
+        assert len(stage.cdi_files()) == 2
+        late = plane.make_claims(pods[2])
+        with pytest.raises(Unschedulable):
+            plane.schedule(pods[2], late)
+        assert stage.unprepare(claims[0]) == {"dra.net": ""}
+        plane.finish(pods[0], claims[:1])
+        (claim,) = plane.schedule(pods[2], late)
         assert [answer.error for answer in stage.prepare(claim).values()] == [""]
-        assert [node["path"] for node in edits(stage, claim).device_nodes] == ["/dev/infiniband/uverbs0"]
-    assert len(stage.cdi_files()) == 2
-    for claim in claims:
-        assert stage.unprepare(claim) == {"dra.net": ""}
+        for one in (claims[1], claim):
+            assert stage.unprepare(one) == {"dra.net": ""}
+        assert stage.cdi_files() == []

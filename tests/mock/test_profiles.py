@@ -6,8 +6,10 @@ import pytest
 from drakit import DeviceRef, Quantity, Taint, Version
 from drakit.errors import ConfigError, PluginLoadError
 from drakit.inventory import begin, finish, with_groups, with_shares
+from drakit.loading import inspect
 from drakit.slices import pool_slices
-from drakit.testing import InMemoryApiServer
+from drakit.testing import InMemoryApiServer, lay_out
+from drakit_mock.plugin import MockPlugin
 from drakit_mock.profile import shipped_profiles
 
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
@@ -44,8 +46,9 @@ def publish(drivers, git_version="v1.37.0"):
 
 @pytest.mark.parametrize("git_version", ["v1.34.0", "v1.37.0"])
 @pytest.mark.parametrize("profile", shipped_profiles())
-def test_every_shipped_profile_makes_slices_the_api_server_takes(drivers, profile, git_version):
-    survey = publish(drivers(any={"profile": profile}), git_version)
+def test_every_shipped_profile_makes_slices_the_api_server_takes(drivers, profile, git_version, tmp_path):
+    lay_out("p5.48xlarge", tmp_path, [inspect("mock", MockPlugin)])
+    survey = publish(drivers(root=tmp_path, any={"profile": profile}), git_version)
     assert len(survey.inventory) > 0
 
 

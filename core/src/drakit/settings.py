@@ -20,7 +20,7 @@ from drakit.decoding import camel, load_yaml, structure
 from drakit.errors import ConfigError, LimitExceeded
 from drakit.model import TaintEffect
 from drakit.model.converters import frozen_tuple
-from drakit.model.names import check_driver_name, check_label_key
+from drakit.model.names import MAX_OBJECT_NAME, check_driver_name, check_label_key, check_subdomain
 
 API_VERSION = "drakit/v1alpha1"
 KIND = "AgentConfiguration"
@@ -83,6 +83,11 @@ def _driver(_instance: Any, _attribute: Attribute[str | None], value: str | None
         check_driver_name("driver", value)
 
 
+def _device_class(_instance: Any, _attribute: Attribute[str | None], value: str | None) -> None:
+    if value is not None:
+        check_subdomain("deviceClass", value, MAX_OBJECT_NAME)
+
+
 def _taint_key(_instance: Any, _attribute: Attribute[str], value: str) -> None:
     if value:
         check_label_key("key", value)
@@ -117,6 +122,8 @@ class BackendSettings:
     """Whether containers get files that describe their devices; by default as the plugin declares."""
     node_labels: bool = False
     """Whether the Node gets the labels that the plugin names; the agent must be allowed to write them."""
+    device_class: str | None = field(default=None, validator=_device_class)
+    """The name of the plugin's one DeviceClass, as `drakit classes` prints it; by default as shipped."""
     taints: TaintSettings | None = None
     """How devices with faults are tainted; without it they are not."""
 

@@ -20,6 +20,7 @@ GROUP = "drakit.commands"
 COMMANDS = {
     "agent": "drakit.cli.agent:agent",
     "check": "drakit.cli.check:check",
+    "classes": "drakit.cli.classes:classes",
     "conformance": "drakit.cli.conformance:conformance",
     "demo": "drakit.cli.demo:demo",
     "device": "drakit.cli.device:device",

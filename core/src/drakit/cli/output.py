@@ -67,6 +67,11 @@ def to_yaml(data: Any) -> str:
     return text
 
 
+def write_stream(documents: Iterable[Any]) -> None:
+    """Write YAML documents to stdout one after another, as kubectl takes them."""
+    click.echo("---\n".join(map(to_yaml, documents)), nl=False)
+
+
 Cells = Sequence[Sequence[object]]
 
 

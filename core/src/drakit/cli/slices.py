@@ -11,7 +11,7 @@ import click
 from drakit.cli import FINDING
 from drakit.cli.offline import OfflineNode, read_node
 from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
-from drakit.cli.output import table, to_yaml, write
+from drakit.cli.output import table, write, write_stream
 from drakit.documents import Document
 from drakit.errors import LimitExceeded
 from drakit.slices import left_out, pool_slices, slice_document, without_lists
@@ -30,7 +30,7 @@ def slices(config: Path | None, root: Path | None, node_name: str | None, output
     node = read_node(config, overrides(root=root, node_name=node_name))
     documents, problems = node_slices(node)
     if output == "yaml":
-        _write_stream(documents)
+        write_stream(documents)
     else:
         write(output, {"apiVersion": "v1", "kind": "List", "items": documents}, lambda: _tables(documents))
     for of, warning in node.warnings:
@@ -61,11 +61,6 @@ def node_slices(node: OfflineNode) -> tuple[list[Document], list[tuple[str, str]
                 del document["metadata"]["ownerReferences"]  # the uid of the Node is the cluster's to say
                 documents.append(document)
     return documents, problems
-
-
-def _write_stream(documents: Iterable[Document]) -> None:
-    """YAML documents one after another, as kubectl takes them."""
-    click.echo("---\n".join(map(to_yaml, documents)), nl=False)
 
 
 def _tables(documents: Iterable[Document]) -> Iterable[Any]:

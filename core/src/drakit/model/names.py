@@ -16,6 +16,7 @@ from drakit.errors import LimitExceeded
 
 MAX_DRIVER_NAME = 63
 MAX_POOL_NAME = 253
+MAX_OBJECT_NAME = 253
 MAX_LABEL = 63
 MAX_ATTRIBUTE_ID = 32
 MAX_ATTRIBUTE_DOMAIN = 63
@@ -36,7 +37,7 @@ def check_label(field: str, value: object, limit: int = MAX_LABEL) -> None:
 
 
 def check_subdomain(field: str, value: object, limit: int) -> None:
-    """A lower-case DNS subdomain: driver names and attribute domains."""
+    """A lower-case DNS subdomain: driver names, attribute domains and names of objects."""
     if not isinstance(value, str) or len(value) > limit or not _SUBDOMAIN.fullmatch(value):
         raise LimitExceeded(field, f"must be a lower-case DNS subdomain of at most {limit} characters", value)
 

@@ -17,7 +17,9 @@ class Scenario:
 
     `node_type` is laid out with the `layout` hooks of all plugins. `manifest` is a YAML file with the pod and its
     ResourceClaims or templates. `backends` is what stands under `backends` in the agent's configuration: mappings
-    with `plugin`, and where needed `driver` and `options`. DeviceClasses come from the plugins' `data`.
+    with `plugin`, and where needed `driver` and `options`. DeviceClasses come from the plugins' `data`; `classes` are
+    YAML files with others, of drivers for which a mock stands in. `also_for` are further types of node that the
+    backends are for, which `drakit demo --node` takes for claims of one's own.
     """
 
     name: str
@@ -25,3 +27,5 @@ class Scenario:
     manifest: Path
     backends: tuple[Mapping[str, Any], ...] = field(converter=frozen_tuple)
     title: str = ""
+    classes: tuple[Path, ...] = field(default=(), converter=frozen_tuple)
+    also_for: tuple[str, ...] = field(default=(), converter=frozen_tuple)

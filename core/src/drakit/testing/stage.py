@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import yaml
 
+from drakit.classes import device_classes
 from drakit.decoding import read_yaml
 from drakit.documents import Document, claim_ref
 from drakit.journal import FILE_NAME, Journal
@@ -38,10 +39,11 @@ class Stage:
         with Stage("generic-gpu-nic", [{"plugin": "mock", "driver": "gpu.example.com"}]) as stage:
             stage.slices()
 
-    `backends`, `extensions` and what else is in `settings` are as in the agent's configuration. A context manager:
-    inside it every driver is registered, and its slices are published. All methods block, and may be called from any
-    thread. `directory` is kept; without one everything is in a temporary directory, which goes with the stage. Its path
-    must be short, for sockets are in it.
+    `backends`, `extensions` and what else is in `settings` are as in the agent's configuration. `classes` are YAML
+    files of DeviceClasses that the cluster has beside those of the plugins. A context manager: inside it every driver
+    is registered, and its slices are published. All methods block, and may be called from any thread. `directory` is
+    kept; without one everything is in a temporary directory, which goes with the stage. Its path must be short, for
+    sockets are in it.
 
     Raises ConfigError for a node type nobody knows and for settings that are wrong, PluginError where a backend cannot
     be had, and TimeoutError where a driver does not come up.
@@ -54,6 +56,7 @@ class Stage:
         *,
         extensions: Sequence[Mapping[str, Any]] = (),
         settings: Mapping[str, Any] | None = None,
+        classes: Sequence[Path] = (),
         directory: Path | None = None,
         node: str = "node-1",
     ) -> None:
@@ -62,6 +65,7 @@ class Stage:
         self._backends = backends
         self._extensions = extensions
         self._settings = settings or {}
+        self._classes = classes
         self._exit = contextlib.ExitStack()
         self.directory = directory.absolute() if directory else self._temporary_directory()
         self.root = self.directory / "root"
@@ -159,8 +163,11 @@ class Stage:
         self.settings = self._write_settings()
         self.start_agent()
         self._exit.callback(self.stop_agent)
-        for document in self._device_classes():
+        for document in device_classes(self.settings, self.agent.agent.assembly.report.loaded):
             self.server.create(document)
+        for path in self._classes:
+            for document in read_yaml(path):
+                self.server.create(document)
 
     def start_agent(self) -> None:
         """Start the agent, and wait until every driver is registered and has published."""
@@ -197,17 +204,6 @@ class Stage:
         }
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         return read_settings(path, environment={})
-
-    def _device_classes(self) -> list[Document]:
-        """The classes that the enabled plugins bring."""
-        loaded = self.agent.agent.assembly.report.loaded.values()
-        places = [plugin.declarations.data for plugin in loaded if plugin.declarations.data]
-        return [
-            document
-            for place in places
-            for path in sorted((place / "deviceclasses").glob("*.yaml"))
-            for document in read_yaml(path)
-        ]
 
     def _await_drivers(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -11,6 +11,7 @@ from drakit import (
     ALL_NODES,
     PER_DEVICE,
     THIS_NODE,
+    AttributeValue,
     ContainerEdits,
     CounterConsumption,
     CounterSet,
@@ -21,12 +22,15 @@ from drakit import (
     NetworkData,
     NodeSelection,
     NodeSelector,
+    PluginContext,
     Pool,
     SharePolicy,
+    pci_attributes,
 )
 from drakit.errors import ConfigError
 
 from drakit_mock.environment import check_names
+from drakit_mock.functions import function_variables, matching_functions
 from drakit_mock.grouping import check_group_set
 from drakit_mock.profile import Container, DeviceSet, GroupSet, MockProfile, Network, Node, Report, Status
 from drakit_mock.template import Variables, attribute_value, fill, fill_deeply, fill_mapping, repetitions
@@ -53,8 +57,11 @@ class Fleet:
     health: Mapping[str, Report]
 
 
-def build_fleet(profile: MockProfile, where: str) -> Fleet:
-    """Repeat and fill everything in a profile. Raises ConfigError with `where` and the entry that is wrong."""
+def build_fleet(profile: MockProfile, where: str, context: PluginContext) -> Fleet:
+    """Repeat and fill everything in a profile, with what the node has of PCI functions where it goes by them.
+
+    Raises ConfigError with `where` and the entry that is wrong.
+    """
     counters: list[CounterSet] = []
     for index, sets in enumerate(profile.counters):
         with _at(f"{where}: counters[{index}]"):
@@ -65,7 +72,7 @@ def build_fleet(profile: MockProfile, where: str) -> Fleet:
     devices: list[MockDevice] = []
     for index, device_set in enumerate(profile.devices):
         with _at(f"{where}: devices[{index}]"):
-            devices += [_device(device_set, row) for row in repetitions(device_set.count, device_set.for_each)]
+            devices += [_device(device_set, *row) for row in _rows(device_set, context)]
     with _at(where):
         nodes = PER_DEVICE if any(item.device.nodes is not None for item in devices) else THIS_NODE
         pool = Pool([item.device for item in devices], counters=counters, nodes=nodes)
@@ -86,10 +93,20 @@ def _at(where: str) -> Iterator[None]:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _device(device_set: DeviceSet, variables: Variables) -> MockDevice:
+def _rows(device_set: DeviceSet, context: PluginContext) -> Iterator[tuple[Variables, Mapping[str, AttributeValue]]]:
+    """The variables of each device, and the attributes that it has beside those of the profile."""
+    if device_set.functions is None:
+        yield from ((variables, {}) for variables in repetitions(device_set.count, device_set.for_each))
+        return
+    for address in matching_functions(context, device_set.functions):
+        yield function_variables(address), pci_attributes(context, address)
+
+
+def _device(device_set: DeviceSet, variables: Variables, found: Mapping[str, AttributeValue]) -> MockDevice:
+    own = {name: attribute_value(value, variables) for name, value in device_set.attributes.items()}
     device = Device(
         name=fill(device_set.name, variables),
-        attributes={name: attribute_value(value, variables) for name, value in device_set.attributes.items()},
+        attributes={**found, **own},
         capacity=device_set.capacity,
         taints=device_set.taints,
         consumes=[

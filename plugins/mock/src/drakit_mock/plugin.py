@@ -72,7 +72,7 @@ class MockPlugin:
         options: MockOptions = context.options or MockOptions()
         state = state_directory(context.root, options.state)
         self._context = context
-        self._source = FleetSource(options)
+        self._source = FleetSource(options, context)
         self._faults = InjectedFaults(faults_file(state), context.driver, context.changed)
         self._effects = Effects(state, context.driver)
         self.side_effects = options.side_effects

@@ -23,6 +23,7 @@ from drakit import (
 )
 from drakit.errors import ConfigError
 
+from drakit_mock.functions import FunctionMatch
 from drakit_mock.template import Axis
 
 API_VERSION = "mock.drakit/v1alpha1"
@@ -90,6 +91,7 @@ class Status:
 class DeviceSet:
     """Devices that are alike. `name`, and the strings among the attributes, are templates.
 
+    `functions` makes a device of every PCI function of the node that matches, with the function's standard attributes.
     `share` makes several claims share a device: an empty mapping allows it, an entry is the request policy of a
     capacity. Without it a device is exclusive. `nodes` are the requirements on the nodes that can use a device, none
     meaning every node; where it is absent that is the agent's own node, and if one device of a profile has it all must.
@@ -100,6 +102,7 @@ class DeviceSet:
     name: str
     count: int | None = None
     for_each: tuple[Axis, ...] = ()
+    functions: FunctionMatch | None = None
     attributes: Mapping[str, Any] = field(factory=dict)
     capacity: Mapping[str, Quantity] = field(factory=dict)
     share: Mapping[str, RequestPolicy] | None = None
@@ -110,6 +113,10 @@ class DeviceSet:
     container: Container = field(factory=Container)
     admin: Container = field(factory=Container)
     status: Status | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.functions is not None and (self.count is not None or self.for_each):
+            raise ConfigError("has functions beside count or forEach; give one, functions says how many there are")
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 from attrs import frozen
-from drakit import FaultEnd, PciFunction, TaintEffect
+from drakit import FaultEnd, PciFunction, PluginContext, TaintEffect
 from drakit.errors import ConfigError
 from drakit.testing import configured, is_laid_out, read_layout
 
@@ -186,7 +186,8 @@ def describe(fault: Fault) -> str:
 
 def _driver(root: Path, options: MockOptions | None) -> MockDriver:
     options = options or MockOptions()
-    return MockDriver(tuple(FleetSource(options).fleet.devices), faults_file(state_directory(root, options.state)))
+    source = FleetSource(options, PluginContext(driver="", node="", pool="", root=root))
+    return MockDriver(tuple(source.fleet.devices), faults_file(state_directory(root, options.state)))
 
 
 def check_known(what: str, name: str, known: Iterable[str]) -> None:

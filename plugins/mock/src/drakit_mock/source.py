@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from attrs import frozen
+from drakit import PluginContext
 from drakit.errors import ConfigError
 
 from drakit_mock.filestamp import Stamp, stamp_of
@@ -32,26 +33,37 @@ class MockOptions:
 
 
 class FleetSource:
-    """The fleet of a driver's settings. Raises ConfigError, at construction as well, for a profile that is wrong."""
+    """The fleet of a driver's settings, on the node of a context.
 
-    def __init__(self, options: MockOptions) -> None:
+    Raises ConfigError, at construction as well, for a profile that is wrong.
+    """
+
+    def __init__(self, options: MockOptions, context: PluginContext) -> None:
         self._given: Path | MockProfile = options.inline or locate_profile(options.profile or DEFAULT_PROFILE)
+        self._context = context
         self._stamp = self._current_stamp()
-        self.fleet = self._build()
+        self._profile = self._read()
+        self.fleet = self._build(self._profile)
 
     def refresh(self) -> bool:
-        """Build the fleet again if the profile's file is another one now; says whether it was."""
+        """Build the fleet again if the profile's file is another one now, or the node's functions are; says whether."""
         stamp = self._current_stamp()
-        if stamp == self._stamp:
+        same = stamp == self._stamp
+        if same and not any(device_set.functions for device_set in self._profile.devices):
             return False
-        self.fleet = self._build()
-        self._stamp = stamp
+        profile = self._profile if same else self._read()
+        fleet = self._build(profile)
+        if same and fleet == self.fleet:
+            return False
+        self._stamp, self._profile, self.fleet = stamp, profile, fleet
         return True
 
-    def _build(self) -> Fleet:
-        if isinstance(self._given, MockProfile):
-            return build_fleet(self._given, "inline profile")
-        return build_fleet(read_profile(self._given), str(self._given))
+    def _read(self) -> MockProfile:
+        return self._given if isinstance(self._given, MockProfile) else read_profile(self._given)
+
+    def _build(self, profile: MockProfile) -> Fleet:
+        where = "inline profile" if isinstance(self._given, MockProfile) else str(self._given)
+        return build_fleet(profile, where, self._context)
 
     def _current_stamp(self) -> Stamp:
         return None if isinstance(self._given, MockProfile) else stamp_of(self._given)

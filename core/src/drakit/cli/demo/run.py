@@ -26,7 +26,7 @@ def perform(scenario: Scenario, directory: Path | None = None) -> Generator[Step
     did not come out right, and PluginError for a backend that cannot be had.
     """
     manifest = read_manifest(scenario.manifest)
-    stage = Stage(scenario.node_type, scenario.backends, directory=directory)
+    stage = Stage(scenario.node_type, scenario.backends, classes=scenario.classes, directory=directory)
     try:
         yield LaidOut(checks.layout(stage.lay_out()))
         with stage:

@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 
 from drakit.errors import ConfigError, describe
 from drakit.model.converters import frozen_mapping
+from drakit.testing.nodes import machine_type
 from drakit.testing.scenarios import Scenario
 
 GROUP = "drakit.scenarios"
@@ -41,7 +42,7 @@ def load_scenarios() -> Scenarios:
 
 
 def choose(found: Scenarios, name: str | None, node_type: str | None, manifest: Path | None) -> Scenario:
-    """The scenario that is meant: by name, else the first for the type of node, else the first.
+    """The scenario that is meant: by name, else the first of the type of node or also for its machine, else the first.
 
     Raises ConfigError for a name that is none, and where there are no scenarios at all.
     """
@@ -53,7 +54,9 @@ def choose(found: Scenarios, name: str | None, node_type: str | None, manifest: 
         scenario = found.loaded[name]
     else:
         every = list(found.loaded.values())
-        scenario = next((one for one in every if one.node_type == node_type), every[0])
+        own = [one for one in every if one.node_type == node_type]
+        fitting = [one for one in every if machine_type(node_type or "") in (one.node_type, *one.also_for)]
+        scenario = (own or fitting or every)[0]
     return evolve(scenario, node_type=node_type or scenario.node_type, manifest=manifest or scenario.manifest)
 
 
