@@ -42,13 +42,14 @@ class Selector:
 
 
 @lru_cache(maxsize=1024)
-def compile_selector(expression: str) -> Selector:
+def compile_selector(expression: str, without: frozenset[str] = frozenset()) -> Selector:
     """Compile an expression of the DRA selector environment; the same text is compiled once.
 
-    Raises CelSyntaxError or CelTypeError.
+    `without` names what a version, or a feature that is off, leaves out: the function `includes`, or the device's field
+    `allowMultipleAllocations`. Raises CelSyntaxError or CelTypeError.
     """
     root = parse(expression, QUALIFIED)
-    check(root)
+    check(root, without)
     return Selector(expression, root, Program(root))
 
 
