@@ -12,9 +12,9 @@ from drakit.model import Device
 from drakit.plan.cel.ast import Node
 from drakit.plan.cel.checker import check
 from drakit.plan.cel.errors import CelRuntimeError
-from drakit.plan.cel.evaluator import Program
 from drakit.plan.cel.library import QUALIFIED
 from drakit.plan.cel.parser import parse
+from drakit.plan.cel.program import Program
 from drakit.plan.cel.values import DeviceValue, Domains, Value, family
 
 
@@ -39,6 +39,10 @@ class Selector:
         if value is True or value is False:
             return bool(value)
         raise CelRuntimeError(f"CEL result of type {family(value)} could not be converted to bool")
+
+    def cost(self, device: DeviceValue) -> int:
+        """What it costs on a device, in the units of which upstream allows 1,000,000. Raises CelRuntimeError."""
+        return Program(self.root, metered=True).cost(device)
 
 
 @lru_cache(maxsize=1024)
