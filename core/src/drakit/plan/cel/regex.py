@@ -13,7 +13,8 @@ from functools import cached_property, lru_cache
 from attrs import frozen
 
 from drakit.plan.cel.regex_machine import Machine
-from drakit.plan.cel.regex_syntax import Chars, Choice, Place, Regex, Repeat, Sequence, parse
+from drakit.plan.cel.regex_nodes import Chars, Choice, Place, Regex, Repeat, Sequence
+from drakit.plan.cel.regex_syntax import parse
 
 MAX_VARYING = 3
 """How many parts of a tame expression may vary."""

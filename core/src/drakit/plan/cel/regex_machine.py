@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from drakit.plan.cel.regex_syntax import Chars, Choice, Place, Regex, Repeat, Sequence, may_be_empty
+from drakit.plan.cel.regex_nodes import Chars, Choice, Place, Regex, Repeat, Sequence, may_be_empty
 
 MAX_STEPS = 20_000
 """Of a program: an expression with repetitions is written out."""

@@ -7,90 +7,28 @@ categories, no scripts.
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from attrs import evolve, frozen
 
-Ranges = tuple[tuple[int, int], ...]
+from drakit.plan.cel.regex_nodes import (
+    CATEGORIES,
+    CLASSES,
+    LAST,
+    PERL,
+    Chars,
+    Choice,
+    Place,
+    Regex,
+    Repeat,
+    Sequence,
+    outside,
+    pairs,
+    without,
+)
 
 MAX_REPEAT = 1000
 """Of one repetition, and of nested ones multiplied."""
 MAX_NESTING = 200
-_LAST = 0x10FFFF
-
-
-@frozen
-class Regex:
-    """Any expression; as it is, one that matches nothing at all: the empty text."""
-
-
-@frozen
-class Chars(Regex):
-    """One character of a set. `fold`: whatever its case. `categories` are general categories, such as `Lu` or `L`."""
-
-    ranges: Ranges
-    categories: tuple[tuple[str, bool], ...] = ()
-    negated: bool = False
-    fold: bool = False
-
-    def has(self, character: str) -> bool:
-        """Whether a character is in the set."""
-        forms = _forms(character) if self.fold else (character,)
-        return any(self._holds(form) for form in forms) is not self.negated
-
-    def _holds(self, character: str) -> bool:
-        code = ord(character)
-        if any(low <= code <= high for low, high in self.ranges):
-            return True
-        return any(_in_category(character, name) is not negated for name, negated in self.categories)
-
-
-def _in_category(character: str, name: str) -> bool:
-    return name == "Any" or unicodedata.category(character).startswith(name)
-
-
-def _forms(character: str) -> set[str]:
-    """The character in each case, as far as that is one character."""
-    forms = {character}
-    for _ in range(2):
-        forms |= {other for form in forms for other in (form.lower(), form.upper()) if len(other) == 1}
-    return forms | ({"\u212a"} if "k" in forms else set()) | ({"\u017f"} if "s" in forms else set())
-
-
-@frozen
-class Place(Regex):
-    """A place rather than a character: `A`, `z`, `^` and `$` of lines, `b` or `B`."""
-
-    kind: str
-
-
-@frozen
-class Sequence(Regex):
-    """One after another."""
-
-    parts: tuple[Regex, ...]
-
-
-@frozen
-class Choice(Regex):
-    """The first that leads to a match."""
-
-    parts: tuple[Regex, ...]
-
-
-@frozen
-class Repeat(Regex):
-    """From `least` to `most` times, None being without end; greedy ones try more first."""
-
-    body: Regex
-    least: int
-    most: int | None
-    greedy: bool = True
-
-    @property
-    def varies(self) -> bool:
-        """Whether it leaves a choice."""
-        return self.least != self.most
 
 
 @frozen
@@ -107,23 +45,6 @@ class _Flags:
         return evolve(self, **{names[c]: True for c in on}, **{names[c]: False for c in off})
 
 
-_CLASSES = {
-    "alnum": "09AZaz",
-    "alpha": "AZaz",
-    "ascii": "\x00\x7f",
-    "blank": "\t\t  ",
-    "cntrl": "\x00\x1f\x7f\x7f",
-    "digit": "09",
-    "graph": "!~",
-    "lower": "az",
-    "print": " ~",
-    "punct": "!/:@[`{~",
-    "space": "\t\r  ",
-    "upper": "AZ",
-    "word": "09AZaz__",
-    "xdigit": "09AFaf",
-}
-_PERL = {"d": "09", "w": "09AZaz__", "s": "\t\n\f\r  "}
 _SIMPLE = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _PLACES = "AzbB"
 _NAMED = re.compile(r"\[:(\^?)(\w+):\]")
@@ -131,78 +52,6 @@ _REPEAT = re.compile(r"\{(\d+)(,(\d*))?\}")
 _GROUP = re.compile(r"\?(?:P?<(?P<name>\w+)>|(?P<flags>[imsU]*(?:-[imsU]+)?)(?P<end>[:)]))")
 _CODE = re.compile(r"\\(?:x\{([0-9A-Fa-f]{1,6})\}|x([0-9A-Fa-f]{2})|(0[0-7]{0,2}|[1-7][0-7]{1,2}))")
 _CATEGORY = re.compile(r"\\([pP])(?:\{(\^?)(\w+)\}|([A-Z]))")
-_CATEGORIES = frozenset(
-    [
-        "C",
-        "Cc",
-        "Cf",
-        "Co",
-        "Cs",
-        "L",
-        "Ll",
-        "Lm",
-        "Lo",
-        "Lt",
-        "Lu",
-        "M",
-        "Mc",
-        "Me",
-        "Mn",
-        "N",
-        "Nd",
-        "Nl",
-        "No",
-        "P",
-        "Pc",
-        "Pd",
-        "Pe",
-        "Pf",
-        "Pi",
-        "Po",
-        "Ps",
-        "S",
-        "Sc",
-        "Sk",
-        "Sm",
-        "So",
-    ]
-)
-_SEPARATORS = frozenset(("Z", "Zl", "Zp", "Zs", "Any"))
-
-
-def _pairs(text: str) -> Ranges:
-    return tuple((ord(low), ord(high)) for low, high in zip(text[::2], text[1::2], strict=True))
-
-
-def _outside(ranges: Ranges) -> Ranges:
-    found, start = [], 0
-    for low, high in sorted(ranges):
-        if low > start:
-            found.append((start, low - 1))
-        start = max(start, high + 1)
-    return (*found, (start, _LAST)) if start <= _LAST else tuple(found)
-
-
-def _without(ranges: Ranges, *, fold: bool) -> Ranges:
-    """The complement of a class of ASCII characters, and of their other cases."""
-    if not fold:
-        return _outside(ranges)
-    codes = {ord(form) for low, high in ranges for code in range(low, high + 1) for form in _forms(chr(code))}
-    return _outside(tuple((code, code) for code in codes))
-
-
-def may_be_empty(node: Regex) -> bool:
-    """Whether it matches the empty text somewhere."""
-    match node:
-        case Chars():
-            return False
-        case Sequence(parts=parts):
-            return all(map(may_be_empty, parts))
-        case Choice(parts=parts):
-            return any(map(may_be_empty, parts))
-        case Repeat(body=body, least=least):
-            return not least or may_be_empty(body)
-    return True
 
 
 def parse(pattern: str) -> Regex:
@@ -297,7 +146,7 @@ class _Parser:
         self._at += 1
         multiline = self._flags.multiline
         special: dict[str, Regex] = {
-            ".": Chars(((0, _LAST),) if self._flags.dot_all else _outside(((10, 10),))),
+            ".": Chars(((0, LAST),) if self._flags.dot_all else outside(((10, 10),))),
             "^": Place("^" if multiline else "A"),
             "$": Place("$" if multiline else "z"),
         }
@@ -343,13 +192,13 @@ class _Parser:
     def _set(self) -> Chars | None:
         """A class with a name of its own: digits, general categories and so on."""
         following = self._text[self._at + 1 : self._at + 2]
-        if self._text[self._at] == "\\" and following.lower() in _PERL and following:
+        if self._text[self._at] == "\\" and following.lower() in PERL and following:
             self._at += 2
-            ranges = _pairs(_PERL[following.lower()])
-            return Chars(ranges if following.islower() else _without(ranges, fold=self._flags.fold))
+            ranges = pairs(PERL[following.lower()])
+            return Chars(ranges if following.islower() else without(ranges, fold=self._flags.fold))
         if match := _CATEGORY.match(self._text, self._at):
             name = match[3] or match[4]
-            if name not in _CATEGORIES | _SEPARATORS:
+            if name not in CATEGORIES:
                 raise ValueError(f"the planner does not know the Unicode class {match[0]}; it knows no scripts")
             self._at = match.end()
             return Chars((), ((name, (match[1] == "P") is not bool(match[2])),))
@@ -363,7 +212,7 @@ class _Parser:
             return character
         if match := _CODE.match(self._text, self._at):
             code = int(match[1] or match[2] or match[3], 8 if match[3] else 16)
-            if code > _LAST:
+            if code > LAST:
                 raise ValueError(f"invalid escape sequence {match[0]}")
             self._at = match.end()
             return chr(code)
@@ -397,11 +246,11 @@ class _Parser:
         match = _NAMED.match(self._text, self._at)
         if match is None:
             return None
-        if match[2] not in _CLASSES:
+        if match[2] not in CLASSES:
             raise ValueError(f"invalid character class {match[0]}")
         self._at = match.end()
-        ranges = _pairs(_CLASSES[match[2]])
-        return Chars(_without(ranges, fold=self._flags.fold) if match[1] else ranges)
+        ranges = pairs(CLASSES[match[2]])
+        return Chars(without(ranges, fold=self._flags.fold) if match[1] else ranges)
 
     def _range(self) -> Chars:
         low = high = self._character()
