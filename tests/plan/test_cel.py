@@ -7,7 +7,6 @@ from drakit.errors import DRAError
 from drakit.model import Device, Quantity, Version
 from drakit.plan.cel import CelError, CelRuntimeError, CelSyntaxError, CelTypeError, compile_selector
 from drakit.plan.cel.library import FUNCTIONS
-from drakit.plan.cel.regex import compile_re2
 from drakit.plan.cel.values import NONE, CelType, Cidr, Optional, UInt, Url
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -294,68 +293,3 @@ def test_quantifiers_are_chains_of_conditions(flags):
     written = "[" + ", ".join(str(flag).lower() for flag in flags) + "]"
     assert matches(f"{written}.all(x, x)") is all(flags)
     assert matches(f"{written}.exists(x, x)") is any(flags)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "found"),
-    [
-        ("^a$", "a\n", False),
-        ("(?i)A100", "a100", True),
-        ("(?i:a)B", "AB", True),
-        ("(?m)^b$", "a\nb\nc", True),
-        (r"\d", "٣", False),
-        (r"[[:alpha:]]+\z", "abc", True),
-        (r"\Qa.b\E", "a.b", True),
-        (r"\Qa.b\E", "axb", False),
-        ("a{,2}", "a{,2}", True),
-        ("a{2}", "aa", True),
-        ("[]a]", "]", True),
-        ("[a-c-]", "-", True),
-        (r"\x41\x{42}", "AB", True),
-        ("(?P<n>a)|b", "b", True),
-        ("(?<n>a)", "a", True),
-        (r"\s", "\v", False),
-        ("a.c", "a\nc", False),
-        ("(?s)a.c", "a\nc", True),
-        ("(?i)a|b", "B", True),
-        ("[&&~~||[]", "&", True),
-        ("[--9]", ".", True),
-    ],
-)
-def test_a_regular_expression_means_what_re2_means(pattern, text, found):
-    assert (compile_re2(pattern).search(text) is not None) is found
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "(?=a)",
-        "(?<!a)b",
-        r"(a)\8",
-        "a**",
-        "a*+",
-        "a{1001}",
-        "(",
-        ")",
-        "[a",
-        r"\Z",
-        r"\C",
-        "(?#x)",
-        "\\",
-        "*a",
-        r"a\y",
-        "[z-a]",
-        r"[a-\d]",
-    ],
-)
-def test_what_re2_refuses_is_refused(pattern):
-    with pytest.raises(ValueError, match=r"\w"):
-        compile_re2(pattern)
-
-
-@given(st.text(alphabet="ab()[]{}*+?|^$.\\dwsQEz-:<>=!P1,i", max_size=20))
-def test_any_pattern_compiles_or_is_refused(pattern):
-    try:
-        compile_re2(pattern)
-    except ValueError:
-        return

@@ -42,8 +42,6 @@ def test_every_recorded_answer_is_ours(name, cases):
 def test_exceptions_are_of_cases_there_are():
     names = {case["Name"] for case in recorded("allocator_v0.36.2.json")["cases"]}
     assert set(allocator.DIFFERENT) <= names
-    rows = {(row["name"], row["lt"]) for row in recorded("cel_compile.json")}
-    assert set(cel.DIFFERENT) <= rows
 
 
 def test_runtime_errors_say_what_the_scheduler_says():

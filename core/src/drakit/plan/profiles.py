@@ -67,6 +67,7 @@ class KubeProfile:
     configuration that is for every request is written as being for all. `counters_reach`: a slice with counter sets
     counts whatever nodes its selector is for; `far_counters`: so do those of other nodes by name.
     `lists_fail`: while lists are off, a selector fails on a device that has one.
+    `cel_without`: what its selectors lack.
     """
 
     version: str
@@ -80,6 +81,7 @@ class KubeProfile:
     counters_reach: bool = False
     far_counters: bool = True
     lists_fail: bool = False
+    cel_without: frozenset[str] = frozenset()
 
     def fixed(self) -> KubeProfile:
         """The same version without its known bugs."""
@@ -138,6 +140,7 @@ def kube_profile(
         counters_reach=minor <= "1.36" or kind is AllocatorKind.STABLE,
         far_counters=minor > "1.36" or kind is AllocatorKind.STABLE,
         lists_fail=minor <= "1.36",
+        cel_without=frozenset({"includes"}) if minor < "1.36" else frozenset(),
     )
     return found.fixed() if bugs == "fixed" else found
 

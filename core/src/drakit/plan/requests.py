@@ -100,7 +100,7 @@ class Option:
         while len(self._compiled) <= place:
             criterion = self.criteria[len(self._compiled)]
             try:
-                self._compiled.append(compile_selector(criterion.expression))
+                self._compiled.append(compile_selector(criterion.expression, self.profile.cel_without))
             except CelError as error:
                 raise SelectorFailed(f"{criterion.where} does not compile: {error}") from error
         return self._compiled[place]

@@ -1,8 +1,8 @@
 """CEL as device selectors have it: our own, since no library reproduces the DRA environment exactly.
 
 A selector is parsed (`lexer`, `parser`, `ast`), checked (`checker`, `types`) and compiled to closures (`evaluator`)
-over the functions in `library`. Limits: 10 KiB, 64 levels of nesting and 1,000,000 turns of macro loops; upstream's
-cost units are not modelled beyond that.
+over the functions in `library`; what loops is `metered` at upstream's `prices`. Limits: 10 KiB, 64 levels of nesting, a
+cost of 1,000,000. Regular expressions are RE2's (`regex`). `conjuncts` takes selectors apart for explanations.
 """
 
 from drakit.plan.cel.conjuncts import Conjunct, conjuncts

@@ -7,6 +7,8 @@ cannot be a bool.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from drakit.plan.cel.ast import (
     Bind,
     Call,
@@ -60,14 +62,20 @@ _MIXED_ALLOWED = "format"
 """The one function whose list of arguments may be of mixed types."""
 
 
-def check(root: Node) -> None:
-    """Raise CelTypeError unless the expression compiles, and may give a bool, for a device."""
-    result = _Checker().type_of(root, {"device": Type(DEVICE)})
+def check(root: Node, without: Container[str] = ()) -> None:
+    """Raise CelTypeError unless the expression compiles, and may give a bool, for a device.
+
+    `without` names functions and fields of devices that there are not.
+    """
+    result = _Checker(without).type_of(root, {"device": Type(DEVICE)})
     if result not in (BOOL, DYN, UNKNOWN):
         raise CelTypeError(f"must evaluate to bool or the unknown type, not {result}")
 
 
 class _Checker:
+    def __init__(self, without: Container[str]) -> None:
+        self._without = without
+
     def type_of(self, node: Node, scope: Scope) -> Type:
         method = getattr(self, f"_{type(node).__name__.lower()}")
         found: Type = method(node, scope)
@@ -86,12 +94,12 @@ class _Checker:
     def _select(self, node: Select, scope: Scope) -> Type:
         operand = self.type_of(node.operand, scope)
         inside, wrapped = _unwrap(operand)
-        found = _field(inside, node.field, node.position)
+        found = self._field(inside, node.field, node.position)
         return optional_of(found) if node.optional or wrapped else found
 
     def _has(self, node: Has, scope: Scope) -> Type:
         inside, _ = _unwrap(self.type_of(node.operand, scope))
-        _field(inside, node.field, node.position)
+        self._field(inside, node.field, node.position)
         return BOOL
 
     def _index(self, node: Index, scope: Scope) -> Type:
@@ -101,6 +109,17 @@ class _Checker:
         if found is None:
             raise CelTypeError(f"no matching overload for '_[_]' applied to '({inside}, {index})'", node.position)
         return optional_of(found) if node.optional or wrapped else found
+
+    def _field(self, operand: Type, name: str, position: int) -> Type:
+        if operand.name == DEVICE:
+            if name not in DEVICE_FIELDS or name in self._without:
+                raise CelTypeError(f"undefined field {name!r}", position)
+            return DEVICE_FIELDS[name]
+        if operand.name == "map":
+            return operand.parameters[1]
+        if operand in (DYN, UNKNOWN):
+            return DYN
+        raise CelTypeError(f"type '{operand}' does not support field selection", position)
 
     def _logical(self, node: Logical, scope: Scope) -> Type:
         for operand in node.operands:
@@ -168,7 +187,7 @@ class _Checker:
 
     def _call(self, node: Call, scope: Scope) -> Type:
         operands = node.arguments if node.target is None else (node.target, *node.arguments)
-        if node.function not in NAMES:
+        if node.function not in NAMES or node.function in self._without:
             # The receiver is checked first: a name that is unknown there is what the author wants to hear of.
             if node.target is not None and not isinstance(node.target, Ident):
                 self.type_of(node.target, scope)
@@ -216,18 +235,6 @@ def _optional_inside(kind: Type, optional: bool, node: Node) -> Type:
     if not wrapped and kind != DYN:
         raise CelTypeError(f"'?' needs an optional, not {kind}", node.position)
     return inside
-
-
-def _field(operand: Type, name: str, position: int) -> Type:
-    if operand.name == DEVICE:
-        if name not in DEVICE_FIELDS:
-            raise CelTypeError(f"undefined field {name!r}", position)
-        return DEVICE_FIELDS[name]
-    if operand.name == "map":
-        return operand.parameters[1]
-    if operand in (DYN, UNKNOWN):
-        return DYN
-    raise CelTypeError(f"type '{operand}' does not support field selection", position)
 
 
 def _element(operand: Type, index: Type) -> Type | None:

@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from drakit.plan.cel.ast import Has, Ident, Index, Literal, Logical, Node, Select
 from drakit.plan.cel.errors import CelRuntimeError
-from drakit.plan.cel.evaluator import Program
 from drakit.plan.cel.lexer import Token, tokens
+from drakit.plan.cel.program import Program
 from drakit.plan.cel.selector import Selector
 from drakit.plan.cel.values import DeviceValue, Value
 

@@ -30,7 +30,6 @@ from drakit.plan.cel.errors import CelRuntimeError
 from drakit.plan.cel.library import FUNCTIONS
 from drakit.plan.cel.library.overload import Overload
 from drakit.plan.cel.loops import (
-    BUDGET,
     DEVICE,
     Closure,
     Frame,
@@ -39,15 +38,11 @@ from drakit.plan.cel.loops import (
     map_maker,
     quantifier,
     sorter,
-    spend,
     truth,
     turns_over,
     where,
 )
-from drakit.plan.cel.values import NONE, CelType, DeviceValue, Optional, no_overload
-
-MAX_ITERATIONS = 1_000_000
-"""Upstream limits an evaluation to 1,000,000 units of cost; every turn of a macro's loop costs at least one."""
+from drakit.plan.cel.values import NONE, CelType, Optional, no_overload
 
 _UNSET = object()
 
@@ -65,29 +60,15 @@ class Constant:
         return self.value
 
 
-class Program:
-    """A compiled expression. May be run any number of times."""
+class Compiler:
+    """Makes closures of nodes. `size` is how long a frame must be."""
 
-    def __init__(self, root: Node) -> None:
-        compiler = _Compiler()
-        self._run = compiler.closure(root, {"device": DEVICE})
-        self._empty = [None] * (compiler.size - DEVICE - 1)
-
-    def run(self, device: DeviceValue) -> Any:
-        """The value for one device. Raises CelRuntimeError."""
-        frame: Frame = [MAX_ITERATIONS, device, *self._empty]
-        value = self._run(frame)
-        if frame[BUDGET] < 0:
-            spend(frame, 0)
-        return value
-
-
-class _Compiler:
     def __init__(self) -> None:
         self.size = DEVICE + 1
         self._bound: dict[int, Closure] = {}
 
     def closure(self, node: Node, scope: dict[str, int]) -> Closure:
+        """What computes the value of a node; `scope` has the places of variables in the frame."""
         method = getattr(self, f"_{type(node).__name__.lower()}")
         made: Closure = method(node, scope)
         return made
@@ -179,7 +160,7 @@ class _Compiler:
     def _listliteral(self, node: ListLiteral, scope: dict[str, int]) -> Closure:
         elements = [self.closure(element, scope) for element in node.elements]
         if not node.optional:
-            return _fold(elements, lambda *values: values)
+            return fold(elements, lambda *values: values)
         optional = node.optional
 
         def build(frame: Frame) -> tuple[Any, ...]:
@@ -242,7 +223,7 @@ class _Compiler:
         nodes = node.arguments if node.target is None else (node.target, *node.arguments)
         arguments = [self.closure(part, scope) for part in nodes]
         overloads = FUNCTIONS[node.function, node.target is not None, len(nodes)]
-        return _fold(arguments, _dispatch(overloads))
+        return fold(arguments, dispatch(overloads))
 
     def _comprehension(self, node: Comprehension, scope: dict[str, int]) -> Closure:
         places = tuple(self._place() for _ in node.variables)
@@ -251,10 +232,10 @@ class _Compiler:
         body = self.closure(node.body, inner)
         if node.condition is not None:
             turns = where(turns, self.closure(node.condition, inner))
-        return _LOOPS[node.kind](turns, body, places[0])
+        return LOOPS[node.kind](turns, body, places[0])
 
 
-_LOOPS: dict[str, Callable[[Turns, Closure, int], Closure]] = {
+LOOPS: dict[str, Callable[[Turns, Closure, int], Closure]] = {
     "all": lambda turns, body, _: quantifier(turns, body, decisive=False),
     "exists": lambda turns, body, _: quantifier(turns, body, decisive=True),
     "existsOne": lambda turns, body, _: lambda frame: sum(truth(body(frame)) for _ in turns(frame)) == 1,
@@ -268,7 +249,7 @@ _LOOPS: dict[str, Callable[[Turns, Closure, int], Closure]] = {
 """For each macro, its loop made of the turns, the closure of its body and the place of its first variable."""
 
 
-def _dispatch(overloads: tuple[Overload, ...]) -> Callable[..., Any]:
+def dispatch(overloads: tuple[Overload, ...]) -> Callable[..., Any]:
     """Choose among overloads by the types of the values, once per combination of types."""
     if len(overloads) == 1 and all(p.is_variable or p.name == "dyn" for p in overloads[0].parameters):
         return overloads[0].call
@@ -292,7 +273,7 @@ def _dispatch(overloads: tuple[Overload, ...]) -> Callable[..., Any]:
     return call_two if len(overloads[0].parameters) == 2 else call
 
 
-def _fold(arguments: list[Closure], function: Callable[..., Any]) -> Closure:
+def fold(arguments: list[Closure], function: Callable[..., Any]) -> Closure:
     """Call with the arguments' values: now, where all are constants and it does not fail."""
     if all(isinstance(argument, Constant) for argument in arguments):
         try:

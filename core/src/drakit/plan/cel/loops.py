@@ -1,8 +1,8 @@
-"""The loops behind CEL's macros. Each turn puts the macro's variables into the frame and costs one of its budget."""
+"""The loops behind CEL's macros. Each turn puts the macro's variables into the frame, and is paid from its budget."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from drakit.plan.cel.errors import CelRuntimeError
@@ -10,7 +10,7 @@ from drakit.plan.cel.library.collections import sort_by
 from drakit.plan.cel.values import UInt, family, no_overload
 
 Frame = list[Any]
-"""What a closure is given: the turns that are left, the device, and the variables of macros."""
+"""What a closure is given: what may still be spent, the device, and the variables of macros."""
 
 Closure = Callable[[Frame], Any]
 
@@ -19,30 +19,40 @@ BUDGET, DEVICE = 0, 1
 Turns = Callable[[Frame], Iterator[None]]
 
 
-def turns_over(operand: Closure, places: tuple[int, ...]) -> Turns:
-    """The loop of a macro: each turn, the variables are in the frame."""
+def turns_over(operand: Closure, places: tuple[int, ...], price: int = 1, unfinished: int = 0) -> Turns:
+    """The loop of a macro: each turn, the variables are in the frame. A turn has a price, and so has leaving early."""
 
     def loop(frame: Frame) -> Iterator[None]:
         values = operand(frame)
         if not isinstance(values, tuple | dict):
             raise CelRuntimeError(f"got '{family(values)}', expected iterable type")
-        if len(places) == 1:
-            for value in values:
-                spend(frame, 1)
-                frame[places[0]] = value
+        left = len(values)
+        try:
+            for item in _items(values, pairs=len(places) > 1):
+                spend(frame, price)
+                left -= 1
+                if len(places) > 1:
+                    frame[places[0]], frame[places[1]] = item
+                else:
+                    frame[places[0]] = item
                 yield
-            return
-        for pair in values.items() if isinstance(values, dict) else enumerate(values):
-            spend(frame, 1)
-            frame[places[0]], frame[places[1]] = pair
-            yield
+        except GeneratorExit:
+            if left:
+                frame[BUDGET] -= unfinished
+            raise
 
     return loop
 
 
-def spend(frame: Frame, turns: int) -> None:
-    """Take turns off the budget. Raises CelRuntimeError once it is used up."""
-    frame[BUDGET] -= turns
+def _items(values: tuple[Any, ...] | dict[Any, Any], *, pairs: bool) -> Iterable[Any]:
+    if not pairs:
+        return values
+    return values.items() if isinstance(values, dict) else enumerate(values)
+
+
+def spend(frame: Frame, price: int) -> None:
+    """Pay from the budget. Raises CelRuntimeError once it is used up."""
+    frame[BUDGET] -= price
     if frame[BUDGET] < 0:
         raise CelRuntimeError("operation cancelled: actual cost limit exceeded")
 

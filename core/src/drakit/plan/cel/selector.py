@@ -12,9 +12,9 @@ from drakit.model import Device
 from drakit.plan.cel.ast import Node
 from drakit.plan.cel.checker import check
 from drakit.plan.cel.errors import CelRuntimeError
-from drakit.plan.cel.evaluator import Program
 from drakit.plan.cel.library import QUALIFIED
 from drakit.plan.cel.parser import parse
+from drakit.plan.cel.program import Program
 from drakit.plan.cel.values import DeviceValue, Domains, Value, family
 
 
@@ -40,15 +40,20 @@ class Selector:
             return bool(value)
         raise CelRuntimeError(f"CEL result of type {family(value)} could not be converted to bool")
 
+    def cost(self, device: DeviceValue) -> int:
+        """What it costs on a device, in the units of which upstream allows 1,000,000. Raises CelRuntimeError."""
+        return Program(self.root, metered=True).cost(device)
+
 
 @lru_cache(maxsize=1024)
-def compile_selector(expression: str) -> Selector:
+def compile_selector(expression: str, without: frozenset[str] = frozenset()) -> Selector:
     """Compile an expression of the DRA selector environment; the same text is compiled once.
 
-    Raises CelSyntaxError or CelTypeError.
+    `without` names what a version, or a feature that is off, leaves out: the function `includes`, or the device's field
+    `allowMultipleAllocations`. Raises CelSyntaxError or CelTypeError.
     """
     root = parse(expression, QUALIFIED)
-    check(root)
+    check(root, without)
     return Selector(expression, root, Program(root))
 
 

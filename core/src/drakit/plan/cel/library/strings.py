@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from re import Pattern
+from itertools import islice
 from typing import Any
 
 from drakit.plan.cel.errors import CelRuntimeError
 from drakit.plan.cel.library.formatting import format_string
 from drakit.plan.cel.library.overload import overload
-from drakit.plan.cel.regex import compile_re2
+from drakit.plan.cel.regex import Pattern, compile_re2
 
 _SPACE = " \t\n\v\f\r\u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _UPPER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -17,7 +17,7 @@ _LOWER = {code + 32: code for code in _UPPER}
 
 
 @lru_cache(maxsize=1024)
-def _pattern(text: str) -> Pattern[str]:
+def _pattern(text: str) -> Pattern:
     try:
         return compile_re2(text)
     except ValueError as error:
@@ -30,12 +30,12 @@ def _matches(text: str, pattern: str) -> bool:
 
 def _find(text: str, pattern: str) -> str:
     found = _pattern(pattern).search(text)
-    return found[0] if found else ""
+    return text[slice(*found)] if found else ""
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> tuple[str, ...]:
-    found = tuple(match[0] for match in _pattern(pattern).finditer(text))
-    return found if limit < 0 else found[:limit]
+    found = _pattern(pattern).find_all(text)
+    return tuple(found if limit < 0 else islice(found, limit))
 
 
 def _at(text: str, index: int) -> str:
