@@ -9,7 +9,19 @@ from importlib import metadata
 
 import pytest
 
-COMMANDS = ("agent", "check", "conformance", "demo", "device", "inventory", "mock", "plugins", "slices", "verify")
+COMMANDS = (
+    "agent",
+    "check",
+    "conformance",
+    "demo",
+    "device",
+    "inventory",
+    "mock",
+    "plugins",
+    "slices",
+    "template",
+    "verify",
+)
 IMPORTED_BY_AGENT = """
 import json, sys
 from drakit.cli import main
