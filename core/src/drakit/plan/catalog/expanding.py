@@ -95,7 +95,7 @@ def _template(entry: TemplateEntry, size: str, origin: str) -> Template:
     check_subdomain("name", name, _MAX_NAME)
     variants: dict[str, Variant] = {}
     for index, nodes in enumerate(entry.nodes):
-        per_node = nodes.per_node.get(size) if isinstance(nodes.per_node, Mapping) else nodes.per_node
+        per_node: int = nodes.per_node.get(size, 0) if isinstance(nodes.per_node, Mapping) else nodes.per_node
         for node_type in nodes.types if per_node else ():
             if node_type in variants:
                 raise ValueError(f"nodes[{index}].types: {node_type!r} is there twice")

@@ -114,8 +114,8 @@ class ClaimEntry:
         if not self.requests:
             raise ValueError("requests: there must be one at least")
         names = [request.name for request in self.requests]
-        for what in (*self.constraints, *self.config):
-            if unknown := [name for name in what.requests if name not in names]:
+        for requests in [one.requests for one in self.constraints] + [one.requests for one in self.config]:
+            if unknown := [name for name in requests if name not in names]:
                 raise ValueError(f"there is no request {unknown[0]!r}; there are: {', '.join(names)}")
 
 

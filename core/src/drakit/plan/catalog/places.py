@@ -21,7 +21,7 @@ def placed(path: Path, problem: str) -> str:
     unknown = _UNKNOWN.match(said)
     steps = [*_steps(inside), *([unknown[1]] if unknown else [])]
     root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    line = _line(root, steps)
+    line = _line(root, steps) if root else 1
     return f"{path}:{line}: {inside}: {said}" if inside else f"{path}:{line}: {said}"
 
 
