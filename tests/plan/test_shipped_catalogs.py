@@ -33,8 +33,11 @@ PROMISED = {
     *("pipeline-parallel-128k", "single-efa", "aligned-efa-nvidia", "shared-efa"),
 }
 GPU = "gpu.nvidia.com"
-GPUS_PER_ROOT = {"p4d": 2, "p4de": 2, "p5": 1, "p5e": 1, "p5en": 2, "p6-b200": 2}
-"""By family: how many GPUs each PCIe root has that has EFA adapters."""
+GPUS_PER_ROOT = {
+    **dict.fromkeys(("p4d.24xlarge", "p4de.24xlarge", "p5en.48xlarge", "p6-b200.48xlarge"), 2),
+    **dict.fromkeys(("p5.48xlarge", "p5e.48xlarge"), 1),
+}
+"""How many GPUs each PCIe root has that has EFA adapters."""
 
 
 @frozen
@@ -84,22 +87,30 @@ def survey(root: Path, options: Mapping[str, Any], gpus: Sequence[str] = ()) -> 
     return [pool for pools in node.survey.pools.values() for pool in pools]
 
 
-class FakedNodes:
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+@frozen
+class FakedNode:
+    """A tree that is laid out once, for every configuration that it is looked at with."""
 
-    def of(self, node_type: str, options: Mapping[str, Any]) -> Node:
-        root = lay_out(node_type, self._directory / node_type).root
-        pools = survey(root, options)
-        if (number := GPUS_PER_ROOT.get(node_type.partition(".")[0])) and node_type != "p5.4xlarge":
+    node_type: str
+    root: Path
+
+    def seen(self, options: Mapping[str, Any]) -> Node:
+        """With these options, by plugin."""
+        pools = survey(self.root, options)
+        if number := GPUS_PER_ROOT.get(self.node_type, 0):
             places = {d.attributes["resource.kubernetes.io/pcieRoot"] for pool in pools for d in pool.devices}
-            pools = survey(root, options, sorted(places) * number)
+            pools = survey(self.root, options, sorted(places) * number)
         return Node(pools, CLASSES)
 
+    def templates(self, *, optional: bool) -> list[tuple[Template, Variant]]:
+        """Those that are for it; those that take options of plugins, or the others."""
+        return [(one, v) for one, v in PAIRS if v.node_type == self.node_type and bool(one.plugin_options) == optional]
 
-@pytest.fixture
-def nodes(tmp_path) -> FakedNodes:
-    return FakedNodes(tmp_path)
+
+@pytest.fixture(scope="module", params=NODE_TYPES)
+def faked(request, tmp_path_factory) -> FakedNode:
+    root = tmp_path_factory.mktemp("faked") / request.param
+    return FakedNode(request.param, lay_out(request.param, root).root)
 
 
 def claims_of(template: Template, variant: Variant, times: int) -> Iterator[list[dict[str, Any]]]:
@@ -122,31 +133,22 @@ def misfit(node: Node, template: Template, variant: Variant) -> str | None:
     return None
 
 
-def of_node(node_type: str) -> list[tuple[Template, Variant]]:
-    """The templates of a node that take no options of plugins."""
-    return [(one, v) for one, v in PAIRS if v.node_type == node_type and not one.plugin_options]
-
-
 def test_the_shipped_catalogs_are_whole_and_have_what_is_promised():
     assert PROBLEMS == []
     assert set(TEMPLATES) >= PROMISED
 
 
-@pytest.mark.parametrize("node_type", [one for one in NODE_TYPES if of_node(one)])
-def test_as_many_of_every_template_fit_on_a_node_as_its_catalog_says(nodes, node_type):
-    node = nodes.of(node_type, {})
-    assert [found for pair in of_node(node_type) if (found := misfit(node, *pair))] == []
+def test_as_many_of_every_template_fit_on_a_node_as_its_catalog_says(faked):
+    node = faked.seen({})
+    assert [found for pair in faked.templates(optional=False) if (found := misfit(node, *pair))] == []
 
 
-@pytest.mark.parametrize("name", [one.name for one in TEMPLATES.values() if one.plugin_options])
-def test_as_many_fit_where_the_plugin_has_the_options_that_the_template_takes(nodes, name):
-    template = TEMPLATES[name]
-    for variant in template.variants.values():
-        node = nodes.of(variant.node_type, template.plugin_options)
+def test_as_many_fit_where_plugins_have_the_options_that_the_template_takes(faked):
+    for template, variant in faked.templates(optional=True):
         try:
-            assert misfit(node, template, variant) is None, variant.node_type
+            assert misfit(faked.seen(template.plugin_options), template, variant) is None
         except NotSupported as error:
-            pytest.skip(f"{name}: {error}")
+            pytest.skip(f"{template.name}: {error}")
 
 
 def test_the_configuration_of_every_template_is_one_that_its_driver_takes():
