@@ -106,6 +106,23 @@ def test_render_gives_one_document_for_each_claim(drakit):
         assert devices["constraints"][0]["matchAttribute"] == "resource.aws.com/devicegroup8_id"
 
 
+def test_render_under_another_name_keeps_the_templates_own_as_label(drakit):
+    arguments = ("disaggregated-inference-small", "--node", "trn1.32xlarge", "--as", "serving-trn1", "--pod")
+    documents = drakit("template", "render", *arguments).yaml
+    names = ["serving-trn1-prefill", "serving-trn1-decode"]
+    assert [one["metadata"]["name"] for one in documents[:2]] == names
+    assert {one["metadata"]["labels"]["drakit/template"] for one in documents[:2]} == {"disaggregated-inference-small"}
+    assert [one["spec"]["resourceClaims"][0]["resourceClaimTemplateName"] for one in documents[2:]] == names
+
+
+@pytest.mark.parametrize("name", ["", "Serving", "a" * 60])
+def test_another_name_that_is_none_is_bad_input(drakit, name):
+    arguments = ("disaggregated-inference-small", "--node", "trn1.32xlarge", "--as", name)
+    outcome = drakit("template", "render", *arguments)
+    assert outcome.code == 2
+    assert "must be a lower-case DNS subdomain of at most 63 characters" in outcome.err
+
+
 def test_render_in_other_forms_says_the_same(drakit):
     arguments = ("template", "render", "pipeline-parallel-128k", "--node", "trn2.48xlarge", "--pod")
     documents = drakit(*arguments).yaml

@@ -103,17 +103,35 @@ def _checked(_ctx: click.Context, _option: click.Parameter, namespace: str | Non
     callback=_checked,
     help="Where the documents are to be; where they are applied, by default.",
 )
+@click.option(
+    "--as",
+    "alias",
+    metavar="NAME",
+    help="What it is called in the cluster: for one template on several types of nodes.",
+)
 @click.option("--pod", is_flag=True, help="With an example of a pod for each claim.")
 @catalog_option
 @output_option("yaml")
-def render(name: str, node_type: str, namespace: str | None, files: Sequence[Path], output: str, *, pod: bool) -> None:
+def render(
+    name: str,
+    node_type: str,
+    namespace: str | None,
+    alias: str | None,
+    *,
+    pod: bool,
+    files: Sequence[Path],
+    output: str,
+) -> None:
     """Write the ResourceClaimTemplates of a template, for `kubectl apply -f -`.
 
-    There is one for each claim of the template, named as the template is, and what the claim is for.
+    There is one for each claim of the template. It is named as the template is, and by what the claim is for where
+    there are several.
     """
     catalog, problems = load_catalog(files)
     found = catalog.get(name)
     variant = variant_for(found, node_type)
+    if alias is not None:
+        variant = _renamed(found, variant, alias)
     documents = claim_templates(found, variant, namespace)
     if pod:
         documents += example_pods(variant, namespace)
@@ -123,6 +141,13 @@ def render(name: str, node_type: str, namespace: str | None, files: Sequence[Pat
         listed = {"apiVersion": "v1", "kind": "List", "items": documents}
         write(output, listed, lambda: _render_tables(documents, variant))
     _conclude(problems)
+
+
+def _renamed(found: Template, variant: Variant, alias: str) -> Variant:
+    try:
+        return variant.renamed(found.name, alias)
+    except LimitExceeded as error:
+        raise click.BadParameter(str(error), param_hint="'--as'") from None
 
 
 def load_catalog(files: Iterable[Path]) -> tuple[Catalog, list[str]]:

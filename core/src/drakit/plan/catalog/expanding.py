@@ -55,6 +55,13 @@ class Variant:
     per_node: int
     claims: tuple[Claim, ...]
 
+    def renamed(self, template: str, name: str) -> Variant:
+        """The same with claims that begin with another name than their template's. Raises LimitExceeded."""
+        claims = [evolve(claim, name=f"{name}{claim.name.removeprefix(template)}") for claim in self.claims]
+        for claim in claims:
+            check_subdomain("the name", claim.name, _MAX_NAME)
+        return evolve(self, claims=tuple(claims))
+
 
 @frozen(kw_only=True)
 class Template:
