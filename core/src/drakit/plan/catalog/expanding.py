@@ -176,8 +176,8 @@ def _asked(devices: Mapping[str, Any]) -> int | None:
 
 def _devices(claim: ClaimEntry, config: Sequence[ConfigEntry], values: Values) -> dict[str, Any]:
     copies = fill(claim.repeat, values)
-    if copies is not None and (type(copies) is not int or copies < 1):
-        raise ValueError(f"repeat must come to a number from 1 on, not {copies!r}")
+    if copies is not None and (type(copies) is not int or not 1 <= copies <= MAX_RESULTS):
+        raise ValueError(f"repeat must come to a number from 1 to {MAX_RESULTS}, not {copies!r}")
     suffixes = [""] if copies is None else [f"-{number}" for number in range(1, copies + 1)]
     names = [request.name for request in claim.requests]
     constraints = [
@@ -207,7 +207,7 @@ def _request(request: RequestEntry, suffix: str, values: Values) -> dict[str, An
     if not request.all_:
         wanted["count"] = 1 if request.count is None else fill(request.count, values)
     if request.selectors:
-        wanted["selectors"] = [_cel(" ".join(str(fill(text, values)).split())) for text in request.selectors]
+        wanted["selectors"] = [_selector(str(fill(text, values))) for text in request.selectors]
     if request.capacity:
         wanted["capacity"] = {"requests": fill(request.capacity, values)}
     if request.tolerations:
@@ -215,8 +215,9 @@ def _request(request: RequestEntry, suffix: str, values: Values) -> dict[str, An
     return {"name": f"{request.name}{suffix}", "exactly": wanted}
 
 
-def _cel(expression: str) -> dict[str, Any]:
-    return {"cel": {"expression": expression}}
+def _selector(expression: str) -> dict[str, Any]:
+    """CEL as it was written, without a line break at its end."""
+    return {"cel": {"expression": expression.strip()}}
 
 
 def _config(entry: ConfigEntry, suffixes: Sequence[str], values: Values) -> dict[str, Any]:
@@ -242,6 +243,6 @@ def _guarded(devices: Mapping[str, Any], guardrails: Guardrails) -> dict[str, An
     for request in devices["requests"]:
         wanted = dict(request["exactly"])
         if more := guardrails.selectors.get(wanted["deviceClassName"]):
-            wanted["selectors"] = [*wanted.get("selectors", ()), *map(_cel, more)]
+            wanted["selectors"] = [*wanted.get("selectors", ()), *map(_selector, more)]
         requests.append({**request, "exactly": wanted})
     return {**devices, "requests": requests}
