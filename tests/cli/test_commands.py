@@ -20,6 +20,7 @@ COMMANDS = (
     "mock",
     "plugins",
     "slices",
+    "template",
     "verify",
 )
 IMPORTED_BY_AGENT = """

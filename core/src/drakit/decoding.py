@@ -7,6 +7,7 @@ another type are refused, with the path to the place. Nothing is coerced: "1" is
 from __future__ import annotations
 
 import enum
+import functools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -24,6 +25,8 @@ from drakit.errors import ConfigError, InvalidDeviceConfig, shorten
 from drakit.model import OpaqueConfig, Quantity
 
 T = TypeVar("T")
+
+Placed = Callable[[str], str]
 
 _JSON_BLANKS = " \t\r\n"
 
@@ -225,21 +228,23 @@ _strict = _make_converter(forbid_extra_keys=True)
 _lenient = _make_converter(forbid_extra_keys=False)
 
 
-def structure(kind: type[T], value: Any, where: str) -> T:
+def structure(kind: type[T], value: Any, where: str, *, placed: Placed | None = None) -> T:
     """Build `kind` from plain data, strictly. Raises ConfigError; every problem is named, with its path.
 
-    `where` is the path the data stand at, or, ending with a colon, the document they are.
+    `where` is the path the data stand at, or, ending with a colon, the document they are. `placed` writes a problem,
+    which begins with its path, for whoever can say more of the place than that.
     """
     try:
         return _strict.structure(value, kind)
     except Exception as error:  # cattrs raises groups, validators anything
-        raise ConfigError("; ".join(_placed(where, problem) for problem in problems(error))) from None
+        write = placed or functools.partial(_placed, where)
+        raise ConfigError("; ".join(map(write, problems(error)))) from None
 
 
-def read_document(path: Path, kind: type[T], api_version: str, kind_name: str) -> T:
+def read_document(path: Path, kind: type[T], api_version: str, kind_name: str, *, placed: Placed | None = None) -> T:
     """Decode a YAML file that holds one document with this apiVersion and kind, strictly.
 
-    Raises ConfigError with the file and the place. For plugins that read files of a format of their own.
+    Raises ConfigError with the file and the place, as `structure` does. For files of a format of their own.
     """
     documents = read_yaml(path)
     if len(documents) != 1 or not isinstance(documents[0], Mapping):
@@ -251,7 +256,7 @@ def read_document(path: Path, kind: type[T], api_version: str, kind_name: str) -
             f"{path}: is apiVersion {shorten(found[0])}, kind {shorten(found[1])}; "
             f"must be apiVersion {api_version!r}, kind {kind_name!r}"
         )
-    return structure(kind, content, f"{path}:")
+    return structure(kind, content, f"{path}:", placed=placed)
 
 
 def _placed(where: str, problem: str) -> str:

@@ -28,6 +28,7 @@ COMMANDS = {
     "plugins": "drakit.cli.plugins:plugins",
     "slices": "drakit.cli.slices:slices",
     "support": "drakit.cli.support:support",
+    "template": "drakit.cli.template:template",
     "verify": "drakit.cli.verify:verify",
 }
 

@@ -1,0 +1,375 @@
+"""Catalogs of claim templates: what a file may hold, what comes of it, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from drakit.errors import ConfigError
+from drakit.plan import claim_from_template, read_claim
+from drakit.plan.catalog import claim_templates, combine, example_pods, read_catalog, variant_for
+
+HEAD = "apiVersion: drakit/v1alpha1\nkind: TemplateCatalog\n"
+ONE = """
+templates:
+- name: one
+  title: One GPU
+  claims:
+  - requests:
+    - {name: gpu, deviceClassName: gpu.example.com}
+  nodes:
+  - {types: [big, huge], perNode: 8}
+"""
+NODES = "  - {types: [big, huge], perNode: 8}"
+REQUEST = "    - {name: gpu, deviceClassName: gpu.example.com}"
+TITLE = "title: One GPU"
+CLAIMS = f"claims:\n  - requests:\n{REQUEST}"
+SIZED = """
+templates:
+- name: "{size}-gpus"
+  title: "GPUs: {gpus}"
+  values: {link: example.com/island}
+  sizes:
+    s: {gpus: 1, link: ""}
+    m: {gpus: 2}
+    l: {gpus: 4}
+  claims:
+  - requests:
+    - name: gpus
+      deviceClassName: gpu.example.com
+      count: "{gpus}"
+      selectors:
+      - device.attributes["gpu.example.com"].model == "{nodeType}-{size}"
+      tolerations: [{key: example.com/beta, operator: Exists}]
+    constraints:
+    - {requests: [gpus], matchAttribute: "{link}"}
+    config:
+    - driver: gpu.example.com
+      parameters: {kind: Mode, gpus: "{gpus}", note: "of {gpus}"}
+  nodes:
+  - types: [big]
+    perNode: {s: 8, m: 4, l: 2}
+  - types: [small]
+    perNode: {s: 2}
+    values: {link: example.com/pair}
+    sizes: {s: {gpus: 1}}
+    config:
+    - {requests: [gpus], driver: gpu.example.com, parameters: {power: low}}
+"""
+PAIRS = """
+templates:
+- name: pairs
+  title: Pairs
+  claims:
+  - repeat: 2
+    requests:
+    - {name: gpu, deviceClassName: gpu.example.com}
+    - {name: nic, deviceClassName: nic.example.com, capacity: {example.com/share: 2}}
+    constraints:
+    - {matchAttribute: example.com/root}
+    config:
+    - {requests: [nic], driver: nic.example.com, parameters: {mtu: 9000}}
+    - {driver: nic.example.com, parameters: {mode: fast}}
+  nodes:
+  - {types: [big], perNode: 4}
+"""
+SIDES = """
+templates:
+- name: serve
+  title: Two sides
+  claims:
+  - {name: front, requests: [{name: gpus, deviceClassName: gpu.example.com, all: true}]}
+  - {name: back, requests: [{name: gpus, deviceClassName: gpu.example.com, count: 2}]}
+  nodes:
+  - {types: [big], perNode: 1}
+"""
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """Reads a catalog of this text."""
+
+    def read(text, name="catalog.yaml", **origin):
+        path = tmp_path / name
+        path.write_text(HEAD + text)
+        return read_catalog(path, **origin)
+
+    return read
+
+
+def devices(file, name, node_type):
+    (claim,) = variant_for(file.templates[name], node_type).claims
+    return claim.devices
+
+
+def test_one_template_stands_for_each_size(catalog):
+    file = catalog(SIZED)
+    assert {name: one.title for name, one in file.templates.items()} == {
+        "s-gpus": "GPUs: 1",
+        "m-gpus": "GPUs: 2",
+        "l-gpus": "GPUs: 4",
+    }
+    assert {node: one.per_node for node, one in file.templates["s-gpus"].variants.items()} == {"big": 8, "small": 2}
+    assert list(file.templates["l-gpus"].variants) == ["big"]
+
+
+def test_values_of_the_size_and_the_node_stand_where_their_names_do(catalog):
+    assert devices(catalog(SIZED), "m-gpus", "big") == {
+        "requests": [
+            {
+                "name": "gpus",
+                "exactly": {
+                    "deviceClassName": "gpu.example.com",
+                    "allocationMode": "ExactCount",
+                    "count": 2,
+                    "selectors": [
+                        {"cel": {"expression": 'device.attributes["gpu.example.com"].model == "big-m"'}},
+                    ],
+                    "tolerations": [{"key": "example.com/beta", "operator": "Exists"}],
+                },
+            }
+        ],
+        "constraints": [{"requests": ["gpus"], "matchAttribute": "example.com/island"}],
+        "config": [
+            {
+                "opaque": {
+                    "driver": "gpu.example.com",
+                    "parameters": {"kind": "Mode", "gpus": 2, "note": "of 2"},
+                }
+            }
+        ],
+    }
+
+
+def test_an_attribute_that_comes_to_nothing_is_no_constraint(catalog):
+    assert "constraints" not in devices(catalog(SIZED), "s-gpus", "big")
+
+
+def test_what_a_node_says_goes_over_the_size_and_its_configuration_is_added(catalog):
+    found = devices(catalog(SIZED), "s-gpus", "small")
+    assert [one["matchAttribute"] for one in found["constraints"]] == ["example.com/pair"]
+    assert [one["opaque"]["parameters"] for one in found["config"]][1:] == [{"power": "low"}]
+    assert found["config"][1]["requests"] == ["gpus"]
+
+
+def test_claims_of_a_node_stand_in_place_of_the_templates(catalog):
+    other = "    claims: [{requests: [{name: all, deviceClassName: gpu.example.com, all: true}]}]\n"
+    text = ONE.replace(NODES, f"  - types: [big]\n    perNode: 8\n{other}")
+    found = devices(catalog(text), "one", "big")
+    assert found["requests"] == [
+        {"name": "all", "exactly": {"deviceClassName": "gpu.example.com", "allocationMode": "All"}}
+    ]
+
+
+def test_what_is_repeated_holds_together_within_each_copy(catalog):
+    found = devices(catalog(PAIRS), "pairs", "big")
+    assert [request["name"] for request in found["requests"]] == ["gpu-1", "nic-1", "gpu-2", "nic-2"]
+    assert found["constraints"] == [
+        {"requests": ["gpu-1", "nic-1"], "matchAttribute": "example.com/root"},
+        {"requests": ["gpu-2", "nic-2"], "matchAttribute": "example.com/root"},
+    ]
+    assert [one.get("requests") for one in found["config"]] == [["nic-1", "nic-2"], None]
+    assert found["requests"][1]["exactly"]["capacity"] == {"requests": {"example.com/share": 2}}
+
+
+def test_a_template_of_several_claims_has_a_document_and_a_pod_for_each(catalog):
+    template = catalog(SIDES).templates["serve"]
+    variant = variant_for(template, "big")
+    documents = claim_templates(template, variant, "team-a")
+    assert [one["metadata"]["name"] for one in documents] == ["serve-front", "serve-back"]
+    assert {one["metadata"]["namespace"] for one in documents} == {"team-a"}
+    pods = example_pods(variant, "team-a")
+    assert [pod["spec"]["resourceClaims"][0]["resourceClaimTemplateName"] for pod in pods] == [
+        "serve-front",
+        "serve-back",
+    ]
+    assert all(pod["spec"]["nodeSelector"] == {"node.kubernetes.io/instance-type": "big"} for pod in pods)
+    assert "namespace" not in claim_templates(template, variant)[0]["metadata"]
+
+
+def test_claims_made_from_a_template_say_which_it_was(catalog):
+    template = catalog(ONE).templates["one"]
+    (document,) = claim_templates(template, variant_for(template, "huge"))
+    claim = claim_from_template(document, "c", "default", "uid")
+    assert claim["metadata"]["labels"] == {"drakit/template": "one"}
+    assert read_claim(claim).requests[0].exactly.count == 1
+
+
+WRONG = {
+    "no YAML": ("templates: [\n", ":4:1: "),
+    "a duplicate key": ("templates: []\ntemplates: []\n", ":4:1: duplicate key 'templates'"),
+    "an unknown key": ("template: []\n", ":3: unknown key 'template'; known keys are guardrails, templates"),
+    "an unknown key inside": (
+        ONE.replace("deviceClassName: gpu.example.com", "class: x, deviceClassName: y"),
+        ":9: templates[0].claims[0].requests[0]: unknown key 'class'",
+    ),
+    "a missing key": (ONE.replace("  title: One GPU\n", ""), ":5: templates[0].title: missing key 'title'"),
+    "no list": (ONE.replace("[big, huge]", "big"), ":11: templates[0].nodes[0].types: must be a list, not 'big'"),
+    "no nodes": (ONE.replace(NODES, "    []"), ":5: templates[0]: nodes: "),
+    "no types": (ONE.replace("[big, huge]", "[]"), ":11: templates[0].nodes[0]: types: there must be one at least"),
+    "no number": (ONE.replace("perNode: 8", "perNode: 0"), ":11: templates[0].nodes[0]: perNode must be a number"),
+    "a number that is true": (ONE.replace("perNode: 8", "perNode: true"), "perNode must be a number"),
+    "one type twice": (ONE.replace("huge", "big"), ":5: templates[0]: nodes[0].types: 'big' is there twice"),
+    "no claims": (
+        ONE.replace(CLAIMS, "claims: []"),
+        ":5: templates[0]: claims: there must be one",
+    ),
+    "no requests": (
+        ONE.replace(REQUEST, "      []"),
+        ":8: templates[0].claims[0]: requests: there",
+    ),
+    "all and a count": (
+        ONE.replace("{name: gpu,", "{name: gpu, all: true, count: 2,"),
+        ":9: templates[0].claims[0].requests[0]: has all and count",
+    ),
+    "a count that is no number": (
+        ONE.replace("{name: gpu,", "{name: gpu, count: many,"),
+        ":5: templates[0]: one on big: spec.devices.requests[0].exactly.count: must be an integer, not 'many'",
+    ),
+    "a count of nothing": (ONE.replace("{name: gpu,", "{name: gpu, count: 0,"), "must be at least 1, not 0"),
+    "too many devices": (
+        ONE.replace("{name: gpu,", "{name: gpu, count: 33,"),
+        "one on big: asks for 33 devices; one claim can have at most 32",
+    ),
+    "a selector that is no CEL": (
+        ONE.replace("{name: gpu,", "{name: gpu, selectors: ['device.driver ='],"),
+        ":5: templates[0]: one on big: ",
+    ),
+    "a value nobody set": (
+        ONE.replace("{name: gpu,", '{name: gpu, count: "{gpus}",'),
+        "one on big: there is no value 'gpus'; there are: nodeType",
+    ),
+    "a value with a name that is given": (
+        ONE.replace("title: One GPU", "title: x\n  values: {size: 1}"),
+        "'size' is given",
+    ),
+    "a value that is a list": (
+        ONE.replace("title: One GPU", "title: x\n  values: {a: []}"),
+        "values.a: must be a text",
+    ),
+    "a name that is none": (ONE.replace("name: one", "name: One"), ":5: templates[0]: name must be a lower-case DNS"),
+    "a name of 64 letters": (ONE.replace("name: one", f"name: {'a' * 64}"), "of at most 63 characters"),
+    "two of one name": (
+        ONE + ONE.replace("templates:\n", ""),
+        ":13: templates[1]: name: there is another template 'one'",
+    ),
+    "sizes that are not in the name": (
+        SIZED.replace('"{size}-gpus"', "gpus"),
+        ":5: templates[0]: name: 'gpus' must have {size} in it",
+    ),
+    "a size nobody knows": (
+        SIZED.replace("perNode: {s: 2}", "perNode: {s: 2, z: 1}"),
+        "nodes[1]: there is no size",
+    ),
+    "a size for no node": (
+        SIZED.replace("l: 2}", "l: 2}").replace("m: 4, ", ""),
+        "m-gpus: no perNode has the size 'm'",
+    ),
+    "one number for all sizes": (
+        SIZED.replace("perNode: {s: 2}", "perNode: 2"),
+        "must be a number for each size",
+    ),
+    "claims of one name": (SIDES.replace("back", "front"), "where there are several, each must have a name of its own"),
+    "a claim without a name": (SIDES.replace("name: front, ", ""), "each must have a name of its own"),
+    "a request nobody has": (
+        SIZED.replace("{requests: [gpus], match", "{requests: [nics], match"),
+        "claims[0]: there is no request 'nics'; there are: gpus",
+    ),
+    "an attribute without a domain": (PAIRS.replace("example.com/root", "root"), "must have a domain"),
+    "no number of copies": (
+        PAIRS.replace("repeat: 2", "repeat: 0"),
+        "repeat must come to a number from 1 to 32, not 0",
+    ),
+    "too many copies": (
+        PAIRS.replace("repeat: 2", f"repeat: {10**30}"),
+        "repeat must come to a number from 1 to 32, not",
+    ),
+    "an amount that is none": (PAIRS.replace("share: 2", "share: two"), "Quantity"),
+    "guardrails that are none": ("guardrails: {maxDevices: 0}\n", ":3: guardrails.maxDevices: must be a number from 1"),
+    "a guardrail that is no CEL": (
+        "guardrails:\n  selectors:\n    gpu: ['x =']\n",
+        ":5: guardrails.selectors.gpu: 'x =' does not compile",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_catalog_is_refused_with_file_line_and_place(catalog, tmp_path, name):
+    text, message = WRONG[name]
+    with pytest.raises(ConfigError) as caught:
+        catalog(text)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path / 'catalog.yaml'}:")
+
+
+def test_everything_that_is_wrong_is_said_at_once(catalog):
+    with pytest.raises(ConfigError) as caught:
+        catalog(ONE.replace("perNode: 8", "perNode: 8, node: 1").replace("title: One GPU", "titel: One GPU"))
+    assert ":6: templates[0]: unknown key 'titel'" in str(caught.value)
+    assert ":11: templates[0].nodes[0]: unknown key 'node'" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["kind: TemplateCatalog\n", "[]\n", "", HEAD + "---\n" + HEAD])
+def test_a_file_that_is_no_catalog_is_refused(tmp_path, text):
+    path = tmp_path / "catalog.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"catalog\.yaml"):
+        read_catalog(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_catalog(tmp_path / "none.yaml")
+
+
+def test_a_later_file_wins_over_an_earlier_one_and_over_what_is_shipped(catalog):
+    shipped = catalog(ONE, "a.yaml", origin="plugin 'a'")
+    own = [catalog(ONE.replace("One GPU", title), f"{title}.yaml") for title in ("mine", "ours")]
+    found, problems = combine([shipped], own)
+    assert found.get("one").title == "ours"
+    assert problems == []
+
+
+def test_of_two_plugins_with_one_name_the_first_keeps_it_and_the_other_is_named(catalog):
+    files = [catalog(ONE.replace("One GPU", f"of {name}"), f"{name}.yaml", origin=f"plugin {name!r}") for name in "ab"]
+    found, problems = combine(files, [])
+    assert found.get("one").title == "of a"
+    assert problems == ["template 'one' of plugin 'b' is left out: plugin 'a' has one"]
+
+
+def test_a_name_nobody_has_is_refused_with_names_that_are_near(catalog):
+    found, _ = combine([catalog(SIZED)], [])
+    with pytest.raises(ConfigError, match="there is no template 'm-gpu'; did you mean 'm-gpus'"):
+        found.get("m-gpu")
+    with pytest.raises(ConfigError, match="did you mean 's-gpus'"):
+        found.get("gpus")
+    with pytest.raises(ConfigError, match="`drakit template list` has them all"):
+        found.get("zzz")
+
+
+def test_a_node_the_template_is_not_for_is_refused_with_those_it_is_for(catalog):
+    with pytest.raises(ConfigError, match="'m-gpus' has no variant for 'small'; it has: big"):
+        variant_for(catalog(SIZED).templates["m-gpus"], "small")
+
+
+def test_guardrails_hold_for_all_templates_of_all_files(catalog):
+    rule = '"x" in device.attributes["gpu.example.com"]'
+    guard = catalog(
+        f"guardrails:\n  nodeTypes: [big]\n  maxDevices: 2\n  selectors:\n    gpu.example.com: ['{rule}']\n", "own.yaml"
+    )
+    found, _ = combine([catalog(SIZED), catalog(SIDES, "b.yaml")], [guard])
+    request = found.get("m-gpus").variants["big"].claims[0].devices["requests"][0]
+    assert [one["cel"]["expression"] for one in request["exactly"]["selectors"]][1:] == [rule]
+    with pytest.raises(ConfigError, match=r"may not be used on 'small': only big may be used \(guardrails of .*own"):
+        variant_for(found.get("s-gpus"), "small")
+    with pytest.raises(ConfigError, match="l-gpus asks for 4 devices, and one claim may ask for 2"):
+        variant_for(found.get("l-gpus"), "big")
+    with pytest.raises(ConfigError, match="serve-front asks for all devices, and one claim may ask for 2"):
+        variant_for(found.get("serve"), "big")
+    with pytest.raises(ConfigError, match="it has: none within the guardrails, which rule out big"):
+        variant_for(found.get("serve"), "other")
+
+
+def test_guardrails_of_several_files_all_hold(catalog):
+    guards = [catalog(f"guardrails: {{nodeTypes: [{node}]}}\n", f"{node}.yaml") for node in ("big", "huge")]
+    found, _ = combine([catalog(ONE)], guards)
+    assert found.get("one").variants == {}
+    assert set(found.get("one").withheld) == {"big", "huge"}
