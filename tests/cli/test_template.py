@@ -48,12 +48,13 @@ def plugin(distribution, tmp_path):
     return make
 
 
-def test_list_names_every_template_with_the_nodes_it_is_for(drakit):
+def test_list_names_every_template_with_nodes_it_is_for_and_how_many_more_there_are(drakit):
     outcome = drakit("template", "list")
     assert outcome.code == 0
     (row,) = [line.split() for line in outcome.out.splitlines() if line.startswith(" disaggregated-inference-large ")]
-    assert row[-1] == "trn1.32xlarge"
     assert "trn2.48xlarge," in row
+    (found,) = [one for one in drakit("template", "list", "-o", "json").json if one["name"] == row[0]]
+    assert row[-3:] == ["and", str(len(found["perNode"]) - 3), "more"]
 
 
 def test_list_for_a_node_has_only_what_fits_there(drakit):

@@ -31,6 +31,9 @@ from drakit.plan.catalog import (
     variant_for,
 )
 
+_LISTED = 3
+"""How many node types of a kind the list names; `show` has them all."""
+
 catalog_option = click.option(
     "--catalog",
     "files",
@@ -62,6 +65,8 @@ def template() -> None:
 @output_option("table")
 def list_(node_type: str | None, files: Sequence[Path], output: str) -> None:
     """Show the templates that can be had, and how many of each fit on a node.
+
+    Of very many node types a few are named; `show` names them all.
 
     Exit code 1: the catalog of a plugin cannot be read, or a part of it is left out; stderr says why.
     """
@@ -209,17 +214,18 @@ def _list_tables(found: Sequence[Template], node_type: str | None) -> Iterator[A
         return
     yield table(
         ("TEMPLATE", "WHAT IT IS", "NODES, AND HOW MANY FIT"),
-        [(one.name, one.title, "; ".join(_by_number(one.variants.values()))) for one in found],
+        [(one.name, one.title, "; ".join(_by_number(one.variants.values(), most=_LISTED))) for one in found],
     )
 
 
-def _by_number(variants: Iterable[Variant]) -> Iterator[str]:
-    """`16 on large.example, huge.example`, for each number."""
+def _by_number(variants: Iterable[Variant], most: int = sys.maxsize) -> Iterator[str]:
+    """`16 on large.example, huge.example`, for each number; of very many types a few."""
     numbers: dict[int, list[str]] = {}
     for variant in variants:
         numbers.setdefault(variant.per_node, []).append(variant.node_type)
     for number, types in numbers.items():
-        yield f"{number} on {', '.join(types)}"
+        more = f" and {len(types) - most} more" if len(types) > most else ""
+        yield f"{number} on {', '.join(types[:most])}{more}"
 
 
 def _show_tables(one: Template) -> Iterator[Any]:
