@@ -32,6 +32,11 @@ def test_features_choose_the_most_stable_allocator_that_has_them():
         kube_profile("1.35", features=Features(lists=True))
 
 
+def test_with_every_feature_the_newest_version_runs_the_allocator_that_has_them():
+    assert kube_profile(features=Features.every()).allocator is AllocatorKind.EXPERIMENTAL
+    assert Features.every().lists
+
+
 def test_bugs_are_as_the_version_has_them_or_fixed():
     assert kube_profile("1.36").bugs == set(Bug)
     assert kube_profile("1.36", bugs="fixed").bugs == set()
@@ -43,6 +48,11 @@ def test_bugs_are_as_the_version_has_them_or_fixed():
 def test_a_version_without_a_profile_is_refused_with_those_there_are(version):
     with pytest.raises(ConfigError, match=r"there are 1\.34, 1\.35, 1\.36, 1\.37 and newest"):
         kube_profile(version)
+
+
+def test_with_every_feature_the_newest_version_runs_the_allocator_that_has_them():
+    assert kube_profile(features=Features.every()).allocator is AllocatorKind.EXPERIMENTAL
+    assert Features.every().lists
 
 
 def test_bugs_are_asked_for_by_one_of_two_words():
