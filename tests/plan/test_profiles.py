@@ -50,11 +50,6 @@ def test_a_version_without_a_profile_is_refused_with_those_there_are(version):
         kube_profile(version)
 
 
-def test_with_every_feature_the_newest_version_runs_the_allocator_that_has_them():
-    assert kube_profile(features=Features.every()).allocator is AllocatorKind.EXPERIMENTAL
-    assert Features.every().lists
-
-
 def test_bugs_are_asked_for_by_one_of_two_words():
     with pytest.raises(ConfigError, match="'as-is' or 'fixed', not 'none'"):
         kube_profile(bugs="none")

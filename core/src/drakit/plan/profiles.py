@@ -124,8 +124,8 @@ def kube_profile(
 ) -> KubeProfile:
     """The profile of a version: `1.36`, `v1.36.2` or `newest`, its bugs `as-is` or `fixed`.
 
-    `features` are those of its gates by default, and `allocator` is the one it would choose for them. A server drops what
-    a gate that is off governs, so slices of a cluster that hold list attributes tell that `lists` is on. Raises
+    `features` are those of its gates by default, and `allocator` is the one it would choose for them. A server drops
+    what a gate that is off governs, so slices of a cluster that hold list attributes tell that `lists` is on. Raises
     ConfigError for a version or a choice there is none of.
     """
     minor = _minor(version)
