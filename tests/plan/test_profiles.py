@@ -32,6 +32,11 @@ def test_features_choose_the_most_stable_allocator_that_has_them():
         kube_profile("1.35", features=Features(lists=True))
 
 
+def test_with_every_feature_the_newest_version_runs_the_allocator_that_has_them():
+    assert kube_profile(features=Features.every()).allocator is AllocatorKind.EXPERIMENTAL
+    assert Features.every().lists
+
+
 def test_bugs_are_as_the_version_has_them_or_fixed():
     assert kube_profile("1.36").bugs == set(Bug)
     assert kube_profile("1.36", bugs="fixed").bugs == set()

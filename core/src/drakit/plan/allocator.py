@@ -67,8 +67,8 @@ class Verdict:
 class Allocator:
     """Answers for a fixed state of a cluster: its slices, its classes and what is allocated.
 
-    A search that takes more than `steps` is Undecided. An allocation is not remembered: give the next allocator its
-    devices as allocated.
+    A search that takes more than `steps` is Undecided; those of one survey share them. An allocation is not remembered:
+    give the next allocator its devices as allocated.
     """
 
     def __init__(

@@ -25,22 +25,19 @@ Draw = tuple[tuple[str, str], int]
 class Offer:
     """One device of a slice. `nodes` only counts where the slice leaves nodes to its devices.
 
-    `policies` are the request policies of its capacities; `binds`: an allocation of it is for one node only.
+    `value` is what selectors see, `policies` are the request policies of its capacities; `binds`: an allocation of it
+    is for one node only.
     """
 
     device: Device
     driver: str
+    value: DeviceValue
     shared: bool = False
     policies: Mapping[str, RequestPolicy]
     conditions: tuple[str, ...] = ()
     failure_conditions: tuple[str, ...] = ()
     binds: bool = False
     nodes: NodeSelection | None = None
-
-    @cached_property
-    def value(self) -> DeviceValue:
-        """What selectors see."""
-        return device_value(self.device, self.driver, shared=self.shared)
 
     @cached_property
     def draws(self) -> tuple[Draw, ...]:
@@ -94,6 +91,7 @@ def _own(driver: str, device: Device, share: SharePolicy | None) -> Offer:
     return Offer(
         device=device,
         driver=driver,
+        value=device_value(device, driver, shared=share is not None),
         shared=share is not None,
         policies=share.policies if share else {},
         conditions=binding.conditions if binding else (),
@@ -120,10 +118,12 @@ def _read(driver: str, entry: Document, where: str) -> Offer:
     except (LimitExceeded, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidDocument(f"{where}: {problem_of(error)}") from None
     nodes = read_nodes(entry)
+    shared = bool(entry.get("allowMultipleAllocations"))
     return Offer(
         device=evolve(device, nodes=nodes) if nodes is not None else device,
         driver=driver,
-        shared=bool(entry.get("allowMultipleAllocations")),
+        value=device_value(device, driver, shared=shared),
+        shared=shared,
         policies=share.policies if share else {},
         conditions=tuple(entry.get("bindingConditions") or ()),
         failure_conditions=tuple(entry.get("bindingFailureConditions") or ()),

@@ -12,6 +12,7 @@ integer, so that sets of devices are combined at once.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from attrs import frozen
 
@@ -56,8 +57,6 @@ class Guided(Search):
     def __init__(self, task: Task, budget: int = MAX_STEPS) -> None:
         super().__init__(task, budget)
         self._domains = {bound: _domain(task, bound) for slot in task.slots for bound in slot.options}
-        self._classes = _classes(task, self._domains)
-        self._class_of = {place: mask for mask in self._classes for place in bits(mask)}
         self._groups = tuple(_groups(task))
         self._groups_of = {
             bound: tuple(g for g in self._groups if g.claim == slot.claim and g.number in bound.option.constraints)
@@ -71,6 +70,14 @@ class Guided(Search):
         self._viable: dict[tuple[int, Group], int] = {}
         self._failed: set[Hashable] = set()
         self._marks: dict[int, Hashable] = {}
+
+    @cached_property
+    def _classes(self) -> tuple[int, ...]:
+        return _classes(self._task, self._domains)
+
+    @cached_property
+    def _class_of(self) -> dict[int, int]:
+        return {place: mask for mask in self._classes for place in bits(mask)}
 
     def _take(self, claim: int, bound: Bound, place: int) -> bool:
         taken = super()._take(claim, bound, place)
@@ -117,8 +124,10 @@ class Guided(Search):
         return state.common if isinstance(state, Match) else None
 
     def _worthwhile(self, number: int) -> bool:
+        if not number and not self._could_be(number):
+            return False  # before anything else is computed
         mark = self._marks[number] = self._mark(number)
-        return mark not in self._failed and self._could_be(number)
+        return mark not in self._failed and (not number or self._could_be(number))
 
     def _vain(self, number: int) -> None:
         self._failed.add(self._marks[number])

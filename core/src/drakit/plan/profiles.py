@@ -29,6 +29,11 @@ class Features:
     fractional: bool = False
     lists: bool = False
 
+    @classmethod
+    def every(cls) -> Features:
+        """All of them, as on a cluster where gates that are off by default are on: list attributes are one so far."""
+        return cls(**dict.fromkeys(attrs.fields_dict(cls), True))
+
     def within(self, supported: Features) -> bool:
         """Whether an allocator that supports those has all of these."""
         ours, theirs = attrs.asdict(self), attrs.asdict(supported)
@@ -119,7 +124,8 @@ def kube_profile(
 ) -> KubeProfile:
     """The profile of a version: `1.36`, `v1.36.2` or `newest`, its bugs `as-is` or `fixed`.
 
-    `features` are those of its gates by default, and `allocator` is the one it would choose for them. Raises
+    `features` are those of its gates by default, and `allocator` is the one it would choose for them. A server drops
+    what a gate that is off governs, so slices of a cluster that hold list attributes tell that `lists` is on. Raises
     ConfigError for a version or a choice there is none of.
     """
     minor = _minor(version)

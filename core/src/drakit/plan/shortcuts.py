@@ -15,39 +15,43 @@ FIRST_STEPS = 48
 
 
 class Solver:
-    """Solves one task after another, as of several nodes.
+    """Solves one task after another, as of several nodes, within a budget of steps for all: each has a 100th at least.
 
     Plain steps come first, since most claims are met by a few; not where they were in vain for the task before.
     """
 
     def __init__(self, budget: int) -> None:
-        self._budget = budget
+        self._left = budget
+        self._least = max(1, budget // 100)
         self._plain_first = True
 
     def solve(self, task: Task) -> tuple[Choice, ...] | None:
         """The first solution in the scheduler's order, or None. Raises PlanError as the plain search does."""
+        allowed = max(self._left, self._least)
         if self._plain_first:
             try:
-                return _answer(Search(task, min(FIRST_STEPS, self._budget)))
+                return self._answer(Search(task, min(FIRST_STEPS, allowed)))
             except Undecided:
-                if self._budget <= FIRST_STEPS:
+                if allowed <= FIRST_STEPS:
                     raise
         if not errs_nowhere(task):
-            return _answer(Search(task, self._budget))
+            return self._answer(Search(task, allowed))
         bugs = bugs_that_matter(task)
         if bugs - _REFUSE_MORE:
-            return _answer(Search(task, self._budget))
-        chosen = _answer(Guided(without_bugs(task), self._budget))
+            return self._answer(Search(task, allowed))
+        chosen = self._answer(Guided(without_bugs(task), allowed))
         self._plain_first = chosen is not None
-        return _answer(Search(task, self._budget)) if chosen is not None and bugs else chosen
+        return self._answer(Search(task, allowed)) if chosen is not None and bugs else chosen
+
+    def _answer(self, search: Search) -> tuple[Choice, ...] | None:
+        try:
+            return tuple(search.chosen) if search.run() else None
+        finally:
+            self._left -= search.steps
 
 
 _REFUSE_MORE = frozenset({Bug.REFUSED_KEEP_COUNTERS, Bug.LISTS_STAY_NARROWED})
 """Bugs that only ever refuse devices: what cannot be met without them cannot be met with them."""
-
-
-def _answer(search: Search) -> tuple[Choice, ...] | None:
-    return tuple(search.chosen) if search.run() else None
 
 
 def without_bugs(task: Task) -> Task:

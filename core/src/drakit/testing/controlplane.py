@@ -11,7 +11,17 @@ from typing import Any
 
 from drakit.documents import Document
 from drakit.errors import ConfigError, DRAError
-from drakit.plan import Allocated, Allocator, DeviceClass, NodeView, Unsatisfied, claim_from_template, read_slices
+from drakit.plan import (
+    Allocated,
+    Allocator,
+    DeviceClass,
+    Features,
+    NodeView,
+    Unsatisfied,
+    claim_from_template,
+    kube_profile,
+    read_slices,
+)
 from drakit.plan.claims import read_claim
 from drakit.testing.apiserver import InMemoryApiServer, Refusal
 from drakit.testing.manifests import Item, Manifest, pod_claims
@@ -151,7 +161,8 @@ class ControlPlane:
         view = NodeView(self._node, node["metadata"].get("labels") or {})
         slices = read_slices(self._server.list("ResourceSlice"))
         allocated = Allocated.of_claims(self._server.list("ResourceClaim"))
-        outcome = Allocator(slices, self.classes(), allocated).allocate_all(claims, view)
+        profile = kube_profile(features=Features.every())
+        outcome = Allocator(slices, self.classes(), allocated, profile=profile).allocate_all(claims, view)
         if isinstance(outcome, Unsatisfied):
             metadata = pod["metadata"]
             raise Unschedulable(f"pod {metadata['namespace']}/{metadata['name']} cannot be scheduled: {outcome}")

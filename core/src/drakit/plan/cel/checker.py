@@ -67,16 +67,23 @@ def check(root: Node, without: Container[str] = ()) -> None:
 
     `without` names functions and fields of devices that there are not.
     """
-    result = _Checker(without).type_of(root, {"device": Type(DEVICE)})
+    result = Checker(without).type_of(root, {"device": Type(DEVICE)})
     if result not in (BOOL, DYN, UNKNOWN):
         raise CelTypeError(f"must evaluate to bool or the unknown type, not {result}")
 
 
-class _Checker:
+class Checker:
+    """Finds the types of nodes, or what is wrong with them."""
+
     def __init__(self, without: Container[str]) -> None:
         self._without = without
 
+    def ranged(self, node: Comprehension, scope: Scope) -> tuple[Type, ...]:
+        """The types of a macro's variables."""
+        return _ranged(self.type_of(node.operand, scope), node)
+
     def type_of(self, node: Node, scope: Scope) -> Type:
+        """The type of a node. Raises CelTypeError."""
         method = getattr(self, f"_{type(node).__name__.lower()}")
         found: Type = method(node, scope)
         return found
@@ -219,6 +226,21 @@ class _Checker:
                 compile_re2(pattern.value)
             except ValueError as error:
                 raise CelTypeError(f"invalid {node.function} argument: {error}", pattern.position) from None
+
+
+class RememberingChecker(Checker):
+    """Answers for each node of one tree once: for those who ask of nodes as they walk over them."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self._known: dict[int, Type] = {}
+
+    def type_of(self, node: Node, scope: Scope) -> Type:
+        """See Checker."""
+        found = self._known.get(id(node))
+        if found is None:
+            found = self._known[id(node)] = super().type_of(node, scope)
+        return found
 
 
 def _unwrap(kind: Type) -> tuple[Type, bool]:

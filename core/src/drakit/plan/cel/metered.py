@@ -21,10 +21,13 @@ from drakit.plan.cel.ast import (
     OptionalMap,
     Select,
 )
+from drakit.plan.cel.checker import DEVICE as DEVICE_TYPE
+from drakit.plan.cel.checker import RememberingChecker, Scope
 from drakit.plan.cel.evaluator import LOOPS, Compiler, Constant, dispatch
 from drakit.plan.cel.library import FUNCTIONS
 from drakit.plan.cel.loops import DEVICE, Closure, Frame, spend, turns_over, where
 from drakit.plan.cel.prices import FREE_ON_CONSTANTS, price
+from drakit.plan.cel.types import Type
 from drakit.plan.cel.values import NONE, Optional
 
 _LIST, _MAP = 10, 30
@@ -49,6 +52,10 @@ _UNFINISHED = {"all": 2, "exists": 3}
 class Metered(Compiler):
     """Makes closures that pay for what they do from the frame's budget."""
 
+    def __init__(self, root: Node) -> None:
+        super().__init__()
+        self._names = _priced_as(root)
+
     def closure(self, node: Node, scope: dict[str, int]) -> Closure:
         """See Compiler."""
         made = super().closure(node, scope)
@@ -72,7 +79,7 @@ class Metered(Compiler):
         constant = [isinstance(argument, Constant) for argument in arguments]
         if (all(constant) and node.function in FREE_ON_CONSTANTS) or (node.function == "@in" and constant[1]):
             return super()._call(node, scope)
-        name = node.function
+        name = self._names.get(id(node), node.function)
 
         def call(frame: Frame) -> Any:
             values = [argument(frame) for argument in arguments]
@@ -121,6 +128,8 @@ class Metered(Compiler):
         places = tuple(self._place() for _ in node.variables)
         inner = scope | dict(zip(node.variables, places, strict=True))
         turn, held = _TURN.get(node.kind, 0), _HELD.get(node.kind, 0)
+        if turn == _TURN["map"] and _constant(node.body):
+            turn -= _LIST  # a list of a constant is a constant
         later = turn if node.condition is not None else 0
         operand = self.closure(node.operand, scope)
         turns = turns_over(operand, places, turn - later, _UNFINISHED.get(node.kind, 0))
@@ -144,6 +153,26 @@ class Metered(Compiler):
             return value
 
         return whole
+
+
+_BY_TYPE = ("_+_", "_<_", "_<=_", "_>_", "_>=_")
+
+
+def _priced_as(root: Node) -> dict[int, str]:
+    """By id of a call, the name of its price, where that hangs on types: what nothing is known of costs 1."""
+    found: dict[int, str] = {}
+
+    class Finder(RememberingChecker):
+        def _call(self, node: Call, scope: Scope) -> Type:
+            kinds = [self.type_of(argument, scope).name for argument in node.arguments]
+            if node.function == "@in" and kinds[1] == "list":
+                found[id(node)] = "@in_list"
+            elif node.function in _BY_TYPE and set(kinds) == {"dyn"}:
+                found[id(node)] = "unknown"
+            return super()._call(node, scope)
+
+    Finder().type_of(root, {"device": Type(DEVICE_TYPE)})
+    return found
 
 
 def _reads(node: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def size(value: Any) -> int:
 
 
 def _tenths(amount: int) -> int:
-    return -(-amount // 10)
+    return math.ceil(amount * 0.1)  # as upstream reckons: a tenth of 70 is a little more than 7
 
 
 def _equality(values: Sequence[Any], _result: Any) -> int:
@@ -41,7 +42,16 @@ def _sum(values: Sequence[Any], _result: Any) -> int:
 
 
 def _traversal(values: Sequence[Any], _result: Any) -> int:
-    return size(values[0]) // 10 if isinstance(values[0], str) else size(values[0])
+    return _weight(values[0])
+
+
+def _weight(value: Any) -> int:
+    """What it costs to look through a value: nothing for a short text, which is upstream's rounding."""
+    if isinstance(value, str | bytes):
+        return int(len(value) * 0.1)
+    if isinstance(value, dict):
+        return sum(_weight(key) + _weight(item) for key, item in value.items())
+    return sum(map(_weight, value)) if isinstance(value, tuple) else 1
 
 
 def _read(values: Sequence[Any], _result: Any) -> int:
@@ -96,6 +106,7 @@ _PRICES: dict[str, Price] = {
     "_==_": _equality,
     "_!=_": _equality,
     "_+_": _sum,
+    "@in_list": lambda values, _: size(values[1]),
     "startsWith": lambda values, _: _tenths(size(values[1])),
     "endsWith": lambda values, _: _tenths(size(values[1])),
     "contains": lambda values, _: _tenths(size(values[0])) * _tenths(size(values[1])),

@@ -18,7 +18,7 @@ class Program:
     """A compiled expression, to be run any number of times. One that loops is charged for, and any if `metered`."""
 
     def __init__(self, root: Node, *, metered: bool = False) -> None:
-        compiler = Metered() if metered or _loops(root) else Compiler()
+        compiler = Metered(root) if metered or _loops(root) else Compiler()
         self._run = compiler.closure(root, {"device": DEVICE})
         self._empty = [None] * (compiler.size - DEVICE - 1)
 

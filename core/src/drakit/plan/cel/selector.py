@@ -12,6 +12,7 @@ from drakit.model import Device
 from drakit.plan.cel.ast import Node
 from drakit.plan.cel.checker import check
 from drakit.plan.cel.errors import CelRuntimeError
+from drakit.plan.cel.estimate import estimate
 from drakit.plan.cel.library import QUALIFIED
 from drakit.plan.cel.parser import parse
 from drakit.plan.cel.program import Program
@@ -39,6 +40,11 @@ class Selector:
         if value is True or value is False:
             return bool(value)
         raise CelRuntimeError(f"CEL result of type {family(value)} could not be converted to bool")
+
+    @property
+    def most_cost(self) -> int:
+        """What it may cost at most, as the API server estimates it: it refuses a new selector over MAX_COST."""
+        return estimate(self.root)
 
     def cost(self, device: DeviceValue) -> int:
         """What it costs on a device, in the units of which upstream allows 1,000,000. Raises CelRuntimeError."""
