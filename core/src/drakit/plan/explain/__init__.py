@@ -5,7 +5,7 @@
     for line in render(explanation): ...        lines of at most 80 columns, each with a tone for whoever colours it
     to_document(explanation)                    the same as plain data
 
-What more is known makes it say more: `holders` (which claim holds a device), `kinds` (of what type a node is) and
+What more is known makes it say more: `holders` (who holds a device), `kinds` (of what type a node is) and
 `node_types` (others to be tried). All work is bounded by Limits, by counts and not by time, so that the same question
 has the same explanation. Whatever it claims of a change or a reason was tried by the planner itself.
 

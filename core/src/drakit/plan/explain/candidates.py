@@ -210,7 +210,7 @@ def _releases(found: Found) -> Iterator[Option]:
         if ref in question.holders:
             by_holder.setdefault(question.holders[ref], []).append(ref)
     for holder, refs in sorted(by_holder.items(), key=lambda item: (len(item[1]), item[0]))[:MOST]:
-        text = f"once claim {shown(holder)} has given back its {counted(len(refs), 'device')}"
+        text = f"once {shown(holder)} has given back its {counted(len(refs), 'device')}"
         yield Option(cost=5, subject=f"held by {holder}", steps=((_release(text, refs),),))
     pools = {(pool.driver, pool.name) for pool in found.task.pools}
     every = [ref for ref in question.allocated.every if (ref.driver, ref.pool) in pools]

@@ -163,10 +163,10 @@ def _misspelt(claim: int, where: str, reading: Reading, devices: Sequence[Device
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name that is most like this one: among those of its domain first. None where none is like it."""
-    domain, _, own = name.rpartition("/")
+    domain, slash, own = name.rpartition("/")
     beside = [one.rpartition("/")[2] for one in known if one.rpartition("/")[0] == domain]
     if close := difflib.get_close_matches(own, beside, n=1, cutoff=0.7):
-        return f"{domain}/{close[0]}"
+        return f"{domain}{slash}{close[0]}"
     if same := [one for one in known if one.rpartition("/")[2] == own]:
         return same[0]
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.8)), None)

@@ -35,8 +35,8 @@ def _nodes(nodes: Iterable[NodeView]) -> tuple[NodeView, ...]:
 class Question:
     """The claims of one pod, the nodes they are to be met on, and all that decides: what an Allocator is given.
 
-    `holders` says which claim holds a device, `kinds` of what type a node is, as far as either is known; the claims of
-    `holders` and `allocated` must be of one mind. `node_types` are other types of nodes to be tried, by name.
+    `holders` says who holds a device, in words such as `claim team/a`, and `kinds` of what type a node is, as far as
+    either is known. `node_types` are other types of nodes to be tried, by name.
     """
 
     claims: tuple[Claim, ...] = field(converter=_claims)

@@ -176,9 +176,8 @@ def _details(node: NodeExplanation, width: int) -> Rows:
 
 def _funnel(funnel: RequestFunnel, of: str) -> Rows:
     needed = "all devices" if funnel.needed is None else counted(funnel.needed, "device")
-    yield _row(
-        2, f"request {shown(funnel.request)} needs {needed} of class {shown(funnel.device_class)}:", Tone.HEADING
-    )
+    who = f"request {shown(funnel.request)}{of}"
+    yield _row(2, f"{who} needs {needed} of class {shown(funnel.device_class)}:", Tone.HEADING)
     yield _row(4, f"{funnel.seen:>5} on the node", hanging=6)
     for step in funnel.steps:
         detail = f": {step.detail}" if step.detail and step.stage is not Stage.NOT_IN_CLASS else ""
