@@ -287,8 +287,8 @@ def test_who_would_have_to_give_devices_back_is_told():
     found = explain(question([pool(GPU, grouped("gpu", 1, 4))], claim(request("r")), held=refs, holders=holders))
     assert found.nodes[0].funnels[0].steps[-1].detail == "3 by claim ns/big, 1 by claim ns/small"
     assert edits(found)[:2] == [
-        "once claim ns/small has given back its 1 device",
-        "once claim ns/big has given back its 3 devices",
+        "once claim ns/small gives back 1 device",
+        "once claim ns/big gives back 3 devices",
     ]
 
 
@@ -470,3 +470,29 @@ def test_the_document_is_plain_data_and_says_the_same():
             "text": "request 'nics': ask for 2 instead of 4",
         }
     ]
+
+
+def test_nodes_that_differ_only_in_names_and_values_are_told_once():
+    devices = {n: [{"name": "d", "attributes": {"serial": {"int": n}}}] for n in range(5)}
+    slices = [
+        {
+            "metadata": {"name": f"n{n}"},
+            "spec": {
+                "driver": GPU,
+                "nodeName": f"n{n}",
+                "pool": {"name": f"n{n}", "generation": 1, "resourceSliceCount": 1},
+                "devices": own,
+            },
+        }
+        for n, own in devices.items()
+    ]
+    asked = Question(
+        claims=[claim(request("r", count=2))],
+        nodes=[NodeView(f"n{n}") for n in devices],
+        slices=read_slices(slices),
+        classes=CLASSES,
+    )
+    found = explain(asked)
+    assert [(one.nodes, one.similar) for one in found.nodes] == [(("n0",), ("n1", "n2", "n3", "n4"))]
+    assert "does not fit on n0, n1, n2 and 2 more" in text(found)
+    assert "names and values below are those of n0" in text(found)

@@ -22,7 +22,8 @@ Inside: `requests` decodes claims to an Ask (options with their selectors, remem
 node's devices in order; `task` binds the two; `search` walks as upstream's allocator does, bugs included; `shortcuts`
 finds the same answer sooner. For explanations, `Verdict.task` holds all of it, `reasons` counts devices per request
 (Funnel) and values per constraint (ConstraintTable), and `inspect(task)` says of every device how far it
-gets with every request, conjunct by conjunct. A compiled selector has its syntax tree as `Selector.root`.
+gets with every request, conjunct by conjunct; `explain/` makes whole explanations of it, and says what would help. A
+compiled selector has its syntax tree as `Selector.root`.
 """
 
 from drakit.plan.allocated import Allocated

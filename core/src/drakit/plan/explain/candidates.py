@@ -204,16 +204,17 @@ def _spelling(found: Found, one: Misspelling) -> Iterator[Option]:
 def _releases(found: Found) -> Iterator[Option]:
     """Devices that other claims would give back."""
     question = found.question
-    here = {device.ref for view in found.views for device in view.devices if device.ref in question.allocated.devices}
+    held = question.allocated.every
+    here = {device.ref for view in found.views for device in view.devices if device.ref in held}
     by_holder: dict[str, list[DeviceRef]] = {}
     for ref in sorted(here, key=str):
         if ref in question.holders:
             by_holder.setdefault(question.holders[ref], []).append(ref)
     for holder, refs in sorted(by_holder.items(), key=lambda item: (len(item[1]), item[0]))[:MOST]:
-        text = f"once {shown(holder)} has given back its {counted(len(refs), 'device')}"
+        text = f"once {shown(holder)} gives back {counted(len(refs), 'device')}"
         yield Option(cost=5, subject=f"held by {holder}", steps=((_release(text, refs),),))
     pools = {(pool.driver, pool.name) for pool in found.task.pools}
-    every = [ref for ref in question.allocated.every if (ref.driver, ref.pool) in pools]
+    every = [ref for ref in held if (ref.driver, ref.pool) in pools]
     if every:
         text = "once nothing else is in use there, or on an empty node like it"
         yield Option(cost=7, subject="held by anyone", steps=((_release(text, every),),))

@@ -23,6 +23,11 @@ class Drift:
     fixed: Answer
     bugs: tuple[Bug, ...]
 
+    @property
+    def is_the_reason(self) -> bool:
+        """Whether the claims are not met because of the version's bugs."""
+        return self.answer.refuses and self.fixed is Answer.FITS
+
 
 def drift_of(question: Question, trials: Trials) -> Drift | None:
     """How versions differ on whether the claims are met on the first node; None if they do not, or nobody knows."""

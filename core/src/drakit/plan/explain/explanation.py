@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from attrs import evolve, field, frozen
@@ -20,20 +21,21 @@ from drakit.plan.explain.question import Answer, Limits, Question, Trials, answe
 from drakit.plan.explain.reasons import Found, Reason, reasons_of
 from drakit.plan.explain.values import ValueTable, value_tables
 from drakit.plan.explain.words import shown
-from drakit.plan.inspection import inspect
+from drakit.plan.inspection import Stage, inspect
 
 
 @frozen(kw_only=True)
 class NodeExplanation:
-    """What becomes of the claims on nodes that are alike.
+    """What becomes of the claims on nodes that are alike, and on those of which all counts are the same: `similar`.
 
     `kind` is their type, where it is known and the same; `whole_kind`: these are all nodes of it.
-    `error` is what the scheduler would report, or why there is no answer. `reasons` say why not, smallest first found;
-    none where nothing short was found within the limits. `pools` are the pools that are not used, with why.
+    `error` is what the scheduler would report, or why there is no answer. `reasons` say why not: none where nothing was
+    found within the limits, and where only the bugs in `drift` are the reason. `pools` are those not used, with why.
     """
 
     nodes: tuple[str, ...]
-    kind: str | None
+    similar: tuple[str, ...] = ()
+    kind: str | None = None
     answer: Answer
     whole_kind: bool = False
     error: str | None = None
@@ -79,12 +81,15 @@ def explain(question: Question, limits: Limits | None = None) -> Explanation:
     try:
         verdicts = question.survey(limits.steps)
     except PlanError as error:
-        return Explanation(claims=names, error=shown_error(error), hint=_class_hint(question))
+        return Explanation(claims=names, error=shown_error(error), hint=_hint(question, error))
     trials = Trials(limits)
     fits = tuple(node.name for verdict in verdicts if verdict.fits for node in verdict.nodes)
-    wanted = [one for one in verdicts if one.fits] if fits else sorted(verdicts, key=_distance)
-    close, rest = wanted[: limits.nodes], [one for one in verdicts if one not in wanted[: limits.nodes]]
-    looks = [_look(question, verdict, trials) for verdict in close]
+    wanted = [one for one in verdicts if one.fits] if fits else verdicts
+    groups = _groups(wanted)
+    close = groups[: limits.nodes]
+    rest = [verdict for group in groups[limits.nodes :] for verdict in group]
+    rest += [verdict for verdict in verdicts if fits and not verdict.fits]
+    looks = [_look(question, group, trials) for group in close]
     changes: tuple[Change, ...] = ()
     node_types: tuple[str, ...] = ()
     if not fits:
@@ -113,38 +118,67 @@ def _name(claim: object) -> str:
         return "?"
 
 
+def _hint(question: Question, error: PlanError) -> str:
+    return _class_hint(question) if "deviceClassName: there is no" in str(error) else ""
+
+
 def _class_hint(question: Question) -> str:
-    for place in places(question.claims):
-        name = str(place.find(question.claims).get("deviceClassName") or "")
-        if name not in question.classes and (close := nearest(name, sorted(question.classes))):
-            return f"did you mean {shown(close)}?"
-    return ""
+    """The class that is meant where the first one that there is none of is the problem."""
+    names = (str(place.find(question.claims).get("deviceClassName")) for place in places(question.claims))
+    name = next((one for one in names if one not in question.classes), "")
+    close = nearest(name, sorted(question.classes))
+    return f"did you mean {shown(close)}?" if close else ""
+
+
+def _groups(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
+    """Nodes of which the same is to be said, the nearest misses first: those that have nothing of it come last."""
+    groups: dict[object, list[Verdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault(_counts(verdict), []).append(verdict)
+    return sorted(groups.values(), key=lambda group: _distance(group[0]))
+
+
+def _counts(verdict: Verdict) -> object:
+    """Everything that is counted of nodes; two that have it in common differ in names and values only."""
+    if verdict.task is None or verdict.fits:
+        return id(verdict)
+    views = inspect(verdict.task)
+    stages = tuple(tuple(sorted(Counter(one.stage.name for one in view.devices).items())) for view in views)
+    tables = value_tables(verdict.task, views)
+    rows = tuple(tuple(sorted((row.free, row.all, row.value is None) for row in table.rows)) for table in tables)
+    return _answer(verdict), type(verdict.error), stages, rows
 
 
 def _distance(verdict: Verdict) -> int:
-    """How far nodes are from meeting the claims: those with nothing of what is asked for come last."""
     if verdict.task is None:
         return 0
     views = inspect(verdict.task)
-    return sum(max(0, (view.needed or 1) - sum(one.stage.name == "USABLE" for one in view.devices)) for view in views)
+    return sum(max(0, (view.needed or 1) - len(view.at(Stage.USABLE))) for view in views)
 
 
-def _look(question: Question, verdict: Verdict, trials: Trials) -> tuple[NodeExplanation, Question, tuple[Option, ...]]:
-    """What there is to say of nodes that are alike, and the changes worth a trial on them."""
-    own = evolve(question, nodes=verdict.nodes)
-    error = None if verdict.error is None else shown_error(verdict.error)
-    answer = Answer.FITS if verdict.fits else Answer.DOES_NOT_FIT
+def _answer(verdict: Verdict) -> Answer:
+    """A verdict as an answer."""
     if verdict.error is not None:
-        answer = answer_to(verdict.error)
-    names = tuple(shown(node.name) for node in verdict.nodes)
-    kinds = {question.kinds.get(node.name) for node in verdict.nodes}
+        return answer_to(verdict.error)
+    return Answer.FITS if verdict.fits else Answer.DOES_NOT_FIT
+
+
+def _look(
+    question: Question, group: Sequence[Verdict], trials: Trials
+) -> tuple[NodeExplanation, Question, tuple[Option, ...]]:
+    """What there is to say of the first nodes of a group, and the changes worth a trial on them."""
+    verdict = group[0]
+    own = evolve(question, nodes=verdict.nodes)
+    every = [node.name for one in group for node in one.nodes]
+    kinds = {question.kinds.get(name) for name in every}
     kind = kinds.pop() if len(kinds) == 1 else None
     seen = NodeExplanation(
-        nodes=names,
+        nodes=tuple(shown(node.name) for node in verdict.nodes),
+        similar=tuple(map(shown, every[len(verdict.nodes) :])),
         kind=None if kind is None else shown(kind),
-        whole_kind=sum(question.kinds.get(node.name) == kind for node in question.nodes) == len(names),
-        answer=answer,
-        error=error,
+        whole_kind=sum(question.kinds.get(node.name) == kind for node in question.nodes) == len(every),
+        answer=_answer(verdict),
+        error=None if verdict.error is None else shown_error(verdict.error),
         one_of_several=verdict.one_of_several,
         pools=_pools(verdict),
     )
@@ -161,16 +195,18 @@ def _look(question: Question, verdict: Verdict, trials: Trials) -> tuple[NodeExp
     poisoned = poisons(views)
     misspelt = misspellings(views, found.places, found.tables)
     options = () if verdict.fits else options_of(found, poisoned, misspelt)
+    drift = drift_of(own, trials)
+    blameless = verdict.fits or (drift is not None and drift.is_the_reason)
     pairs = zip(views, found.places, strict=True)
     seen = evolve(
         seen,
-        reasons=() if verdict.fits else reasons_of(found, trials),
+        reasons=() if blameless else reasons_of(found, trials),
         funnels=tuple(funnel(view, verdict.task, place, question.holders) for view, place in pairs),
         tables=found.tables,
         poisons=poisoned,
         misspellings=misspelt,
         given=given_of(verdict, found, question.holders) if verdict.fits else (),
-        drift=drift_of(own, trials),
+        drift=drift,
     )
     return seen, own, options
 
@@ -186,6 +222,5 @@ def _pools(verdict: Verdict) -> tuple[str, ...]:
 def _others(verdicts: Sequence[Verdict]) -> tuple[tuple[Answer, int], ...]:
     counts = dict.fromkeys(Answer, 0)
     for verdict in verdicts:
-        answer = answer_to(verdict.error) if verdict.error else Answer.FITS if verdict.fits else Answer.DOES_NOT_FIT
-        counts[answer] += len(verdict.nodes)
+        counts[_answer(verdict)] += len(verdict.nodes)
     return tuple((answer, count) for answer, count in counts.items() if count)

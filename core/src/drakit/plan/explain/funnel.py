@@ -107,7 +107,8 @@ def _detail(
     stage: Stage, lost: Sequence[DeviceView], view: RequestView, task: Task, holders: Mapping[DeviceRef, str]
 ) -> str:
     if stage is Stage.FAILED:
-        return shown(lost[0].error)
+        error = lost[0].error
+        return shown(getattr(error and error.__cause__, "problem", None) or error)
     if stage is Stage.NOT_IN_CLASS:
         return f"class {shown(view.option.request.device_class_name)}"
     texts: Iterable[str] = ()

@@ -150,9 +150,7 @@ def _of_request(own: Sequence[RequestView]) -> str:
         elif view.at(Stage.FAILED):
             texts.append(f"{label} has a selector that fails on a device before enough are found")
         else:
-            texts.append(
-                f"{label} needs {view.needed} at once, which {usable} usable devices cannot give{_counters(own)}"
-            )
+            texts.append(f"{label} needs {view.needed}, {usable} usable, but not at once{_counters(own)}")
     return "; ".join(texts)
 
 

@@ -14,7 +14,6 @@ from drakit.plan.explain.funnel import ConjunctCount, RequestFunnel
 from drakit.plan.explain.given import Given
 from drakit.plan.explain.problems import Poison, spelled
 from drakit.plan.explain.question import Answer
-from drakit.plan.explain.reasons import ReasonKind
 from drakit.plan.explain.values import ValueTable, by_value
 from drakit.plan.explain.words import counted, listed, shown, tallied
 from drakit.plan.inspection import Stage
@@ -108,12 +107,14 @@ def _node(claims: str, node: NodeExplanation, width: int) -> Rows:
     yield _row(0, _VERDICTS[node.answer].format(claims, _where(node)), Tone.GOOD if fits else Tone.BAD)
     if fits and node.one_of_several:
         yield _row(2, "this is one of several answers: this version tries pools in random order")
+    if node.similar:
+        yield _row(2, f"names and values below are those of {listed(node.nodes, 3)}")
     for text in (node.error, *node.pools, *(spelled(one) for one in node.misspellings)):
         if text is not None:
             yield _row(2, text, Tone.BAD)
     yield from _reasons(node)
     for poison in node.poisons:
-        yield from _poison(poison)
+        yield from _poison(poison, known=node.error is not None and poison.error in node.error)
     if fits:
         for given in node.given:
             yield from _given(given)
@@ -124,17 +125,20 @@ def _node(claims: str, node: NodeExplanation, width: int) -> Rows:
 
 
 def _where(node: NodeExplanation) -> str:
-    count = len(node.nodes)
+    names = (*node.nodes, *node.similar)
     if node.kind is None:
-        return listed(node.nodes, 3)
-    if count == 1:
-        return node.nodes[0] if node.nodes[0] == node.kind else f"{node.nodes[0]} ({node.kind})"
-    return f"{'all ' if node.whole_kind else ''}{count} {node.kind}" + (
-        "" if node.whole_kind else f" ({listed(node.nodes, 3)})"
-    )
+        return listed(names, 3)
+    if len(names) == 1:
+        return names[0] if names[0] == node.kind else f"{names[0]} ({node.kind})"
+    return f"all {len(names)} {node.kind}" if node.whole_kind else f"{len(names)} {node.kind} ({listed(names, 3)})"
 
 
 def _reasons(node: NodeExplanation) -> Rows:
+    if node.drift is not None and node.drift.is_the_reason:
+        yield _row(2, f"because of known bugs of {node.drift.version}, without which it fits", Tone.BAD)
+        return
+    if node.poisons and node.error is not None:
+        return  # the error says it
     for reason in node.reasons:
         if reason.short:
             yield _row(2, f"because {reason.text}", Tone.BAD)
@@ -151,10 +155,13 @@ def _reasons(node: NodeExplanation) -> Rows:
         yield _row(2, "no short reason was found within the limits", Tone.BAD)
 
 
-def _poison(poison: Poison) -> Rows:
+def _poison(poison: Poison, *, known: bool) -> Rows:
+    """`known`: it has been told already which selector fails, and on which device."""
     where = shown(poison.device) if poison.devices == 1 else f"{poison.devices} devices, such as {shown(poison.device)}"
-    yield _row(2, f"a selector fails on {where}: {shown(poison.error)}", Tone.BAD)
-    yield _row(4, f"{shown(poison.where)}: {shown(poison.expression)}")
+    if not known or poison.devices > 1:
+        yield _row(2, f"a selector fails on {where}: {shown(poison.error)}", Tone.BAD)
+        yield _row(4, f"{shown(poison.where)}")
+    yield _row(4, f"as it is: {shown(poison.expression)}")
     if poison.guarded is not None:
         yield _row(4, f"guarded: {shown(poison.guarded)}")
     if poison.hint:
@@ -168,9 +175,8 @@ def _details(node: NodeExplanation, width: int) -> Rows:
     for funnel in node.funnels:
         if few or funnel.missing or funnel.part in named:
             yield from _funnel(funnel, of=f" (claim {shown(funnel.claim)})" if several else "")
-    together = any(reason.kind is ReasonKind.TOGETHER for reason in node.reasons)
     for table in node.tables:
-        if table.part in named or ((not table.possible or together or not node.reasons) and table.rows):
+        if table.part in named or ((not table.possible or not node.reasons) and table.rows):
             yield from _table(table, width)
 
 
@@ -219,7 +225,7 @@ def _table(table: ValueTable, width: int) -> Rows:
         for row in table.rows
         if row.value is None
     )
-    if not folded:
+    if not table.rows:
         rows.append(("none has it", *("" for _ in table.requests)))
     yield from _columns(rows, width - 4)
 
