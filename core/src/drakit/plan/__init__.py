@@ -22,8 +22,9 @@ Inside: `requests` decodes claims to an Ask (options with their selectors, remem
 node's devices in order; `task` binds the two; `search` walks as upstream does, bugs included; `guided` skips
 what holds no solution, and `shortcuts` decides which of the two is right. For explanations, `Verdict.task` holds all of
 it: `reasons` counts devices per request (Funnel) and values per constraint (ConstraintTable), and `inspect(task)` says
-of every device how far it gets with every request, and what each condition of a selector says, with what it read.
-Whether versions differ is asked by asking two of them: `profile.fixed()` is one without its bugs.
+of every device how far it gets with every request, and what each condition of a selector says, with what it read;
+`explain/` makes whole explanations of it, and says what would help. Whether versions differ is asked by asking two of
+them: `profile.fixed()` is one without its bugs.
 
 A compiled selector (`cel.compile_selector`) has its syntax tree as `root`, and `most_cost`, by which the API server
 refuses what may cost more than `cel.MAX_COST`. An Allocator is cheap beside its SliceSet: make one per question.

@@ -216,6 +216,8 @@ class DeviceClass:
 
 def read_claim(document: Mapping[str, Any]) -> DeviceClaim:
     """The devices a ResourceClaim asks for. Raises InvalidDocument, naming the path."""
+    if not isinstance(document.get("metadata") or {}, Mapping):
+        raise InvalidDocument("claim: metadata: must be a mapping")
     where = f"claim {claim_name(document)}: spec"
     spec = document.get("spec")
     if not isinstance(spec, Mapping):
