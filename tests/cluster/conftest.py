@@ -180,6 +180,12 @@ def wait_for_slices(cluster: Cluster) -> None:
     )
 
 
+@pytest.fixture(name="shipped_classes", scope="session")
+def give_classes() -> list[dict[str, Any]]:
+    """The DeviceClasses that the plugins ship."""
+    return list(_classes())
+
+
 def _classes() -> Iterator[dict[str, Any]]:
     """The DeviceClasses that the plugins ship."""
     for path in sorted(Path(__file__).parents[2].glob("plugins/*/src/*/data/deviceclasses/*.yaml")):

@@ -44,10 +44,8 @@ def container_of(workspace: Workspace, name: str) -> dict[str, Any]:
     return found
 
 
-def test_a_container_sees_and_may_open_exactly_the_adapters_of_its_claim(
-    workspace: Workspace, equip: Callable[..., Any]
-):
-    one = equip("p4d.24xlarge@uverbs-permuted")
+def test_a_container_sees_and_may_open_exactly_the_adapters_of_its_claim(workspace: Workspace, efa: Callable[..., Any]):
+    one = efa("p4d.24xlarge@uverbs-permuted")
     numbers = {path.rpartition("/")[2]: one.number_of(path) for path in one.verbs.values()}
     assert len(set(numbers.values())) == 4
     document = pod("mine", OWN)
@@ -66,8 +64,8 @@ def test_a_container_sees_and_may_open_exactly_the_adapters_of_its_claim(
     assert set(tried(workspace, "mine", "beside").values()) == {DENIED}
 
 
-def test_a_pod_on_the_network_of_its_host_has_adapters_like_any_other(workspace: Workspace, equip: Callable[..., Any]):
-    one = equip("p4d.24xlarge")
+def test_a_pod_on_the_network_of_its_host_has_adapters_like_any_other(workspace: Workspace, efa: Callable[..., Any]):
+    one = efa("p4d.24xlarge")
     document = pod("on-host", OWN)
     document["spec"]["hostNetwork"] = True
     workspace.submit(template("some", claim_spec(CLASS)), document)
@@ -83,9 +81,9 @@ def test_a_pod_on_the_network_of_its_host_has_adapters_like_any_other(workspace:
     promise="The container does not start without its adapters; it starts with them once the agent is back",
 )
 def test_a_container_does_not_start_without_its_adapters_when_their_cdi_file_is_gone(
-    workspace: Workspace, equip: Callable[..., Any]
+    workspace: Workspace, efa: Callable[..., Any]
 ):
-    one = equip("p4d.24xlarge")
+    one = efa("p4d.24xlarge")
     document = pod("worker", OWN)
     document["spec"]["restartPolicy"] = "Always"
     workspace.submit(template("some", claim_spec(CLASS)), document)
@@ -116,9 +114,9 @@ def test_a_container_does_not_start_without_its_adapters_when_their_cdi_file_is_
 
 
 def test_what_dranet_would_do_to_a_network_interface_is_refused_as_an_event_of_the_pod(
-    workspace: Workspace, equip: Callable[..., Any]
+    workspace: Workspace, efa: Callable[..., Any]
 ):
-    equip("p4d.24xlarge")
+    efa("p4d.24xlarge")
     parameters = {"interface": {"mtu": 9001, "name": "net1"}}
     config = [{"opaque": {"driver": "dra.net", "parameters": parameters}}]
     workspace.submit(template("some", claim_spec(CLASS, config=config)), pod("worker", OWN))

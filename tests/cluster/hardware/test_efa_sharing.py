@@ -29,9 +29,9 @@ def renamed(pod: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_claims_divide_an_adapter_by_shares_and_one_too_many_waits_for_one_to_end(
-    workspace: Workspace, equip: Callable[..., Any]
+    workspace: Workspace, efa: Callable[..., Any]
 ):
-    one = equip("g6e.12xlarge", sharing={"shares": 2})
+    one = efa("g6e.12xlarge", sharing={"shares": 2})
     (adapter,), (path,) = one.verbs, one.verbs.values()
     given, pods = example("efa-shares")
     names = [pod["metadata"]["name"] for pod in pods]
@@ -66,9 +66,9 @@ def test_claims_divide_an_adapter_by_shares_and_one_too_many_waits_for_one_to_en
 
 
 def test_many_pods_have_the_adapters_of_one_claim_also_one_that_comes_when_others_have_ended(
-    workspace: Workspace, equip: Callable[..., Any]
+    workspace: Workspace, efa: Callable[..., Any]
 ):
-    one = equip("p4d.24xlarge")
+    one = efa("p4d.24xlarge")
     given, pods = example("shared-efa")
     names = [f"worker-{number}" for number in range(4)]
     workspace.submit(given, *(renamed(pods[0], name) for name in names))

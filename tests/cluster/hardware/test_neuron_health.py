@@ -31,13 +31,13 @@ def health(workspace: Workspace, name: str) -> dict[str, str]:
     promise="It is in the pod's status, the pod is evicted, no other gets the device until an operator has cleared it",
 )
 def test_a_device_that_loses_data_evicts_its_pod_and_is_given_again_once_it_was_cleared(
-    workspace: Workspace, equip: Callable[..., Any]
+    workspace: Workspace, neuron: Callable[..., Any]
 ):
-    one = equip(0, "trn2.3xlarge", {"taints": {"effect": "NoSchedule"}})
+    one = neuron("trn2.3xlarge", {"taints": {"effect": "NoSchedule"}})
     workspace.submit(template("one", claim_spec(CLASS)), pod("worker", {"resourceClaimTemplateName": "one"}))
     workspace.running("worker")
     until("a healthy device", lambda: set(health(workspace, "worker")) == {"Healthy"}, seen=one.agent.tail)
-    one.file(COUNTER).write_text("1\n")
+    one.neuron(COUNTER).write_text("1\n")
     until("an unhealthy device", lambda: set(health(workspace, "worker")) == {"Unhealthy"}, seen=one.agent.tail)
     assert "errors of the device's memory that lost data" in health(workspace, "worker")["Unhealthy"]
     fault = ("mem_ecc_uncorrected", "NoSchedule")

@@ -20,10 +20,10 @@ PREFIX = "NEURON_RT_ULTRASERVER_"
 
 
 @pytest.fixture
-def members(equip: Callable[..., Any]) -> tuple[Any, Any]:
+def members(neuron: Callable[..., Any]) -> tuple[Any, Any]:
     """The first two nodes of an UltraServer, each with an agent that taints what is faulty."""
     types = ("trn2u.48xlarge", "trn2u.48xlarge@node-1")
-    first, second = (equip(number, node_type, {"taints": {}}) for number, node_type in enumerate(types))
+    first, second = (neuron(node_type, {"taints": {}}, number=number) for number, node_type in enumerate(types))
     return first, second
 
 
@@ -52,7 +52,7 @@ def test_the_pods_of_a_job_are_told_their_common_server_and_have_all_devices_of_
     names = {member.name for member in members}
     submit(one="", two="")
     assert {workspace.running(name)["spec"]["nodeName"] for name in ("one", "two")} == names
-    server = members[0].file("server_id_2").read_text().strip()
+    server = members[0].neuron("server_id_2").read_text().strip()
     seen = [told(workspace, name) for name in ("one", "two")]
     assert {frozenset(it.items()) for it in seen} == {
         frozenset({"MODE": "2", "SERVER_ID": server, "NODE_ID": rank}.items()) for rank in ("0", "1")
@@ -66,11 +66,11 @@ def test_the_pods_of_a_job_are_told_their_common_server_and_have_all_devices_of_
     promise="Its pod is told why and is evicted by a taint; the other pod runs on; the node serves when links are back",
 )
 def test_a_node_that_has_no_server_refuses_its_pod_which_is_evicted_and_the_other_pod_runs_on(
-    bare: Cluster, workspace: Workspace, equip: Callable[..., Any], submit: Callable[..., None]
+    bare: Cluster, workspace: Workspace, neuron: Callable[..., Any], submit: Callable[..., None]
 ):
-    good = equip(0, "trn2u.48xlarge", {"taints": {}})
-    bad = equip(1, "trn2u.48xlarge@node-1", {"taints": {}}, faultSteadySeconds=1)
-    place = bad.file("server_id_2")
+    good = neuron("trn2u.48xlarge", {"taints": {}})
+    bad = neuron("trn2u.48xlarge@node-1", {"taints": {}}, number=1, faultSteadySeconds=1)
+    place = bad.neuron("server_id_2")
     server = place.read_text()
     submit(well=good.name)
     workspace.running("well")

@@ -23,9 +23,9 @@ def cores(count: int) -> dict[str, Any]:
 
 
 def test_pods_share_a_device_by_cores_of_their_own_and_one_too_many_waits_for_one_to_end(
-    workspace: Workspace, equip: Callable[..., Any]
+    workspace: Workspace, neuron: Callable[..., Any]
 ):
-    one = equip(0, "trn2.3xlarge", {"options": {"coreSharing": True}})
+    one = neuron("trn2.3xlarge", {"options": {"coreSharing": True}})
     workspace.submit(template("half", cores(4)), template("whole", claim_spec(CLASS)))
     names = ("left", "right")
     for name in names:
