@@ -30,12 +30,10 @@ node_type_option = click.option(
     "--node",
     "node_type",
     metavar="TYPE",
-    help="A node of this type, faked for the moment, such as `drakit mock layout` knows; its backends that have "
-    "hardware there are used, or those of --config.",
+    help="Instead of this machine a faked node of a type that `drakit mock layout` knows, called as its type: with the "
+    "backends that have hardware there, or those of --config.",
 )
-node_option = click.option(
-    "--node-name", metavar="NAME", help="The node's name in the cluster; NODE_NAME by default, of --node its type."
-)
+node_option = click.option("--node-name", metavar="NAME", help="The node's name in the cluster; NODE_NAME by default.")
 
 
 def output_option(default: str) -> Callable[[Command], Command]:
