@@ -27,6 +27,7 @@ COMMANDS = {
     "plugins": "drakit.cli.plugins:plugins",
     "slices": "drakit.cli.slices:slices",
     "support": "drakit.cli.support:support",
+    "topology": "drakit.cli.topology:topology",
     "verify": "drakit.cli.verify:verify",
 }
 

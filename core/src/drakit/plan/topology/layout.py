@@ -25,7 +25,7 @@ BOW = 30
 SIDE_BY_SIDE = 1320
 """The widest drawing with the fabrics beside the regions; else they go below."""
 
-_HEADLINE = 7.5
+_HEADLINE = 7.9
 _GAP = 8
 _PADDING = 8
 _ASPECT = 1.45
@@ -213,7 +213,7 @@ def _net(fabric: Fabric) -> Net:
         points = [
             (
                 radius + KNOT + 12 + radius * math.sin(2 * math.pi * index / count),
-                radius + KNOT + 36 - radius * math.cos(2 * math.pi * index / count),
+                radius + KNOT + 46 - radius * math.cos(2 * math.pi * index / count),
             )
             for index in range(count)
         ]

@@ -8,7 +8,7 @@ devices of the same pool whose names end in them and begin alike. Where all of a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from drakit.model import AttributeValue, Device, DeviceRef
 from drakit.plan.topology.model import Fabric, Knot, Shape, printable
@@ -36,20 +36,21 @@ def fabrics_of(devices: Sequence[tuple[DeviceRef, Device]]) -> tuple[list[Fabric
         if match := _NUMBERED.fullmatch(ref.name):
             alike.setdefault((ref.driver, ref.pool, match["stem"]), {})[int(match["number"])] = (place, device)
     fabrics, notes = [], []
-    for (driver, _, stem), members in alike.items():
+    for (driver, _, stem), numbered in alike.items():
+        members = {number: one for number, one in numbered.items() if bare(one[1].attributes, LINKS) is not None}
         asked = {number: set(_numbers(bare(device.attributes, LINKS))) for number, (_, device) in members.items()}
-        members = {number: one for number, one in members.items() if bare(one[1].attributes, LINKS) is not None}
-        pairs = {tuple(sorted((one, other))) for one in members for other in asked[one] if other in asked != one}
-        if pairs := {(one, other) for one, other in pairs if one != other and other in members and one in members}:
+        there = ((one, other) for one, others in asked.items() for other in others if other in members)
+        pairs = {(min(one, other), max(one, other)) for one, other in there if one != other}
+        if pairs:
             fabrics.append(_fabric(f"{driver} {stem.rstrip('-')}", members, sorted(pairs)))
-        notes += _loose(stem, asked)
+        notes += _loose(stem, asked, numbered)
     return fabrics, notes
 
 
-def _loose(stem: str, asked: Mapping[int, set[int]]) -> Iterator[str]:
+def _loose(stem: str, asked: Mapping[int, set[int]], there: Collection[int]) -> Iterator[str]:
     """A note for each device that is linked with others which are not there."""
     for number, others in asked.items():
-        if gone := sorted(others - asked.keys()):
+        if gone := sorted(others.difference(there)):
             yield printable(f"{stem}{number} is linked with {', '.join(map(str, gone))}, not on this node")
 
 

@@ -184,5 +184,5 @@ def _bands(devices: Sequence[tuple[DeviceRef, Device]]) -> list[Band]:
 
 
 def letters(number: int) -> str:
-    """A, B, … Z, AA, AB, …"""
+    """A to Z, then AA, AB and so on."""
     return (letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)

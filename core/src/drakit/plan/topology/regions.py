@@ -37,7 +37,7 @@ class Region:
     inner: tuple[Region, ...] = field(default=(), converter=frozen_tuple)
 
     def walk(self) -> Iterator[Region]:
-        """This region and all within it, outer ones first."""
+        """The region itself and all within it, outer ones first."""
         yield self
         for region in self.inner:
             yield from region.walk()

@@ -154,14 +154,14 @@ def _chip(picture: Picture, chip: Chip, parts: Mapping[tuple[str, str, int], int
         faint = "" if tag.kind == "numa" else " faint"
         return f'<text class="label{faint}" x="{_n(rect.x)}" y="{_n(rect.y + 12)}">{escape(tag.label)}</text>'
     part = " part" if parts[tag.kind, tag.label, tag.band] > 1 else ""
-    return chip_mark(rect, tag.label, hue_of(picture.bands[tag.band], tag.group), part)
+    return _chip_mark(rect, tag.label, hue_of(picture.bands[tag.band], tag.group), part)
 
 
-def chip_mark(rect: Rect, label: str, hue: int, extra: str = "", attributes: str = "", title: str = "") -> str:
+def _chip_mark(rect: Rect, label: str, hue: int, extra: str = "", *, said: str = "", title: str = "") -> str:
     """A group's label on its colour."""
-    said = f"<title>{escape(title)}</title>" if title else ""
+    tooltip = f"<title>{escape(title)}</title>" if title else ""
     return (
-        f'<g class="chip h{hue}{extra}"{attributes}>{said}{_rect("", rect, 4)}'
+        f'<g class="chip h{hue}{extra}"{said}>{tooltip}{_rect("", rect, 4)}'
         f'<text x="{_n(rect.x + rect.width / 2)}" y="{_n(rect.y + 11.5)}">{escape(label)}</text></g>'
     )
 
@@ -261,9 +261,10 @@ def _sample(sample: Sample, x: float, y: float) -> tuple[str, float]:
     if sample.kind == "group":
         wide = LETTER * len(sample.label) + 10
         said = f' data-group="{sample.group}" tabindex="0"'
-        return chip_mark(Rect(x, y, wide, CHIP_HEIGHT), sample.label, int(sample.key), "", said, sample.value), wide + 5
+        rect = Rect(x, y, wide, CHIP_HEIGHT)
+        return _chip_mark(rect, sample.label, int(sample.key), said=said, title=sample.value), wide + 5
     if sample.kind == "part":
-        chip = chip_mark(Rect(x, y, 22, CHIP_HEIGHT), "", NEUTRAL, " part")
+        chip = _chip_mark(Rect(x, y, 22, CHIP_HEIGHT), "", NEUTRAL, " part")
         return chip + _text("key", x + 28, y + 12, sample.label), 44 + _KEY * len(sample.label)
     label = _text("key", x + 28, y + 12, sample.label)
     if sample.kind == "driver":
