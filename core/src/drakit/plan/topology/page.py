@@ -41,6 +41,8 @@ for (const section of document.querySelectorAll("section")) {
       part.classList.toggle("lit", Boolean(group) && part.dataset.groups.split(" ").includes(group));
   };
   for (const chip of section.querySelectorAll("[data-group]")) {
+    chip.setAttribute("tabindex", "0");
+    chip.setAttribute("role", "button");
     for (const event of ["mouseenter", "focus"]) chip.addEventListener(event, () => light(chip.dataset.group));
     for (const event of ["mouseleave", "blur"]) chip.addEventListener(event, () => light(""));
   }

@@ -63,7 +63,7 @@ def svg_document(figures: Sequence[Figure], title: str) -> str:
 def svg_element(figure: Figure, title: str) -> str:
     """One figure as an element of a page that has the style."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="tp" role="img" aria-label={quoteattr(title)} '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="tp" role="group" aria-label={quoteattr(title)} '
         f'width="{_n(figure.width)}" height="{_n(figure.height)}" '
         f'viewBox="0 0 {_n(figure.width)} {_n(figure.height)}">\n{figure.content}</svg>\n'
     )
@@ -260,7 +260,7 @@ def _sample(sample: Sample, x: float, y: float) -> tuple[str, float]:
     """One sign of the legend, and how much room it takes."""
     if sample.kind == "group":
         wide = LETTER * len(sample.label) + 10
-        said = f' data-group="{sample.group}" tabindex="0"'
+        said = f' data-group="{sample.group}"'
         rect = Rect(x, y, wide, CHIP_HEIGHT)
         return _chip_mark(rect, sample.label, int(sample.key), said=said, title=sample.value), wide + 5
     if sample.kind == "part":
