@@ -1,4 +1,4 @@
-"""`--node TYPE`: what the real backends make of a faked node, as slices and as an inventory, and nothing of the fake."""
+"""`--node TYPE`: what the real backends make of a faked node, as slices and as an inventory."""
 
 from __future__ import annotations
 
@@ -138,5 +138,5 @@ def test_every_type_that_is_known_can_be_surveyed():
 
 
 def test_a_bad_configuration_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="missing.yaml"):
+    with pytest.raises(ConfigError, match=r"missing\.yaml"):
         survey_of("trn2.48xlarge", tmp_path / "missing.yaml")

@@ -9,16 +9,14 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drakit.agent import credentials_of
 from drakit.decoding import read_yaml
 from drakit.documents import API_VERSION, Document
 from drakit.errors import ConfigError, DRAError, LimitExceeded, describe, shorten
 from drakit.kube.client import NODES, RESOURCE_CLAIMS, RESOURCE_SLICES, ApiError, KubeClient
-from drakit.kube.credentials import Credentials
+from drakit.kube.credentials import Credentials, find_credentials
 from drakit.model import Quantity
 from drakit.model.converters import frozen_tuple
 from drakit.plan import NodeView
-from drakit.settings import Settings
 
 VERSIONS: Mapping[str, str] = {"ResourceSlice": API_VERSION, "ResourceClaim": API_VERSION, "Node": "v1"}
 REQUEST_SECONDS = 30.0
@@ -38,8 +36,7 @@ class ClusterState:
 
 def read_cluster(kubeconfig: str | None) -> ClusterState:
     """What the cluster of a kubeconfig, or of the current one, has. Raises ConfigError, and ApiError."""
-    credentials = credentials_of(Settings(kubeconfig=kubeconfig or ""))
-    return asyncio.run(_ask(credentials))
+    return asyncio.run(_ask(find_credentials(Path(kubeconfig) if kubeconfig else None)))
 
 
 async def _ask(credentials: Credentials) -> ClusterState:
@@ -94,11 +91,8 @@ def _unfolded(where: str, document: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(kind, str) or not kind.endswith("List"):
         yield where, document
         return
-    items = document.get("items") or ()
-    if not isinstance(items, list):
-        raise ConfigError(f"{where}: items must be a list, not {shorten(items)}")
     inherited = {"kind": kind.removesuffix("List"), "apiVersion": document.get("apiVersion")}
-    for number, item in enumerate(items):
+    for number, item in enumerate(_list(f"{where}: items", document.get("items"))):
         own = inherited | item if kind != "List" and isinstance(item, dict) else item
         yield f"{where}: items[{number}]", own
 

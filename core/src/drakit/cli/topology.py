@@ -82,7 +82,7 @@ def topology(  # noqa: PLR0917 - click's options, by name
         documents, problems = node_slices(read_node(config, overrides(root=root, node_name=node_name)))
         found = ClusterState(slices=documents)
     own = read_file(claims_file, ("ResourceClaim",)).claims if claims_file is not None else ()
-    pictures = pictures_of(Inputs(found.slices, [*found.claims, *own], found.nodes))
+    pictures: Sequence[Picture] = pictures_of(Inputs(found.slices, [*found.claims, *own], found.nodes))
     if cluster or slices_file is not None:
         pictures = _only(pictures, node_name)
     if not any(picture.boxes or picture.notes for picture in pictures):
@@ -146,4 +146,4 @@ def _anonymous(picture: Picture) -> Picture:
 def _heading(names: Sequence[str]) -> str:
     more = len(names) - _MAX_NAMED
     listed = ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"{len(names)} × {listed}" if len(names) > 1 else listed  # noqa: RUF001 - times
+    return f"{len(names)} nodes: {listed}" if len(names) > 1 else listed

@@ -26,6 +26,8 @@ SIDE_BY_SIDE = 1320
 """The widest drawing with the fabrics beside the regions; else they go below."""
 
 _HEADLINE = 7.9
+_INWARD = 18
+"""How much less room a ring needs around it than what has links that bow out."""
 _GAP = 8
 _PADDING = 8
 _ASPECT = 1.45
@@ -112,9 +114,10 @@ def lay_out_picture(picture: Picture) -> Drawing:
     nets = [_net(fabric) for fabric in picture.fabrics]
     beside = max((net.rect.width for net in nets), default=0.0)
     if nets and spread.width + 2 * _GAP + beside <= SIDE_BY_SIDE:
-        placed, height = list(_stack(nets, spread.width + 3 * _GAP))
-        return Drawing(spread.width + 3 * _GAP + beside, max(spread.height, height), spread, placed)
-    x, width, placed = 0.0, spread.width, []
+        stacked, height = _stack(nets, spread.width + 3 * _GAP)
+        return Drawing(spread.width + 3 * _GAP + beside, max(spread.height, height), spread, stacked)
+    placed: list[Net] = []
+    x, width = 0.0, spread.width
     y, lowest = spread.height + 3 * _GAP, spread.height
     for net in nets:
         if x and x + net.rect.width > max(spread.width, SIDE_BY_SIDE):
@@ -205,18 +208,16 @@ def _in_columns(cells: Sequence[Spread], columns: int, gap: float) -> tuple[Spre
 
 def _net(fabric: Fabric) -> Net:
     """The knots of a fabric at their places; there is room around them for links that bow out and for a title."""
-    if fabric.shape is Shape.GRID or fabric.shape is Shape.ROW:
-        points = [(STEP * knot.x + BOW + KNOT, STEP * knot.y + BOW + KNOT + 34) for knot in fabric.knots]
-    else:
-        count = len(fabric.knots)
-        radius = max(1.2 * STEP, STEP * count / (2 * math.pi) * 0.8)
-        points = [
-            (
-                radius + KNOT + 12 + radius * math.sin(2 * math.pi * index / count),
-                radius + KNOT + 46 - radius * math.cos(2 * math.pi * index / count),
-            )
-            for index in range(count)
-        ]
+    points: list[tuple[float, float]] = []
+    count = len(fabric.knots)
+    radius = max(1.2 * STEP, 0.8 * STEP * count / (2 * math.pi))
+    for index, knot in enumerate(fabric.knots):
+        if fabric.shape in (Shape.GRID, Shape.ROW):
+            x, y = float(STEP * knot.x), float(STEP * knot.y)
+        else:
+            angle = 2 * math.pi * index / count
+            x, y = radius * (1 + math.sin(angle)) - _INWARD, radius * (1 - math.cos(angle)) - _INWARD
+        points.append((x + BOW + KNOT, y + BOW + KNOT + 34))
     width = max(x for x, _ in points) + KNOT + 14
     height = max(y for _, y in points) + KNOT + 14
     return Net(fabric, Rect(0, 0, max(width, 7 * len(fabric.title) + 90), height), points)

@@ -35,7 +35,8 @@ def fabrics_of(devices: Sequence[tuple[DeviceRef, Device]]) -> tuple[list[Fabric
     for place, (ref, device) in enumerate(devices):
         if match := _NUMBERED.fullmatch(ref.name):
             alike.setdefault((ref.driver, ref.pool, match["stem"]), {})[int(match["number"])] = (place, device)
-    fabrics, notes = [], []
+    fabrics: list[Fabric] = []
+    notes: list[str] = []
     for (driver, _, stem), numbered in alike.items():
         members = {number: one for number, one in numbered.items() if bare(one[1].attributes, LINKS) is not None}
         asked = {number: set(_numbers(bare(device.attributes, LINKS))) for number, (_, device) in members.items()}

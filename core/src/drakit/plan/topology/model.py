@@ -182,7 +182,7 @@ class Fabric:
         """What kind of fabric it is, in a few words."""
         if self.shape is Shape.GRID:
             width, height = self.size
-            return f"{height} × {width} {'torus' if self.closed else 'grid'}"  # noqa: RUF001 - the sign is meant
+            return f"{height} by {width} {'torus' if self.closed else 'grid'}"
         kinds = {Shape.RING: "ring", Shape.ROW: "row", Shape.WEB: "fabric"}
         return f"{kinds[self.shape]} of {len(self.knots)}"
 

@@ -6,7 +6,7 @@ each region the coarsest of what is left divides it; a value that is divided els
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -97,7 +97,7 @@ def _by_band(picture: Picture, index: int) -> _Division:
 
 def _divide(places: Sequence[int], divisions: Sequence[_Division]) -> Region:
     tags: list[Tag] = []
-    left: list[tuple[_Division, Mapping[Tag | None, list[int]]]] = []
+    left: list[tuple[_Division, dict[Tag | None, list[int]]]] = []
     for division in divisions:
         parts: dict[Tag | None, list[int]] = {}
         for place in places:

@@ -162,7 +162,7 @@ def _far(fabric: Fabric) -> str:
     if fabric.closed:
         return "The ends of each row and of each column are linked too."
     pairs = ((fabric.knots[one].number, fabric.knots[other].number) for one, other in fabric.far)
-    return "Linked too: " + ", ".join(f"{one}–{other}" for one, other in pairs)  # noqa: RUF001 - from, to
+    return "Linked too: " + ", ".join(f"{one}-{other}" for one, other in pairs)
 
 
 def _legend(picture: Picture, width: int) -> Iterator[Text]:
@@ -175,7 +175,7 @@ def _legend(picture: Picture, width: int) -> Iterator[Text]:
             elif sample.kind == "driver":
                 words.append(Text(f"{sample.label} "))
             else:
-                sign, style = (MARK, MARKED) if sample.kind == "mark" else _signed(State(sample.key))
+                sign, style = (MARK, MARKED) if sample.kind == "mark" else _signed(State(str(sample.key)))
                 words.append(Text(sign, style) + Text(f" {sample.label} "))
         head = Text(entry.name, "bold") + (Text(f" {entry.note}") if entry.note else Text())
         if entry.note:
