@@ -96,9 +96,11 @@ class Box:
     def detail(self) -> str:
         """The most telling about it, in one line."""
         taking = [use.claim for use in self.uses if not use.admin]
-        if self.mark or taking:
-            return self.mark or ", ".join(taking)
-        return ", ".join(self.taints) or ", ".join(f"{_bare(name)} {value}" for name, value in self.capacity.items())
+        if self.mark:
+            return self.mark
+        return ", ".join([*taking, *self.taints]) or ", ".join(
+            f"{_bare(name)} {value}" for name, value in self.capacity.items()
+        )
 
 
 def _bare(name: str) -> str:

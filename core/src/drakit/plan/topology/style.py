@@ -22,7 +22,7 @@ _SHAPES = f"""\
 .tp .frame>rect{{stroke-width:1}}
 .tp .frame.g>rect{{stroke-width:1.4}}
 .tp .part>rect{{stroke-dasharray:2.5 2}}
-.tp .marked>.box,.tp .marked>.dot{{stroke-width:2.6}}
+.tp .marked>.box,.tp .marked>.dot,.tp .barred.s-allocated>.box,.tp .barred.s-allocated>.dot{{stroke-width:2.6}}
 .tp .link{{fill:none;stroke-width:1.6}}
 .tp .lit>rect,.tp .lit>.dot{{stroke-width:3.2}}
 .tp.hushed .device:not(.lit){{opacity:.28}}
@@ -52,6 +52,7 @@ def _colours(of: Mapping[str, str], *, dark: bool) -> Iterator[str]:
         ".s-tainted>.box,.tp .s-tainted>.dot": f"fill:{of['taintGround']};stroke:{of['taint']}",
         ".s-tainted>text:not(.key),.tp .warn": f"fill:{of['taint']}",
         ".s-blocked>.box,.tp .s-blocked>.dot": f"fill:{of['blocked']};stroke:{of['line']}",
+        ".barred>.box,.tp .barred>.dot": f"stroke:{of['taint']}",
         ".marked>.box,.tp .marked>.dot": f"stroke:{of['mark']}",
         ".marked>.detail": f"fill:{of['mark']}",
         ".s-allocated.marked>.detail": f"fill:{of['onTaken']}",

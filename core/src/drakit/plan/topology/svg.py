@@ -167,19 +167,23 @@ def _chip_mark(rect: Rect, label: str, hue: int, extra: str = "", *, said: str =
 
 
 def _box(box: Box, rect: Rect, driver: int, groups: str, said: str) -> str:
-    marked = " marked" if box.mark else ""
     x, letters = rect.x + STRIPE + 7, int((rect.width - STRIPE - 14) / _SMALL)
     bar = ""
     if (share := box.share) is not None:
         whole = rect.width - STRIPE - 12
         bar = _rect("bar", Rect(x, rect.y + rect.height - 5, max(2.0, whole * share), 2.5), 1)
     return (
-        f'<g class="device s-{box.state}{marked}" data-device={quoteattr(str(box.ref))} data-groups="{groups}">'
+        f'<g class="device {_standing(box)}" data-device={quoteattr(str(box.ref))} data-groups="{groups}">'
         f"<title>{escape(said)}</title>{_rect('box', rect, 4)}"
         f"{_rect(f'stripe d{driver}', Rect(rect.x + 2.5, rect.y + 4, STRIPE - 2, rect.height - 8), 1.5)}"
         f"{_text('name', x, rect.y + 14.5, _middle(box.ref.name, MAX_LETTERS))}"
         f"{_text('detail', x, rect.y + 27, _cut(box.detail, letters))}{bar}</g>\n"
     )
+
+
+def _standing(box: Box) -> str:
+    """The classes of its state."""
+    return f"s-{box.state}{' barred' if box.barred else ''}{' marked' if box.mark else ''}"
 
 
 def about(picture: Picture, place: int) -> str:
@@ -215,9 +219,8 @@ def _net(picture: Picture, net: Net) -> Iterator[str]:
         yield f'<path class="link" data-link="{ends}" d="{path}"/>\n'
     for knot, (x, y) in zip(fabric.knots, net.points, strict=True):
         box = picture.boxes[knot.place]
-        marked = " marked" if box.mark else ""
         yield (
-            f'<g class="knot s-{box.state}{marked}" data-groups="{_groups(picture, knot.place)}">'
+            f'<g class="knot {_standing(box)}" data-groups="{_groups(picture, knot.place)}">'
             f"<title>{escape(about(picture, knot.place))}</title>"
             f'<circle class="dot" cx="{_n(x)}" cy="{_n(y)}" r="{KNOT}"/>'
             f'<text x="{_n(x)}" y="{_n(y + 4)}">{knot.number}</text></g>\n'
