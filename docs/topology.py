@@ -49,8 +49,8 @@ alike once, with their names; HTML has a section for each. Point at a device to 
 
 - **Frames** are NUMA nodes, PCIe roots, device groups, and counter sets that partitions of a device share. They are
   inside one another as far as they nest. A group that is not within one NUMA node, or cuts across another, has a frame
-  in each, and a dashed label: its members are all that these frames enclose. A frame that would be the same as another is
-  drawn once, with the labels of both.
+  in each, and a dashed label: its members are all that these frames enclose. A frame that would be the same as another
+  is drawn once, with the labels of both.
 - **Labels** such as `4·B` are the second group of the attribute for groups of four; the legend has the attributes, the
   smallest groups first, and the values as tooltips. The hue of a small group lies among those of the larger one that it
   is in.

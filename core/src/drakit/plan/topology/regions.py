@@ -76,7 +76,7 @@ def _divisions(picture: Picture) -> list[_Division]:
         return Tag("root", boxes[place].root) if boxes[place].root else None
 
     def by_counters(place: int) -> Tag | None:
-        return Tag("counters", boxes[place].counter_set) if boxes[place].counter_set else None
+        return Tag("counters", f"counters {boxes[place].counter_set}") if boxes[place].counter_set else None
 
     largest_first = [_by_band(picture, index) for index in reversed(range(len(picture.bands)))]
     return [by_root, *largest_first, by_counters]

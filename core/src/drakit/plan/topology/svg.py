@@ -144,8 +144,7 @@ def _meaning(picture: Picture, tag: Tag, parts: Mapping[tuple[str, str, int], in
         band = picture.bands[tag.band]
         group = band.groups[tag.group]
         return f"{band.attribute} = {group.value} ({group.letters}), {len(group.members)} devices{part}"
-    named = {"root": "PCIe root ", "counters": "counters of ", "numa": ""}[tag.kind]
-    return f"{named}{tag.label}{part}"
+    return f"{'PCIe root ' if tag.kind == 'root' else ''}{tag.label}{part}"
 
 
 def _chip(picture: Picture, chip: Chip, parts: Mapping[tuple[str, str, int], int]) -> str:
