@@ -199,12 +199,65 @@ def test_devices_of_no_certain_node_have_a_picture_where_no_node_is_known():
     assert only(slice_of(device("shared"), node=None, allNodes=True)).name == "any node"
 
 
-def test_a_pool_that_cannot_be_read_is_noted_and_hides_no_other():
-    good, bad = slice_of(device("gpu-0")), slice_of({"name": "gpu-1", "attributes": 7}, driver="bad.example.com")
-    picture = only(bad, good)
+BAD = [
+    7,
+    {"name": "gpu-9", "attributes": 7},
+    {"name": "gpu-9", "attributes": {"x": {"quaternion": 1}}},
+    {"name": "gpu-9", "capacity": {"memory": {"value": "much"}}},
+    {"name": "gpu-9", "taints": [{"key": "x"}]},
+    {"name": "Not A Name"},
+    {},
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_a_device_that_cannot_be_read_is_noted_and_hides_no_other(bad):
+    picture = only(slice_of(bad, device("gpu-0")))
     assert states(picture) == {"gpu-0": State.FREE}
     assert len(picture.notes) == 1
-    assert "bad.example.com" in picture.notes[0]
+    assert "of pool 'n1' of gpu.example.com cannot be drawn: " in picture.notes[0]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"devices": 7},
+        {"sharedCounters": [{"name": "set"}]},
+        {"pool": {"name": "n1", "generation": "new", "resourceSliceCount": 1}},
+        {"nodeName": None, "nodeSelector": 7},
+    ],
+    ids=str,
+)
+def test_a_pool_that_cannot_be_read_is_noted_and_hides_no_other(spec):
+    bad = slice_of(device("gpu-1"), driver="bad.example.com")
+    bad["spec"] |= spec
+    picture = only(bad, slice_of(device("gpu-0")))
+    assert states(picture) == {"gpu-0": State.FREE}
+    assert len(picture.notes) == 1
+    assert picture.notes[0].startswith("pool 'n1' of bad.example.com cannot be drawn: ")
+
+
+def test_a_pool_with_one_device_twice_cannot_be_used():
+    picture = only(slice_of(device("gpu-0"), device("gpu-0")))
+    assert picture.boxes == ()
+    assert "cannot be used: device 'gpu-0' is in it more than once" in picture.notes[0]
+
+
+def test_only_the_highest_generation_counts_that_the_node_reaches():
+    old, new = slice_of(device("old"), pool="moving"), slice_of(device("new"), node="n2", pool="moving")
+    new["spec"]["pool"]["generation"] = 2
+    newer = slice_of(device("newer"), pool="kept")
+    newer["spec"]["pool"]["generation"] = 2
+    pictures = pictures_of(Inputs([old, new, slice_of(device("older"), pool="kept"), newer]))
+    assert {one.name: set(states(one)) for one in pictures} == {"n1": {"old", "newer"}, "n2": {"new"}}
+
+
+def test_devices_that_each_say_their_nodes_are_drawn_where_they_are():
+    each = slice_of(
+        device("here", nodeName="n1"), device("all", allNodes=True), node=None, pool="p", perDeviceNodeSelection=True
+    )
+    pictures = pictures_of(Inputs([each], nodes=[NodeView("n1"), NodeView("n2")]))
+    assert {one.name: set(states(one)) for one in pictures} == {"n1": {"here", "all"}, "n2": {"all"}}
 
 
 def test_a_pool_that_is_being_updated_is_noted():

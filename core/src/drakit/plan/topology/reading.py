@@ -9,14 +9,13 @@ from typing import Any
 from attrs import field, frozen
 
 from drakit.documents import Document, claim_ref
-from drakit.errors import DRAError
-from drakit.model import Device, DeviceRef, Quantity, ResolvedPool, TaintEffect
+from drakit.model import Device, DeviceRef, Quantity, TaintEffect
 from drakit.model.converters import frozen_mapping
 from drakit.plan.claims import claim_name
 from drakit.plan.nodes import NodeView
-from drakit.plan.pools import read_slices
 from drakit.plan.topology.links import fabrics_of
 from drakit.plan.topology.model import Band, Box, Group, Picture, Use, printable
+from drakit.plan.topology.pools import PoolPart, read_pool
 
 NUMA = "resource.kubernetes.io/numaNode"
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
@@ -40,7 +39,7 @@ class Inputs:
 def pictures_of(inputs: Inputs) -> list[Picture]:
     """A picture for each node that has devices or notes, by name.
 
-    A pool that cannot be read costs itself: its node has a note of it.
+    A device or pool that cannot be read costs itself: its node has a note of it.
     """
     pools: dict[tuple[str, str], list[Document]] = {}
     for document in inputs.slices:
@@ -99,12 +98,11 @@ def _picture(
     devices: list[tuple[DeviceRef, Device]] = []
     notes: list[str] = []
     for documents in pools:
-        read, said = _read(documents, node)
-        notes += said
-        for pool in read:
-            refs = [(DeviceRef(pool.driver, pool.name, device.name), device) for device in pool.devices]
-            boxes += _boxes(pool, refs, uses, marks)
-            devices += refs
+        pool = read_pool(documents, node)
+        notes += pool.notes
+        refs = [(DeviceRef(pool.driver, pool.name, device.name), device) for device in pool.devices]
+        boxes += _boxes(pool, refs, uses, marks)
+        devices += refs
     fabrics, loose = fabrics_of(devices)
     return Picture(
         name=printable(ANY_NODE if node is None else node.name),
@@ -115,19 +113,8 @@ def _picture(
     )
 
 
-def _read(documents: Sequence[Document], node: NodeView | None) -> tuple[list[ResolvedPool], list[str]]:
-    """One pool, if it can be used, and what is to be said of it."""
-    spec = documents[0]["spec"]
-    where = f"pool {spec['pool']['name']!r} of {spec['driver']}"
-    try:
-        usable, unusable = read_slices(documents, node)
-    except (DRAError, TypeError, AttributeError, ValueError) as error:  # a document of any shape
-        return [], [printable(f"{where} cannot be drawn: {error}")]
-    return usable, [printable(f"{where} is not usable: {one.reason}") for one in unusable]
-
-
 def _boxes(
-    pool: ResolvedPool,
+    pool: PoolPart,
     devices: Sequence[tuple[DeviceRef, Device]],
     uses: Mapping[tuple[str, str, str], Sequence[Use]],
     marks: Mapping[DeviceRef, str],
@@ -143,7 +130,7 @@ def _boxes(
             root=printable(root) if isinstance(root, str) else "",
             counter_set=device.consumes[0].counter_set if len(device.consumes) == 1 else "",
             capacity=device.capacity,
-            shareable=device.name in pool.shares,
+            shareable=device.name in pool.shareable,
             taints=[f"{taint.key}{f'={taint.value}' if taint.value else ''}:{taint.effect}" for taint in device.taints],
             barred=any(taint.effect is not TaintEffect.NONE for taint in device.taints),
             uses=taken[ref],
@@ -152,7 +139,7 @@ def _boxes(
         )
 
 
-def _counters_left(pool: ResolvedPool, taken: Iterable[Device]) -> dict[tuple[str, str], int]:
+def _counters_left(pool: PoolPart, taken: Iterable[Device]) -> dict[tuple[str, str], int]:
     """What is left of each counter of a pool, in billionths."""
     left = {(one.name, name): value.nanos for one in pool.counters for name, value in one.counters.items()}
     for device in taken:
