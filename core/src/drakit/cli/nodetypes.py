@@ -22,7 +22,10 @@ _BUS_ID = "resource.kubernetes.io/pciBusID"
 
 @frozen(kw_only=True)
 class NodeOfType:
-    """A faked node of a type: its inventory, its ResourceSlices, and all that went wrong on the way to them."""
+    """A faked node of a type: its inventory, its ResourceSlices, and what kept others from being made.
+
+    What plugins warn of is in `node.warnings`.
+    """
 
     node: OfflineNode
     slices: Sequence[Document]

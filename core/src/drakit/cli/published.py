@@ -11,7 +11,7 @@ from drakit.slices import left_out, pool_slices, slice_document, without_lists
 def node_slices(node: OfflineNode) -> tuple[list[Document], list[tuple[str, str]]]:
     """Every slice of every driver, generation 1, and what kept others from being made."""
     documents: list[Document] = []
-    problems = list(node.problems)
+    problems = list(node.errors)
     name = node.settings.node_name
     for driver, pools in node.survey.pools.items():
         for pool in pools:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +35,25 @@ def slices(config: Path | None, root: Path | None, node_type: str | None, node_n
     """Show the ResourceSlices of this node as they would be published, but for the Node that owns them.
 
     With --node, those of a node of that type: what a simulation of such nodes needs. Exit code 1: a plugin failed, or
-    a pool cannot be published; stderr says why.
+    a pool cannot be published; stderr says why, and what plugins warn of.
     """
     one_source({"--root": root, "--node": node_type})
-    documents, problems = _documents(config, root, node_type, node_name)
+    if node_type is not None:
+        found = survey_of(node_type, config, node_name=node_name)
+        node, documents, problems = found.node, found.slices, found.problems
+    else:
+        node = read_node(config, overrides(root=root, node_name=node_name))
+        documents, problems = node_slices(node)
     if output == "yaml":
         _write_stream(documents)
     else:
         write(output, {"apiVersion": "v1", "kind": "List", "items": documents}, lambda: _tables(documents))
+    for of, warning in node.warnings:
+        click.echo(f"Warning: {of}: {warning}", err=True)
     for of, problem in problems:
         click.echo(f"Error: {of}: {problem}", err=True)
     if problems:
         raise SystemExit(FINDING)
-
-
-def _documents(
-    config: Path | None, root: Path | None, node_type: str | None, node_name: str | None
-) -> tuple[Sequence[Document], Sequence[tuple[str, str]]]:
-    if node_type is not None:
-        found = survey_of(node_type, config, node_name=node_name)
-        return found.slices, found.problems
-    return node_slices(read_node(config, overrides(root=root, node_name=node_name)))
 
 
 def _write_stream(documents: Iterable[Document]) -> None:

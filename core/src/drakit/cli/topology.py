@@ -71,16 +71,18 @@ def topology(  # noqa: PLR0917 - click's options, by name
     """
     one_source({"--node": node_type, "--cluster": cluster, "--root": root, "--slices": slices_file}, required=True)
     problems: Sequence[tuple[str, str]] = ()
+    warnings: Sequence[tuple[str, str]] = ()
     if cluster:
         found = read_cluster(kubeconfig)
     elif slices_file is not None:
         found = read_file(slices_file, ("ResourceSlice", "ResourceClaim", "Node"))
     elif node_type is not None:
         of_type = survey_of(node_type, config, node_name=node_name)
-        found, problems = ClusterState(slices=of_type.slices), of_type.problems
+        found, problems, warnings = ClusterState(slices=of_type.slices), of_type.problems, of_type.node.warnings
     else:
-        documents, problems = node_slices(read_node(config, overrides(root=root, node_name=node_name)))
-        found = ClusterState(slices=documents)
+        node = read_node(config, overrides(root=root, node_name=node_name))
+        documents, problems = node_slices(node)
+        found, warnings = ClusterState(slices=documents), node.warnings
     own = read_file(claims_file, ("ResourceClaim",)).claims if claims_file is not None else ()
     pictures: Sequence[Picture] = pictures_of(Inputs(found.slices, [*found.claims, *own], found.nodes))
     if cluster or slices_file is not None:
@@ -88,6 +90,8 @@ def topology(  # noqa: PLR0917 - click's options, by name
     if not any(picture.boxes or picture.notes for picture in pictures):
         problems = [*problems, ("topology", "there are no devices to draw")]
     _write(pictures, output)
+    for of, warning in warnings:
+        click.echo(f"Warning: {of}: {warning}", err=True)
     for of, problem in problems:
         click.echo(f"Error: {of}: {problem}", err=True)
     if problems or any(picture.notes for picture in pictures):
