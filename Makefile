@@ -7,7 +7,7 @@ KUBE ?=
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py docs/conformance.py docs/explain.py $(wildcard benchmarks) tests/cluster/realkube
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py docs/conformance.py docs/explain.py docs/topology.py $(wildcard benchmarks) tests/cluster/realkube
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
@@ -41,6 +41,7 @@ docs: $(READY)
 	$(BIN)/python docs/metrics.py
 	$(BIN)/python docs/conformance.py
 	$(BIN)/python docs/explain.py
+	$(BIN)/python docs/topology.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

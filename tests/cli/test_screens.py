@@ -20,24 +20,34 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture
-def screen(tmp_path):
+def screen():
     """Run the installed program on a terminal: `(*arguments)`; returns the lines it showed, without colours."""
 
     def run(*arguments):
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, WIDTH, 0, 0))
-        kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "DRAKIT_CONFIG")}
-        program = Path(sys.executable).with_name("drakit")
-        process = subprocess.Popen(
-            [program, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, env=kept | {"TERM": "xterm"}
-        )
-        os.close(theirs)
-        shown = b"".join(iter(lambda: _read(ours), b""))
-        os.close(ours)
-        process.wait(BOUND_SECONDS)
-        return [line.rstrip() for line in _ESCAPES.sub("", shown.decode()).replace("\r", "").split("\n")]
+        return [line.rstrip() for line in _ESCAPES.sub("", _shown(*arguments)).split("\n")]
 
     return run
+
+
+def _shown(*arguments, **environment):
+    """What a terminal is sent."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, WIDTH, 0, 0))
+    foreign = ("COLUMNS", "LINES", "DRAKIT_CONFIG", "NO_COLOR")
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    program = Path(sys.executable).with_name("drakit")
+    process = subprocess.Popen(
+        [program, *map(str, arguments)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=kept | {"TERM": "xterm"} | environment,
+    )
+    os.close(theirs)
+    shown = b"".join(iter(lambda: _read(ours), b""))
+    os.close(ours)
+    process.wait(BOUND_SECONDS)
+    return shown.decode().replace("\r", "")
 
 
 def _read(terminal):
@@ -106,3 +116,15 @@ def test_the_demo_fits_and_breaks_no_name(screen):
     assert {"neuron-device-15", "pci-0000-f6-00-0", "v1alpha1.DRAResourceHealth", "devicegroup4_id"} <= found
     assert {"/dev/infiniband/uverbs10", "root/dev/infiniband/uverbs10", "plugins/neuron.aws.com/dra.sock"} <= found
     assert "requests must agree on their device group." in " ".join(" ".join(lines).split())
+
+
+def test_the_topology_fits_and_breaks_no_name(screen):
+    lines = screen("topology", "--node", "trn2.48xlarge")
+    assert max(map(len, lines)) <= WIDTH
+    assert {"neuron-device-15", "pci-0000-f6-00-0", "pci0000:ce", "237e3ef7b968b4d3", "torus"} <= words(lines)
+
+
+def test_groups_are_coloured_bands_on_a_terminal_unless_no_colours_are_wanted():
+    coloured = re.compile(r"\x1b\[[0-9;]*3[0-9;]*m")
+    assert coloured.search(_shown("topology", "--node", "trn2.48xlarge"))
+    assert not coloured.search(_shown("topology", "--node", "trn2.48xlarge", NO_COLOR="1"))

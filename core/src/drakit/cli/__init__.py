@@ -29,6 +29,7 @@ COMMANDS = {
     "slices": "drakit.cli.slices:slices",
     "support": "drakit.cli.support:support",
     "template": "drakit.cli.template:template",
+    "topology": "drakit.cli.topology:topology",
     "verify": "drakit.cli.verify:verify",
 }
 

@@ -10,8 +10,17 @@ import click
 from attrs import frozen
 
 from drakit.cli import FINDING
+from drakit.cli.nodetypes import survey_of
 from drakit.cli.offline import OfflineNode, read_node
-from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
+from drakit.cli.options import (
+    config_option,
+    node_option,
+    node_type_option,
+    one_source,
+    output_option,
+    overrides,
+    root_option,
+)
 from drakit.cli.output import counted, line, pairs, table, tables, write
 from drakit.documents import attribute_to_api, counter_set_to_api, device_to_api
 from drakit.model import AttributeValue, Device, DeviceGroup, DeviceRef, ResolvedPool
@@ -20,14 +29,21 @@ from drakit.model import AttributeValue, Device, DeviceGroup, DeviceRef, Resolve
 @click.command()
 @config_option
 @root_option
+@node_type_option
 @node_option
 @output_option("table")
-def inventory(config: Path | None, root: Path | None, node_name: str | None, output: str) -> None:
-    """Show the devices of this node, with their attributes, groups and sharing.
+def inventory(
+    config: Path | None, root: Path | None, node_type: str | None, node_name: str | None, output: str
+) -> None:
+    """Show the devices of this node, or with --node of a node of that type, with their attributes, groups and sharing.
 
     Exit code 1: a plugin failed, or what they say does not fit together. What a plugin only warns of is shown too.
     """
-    node = read_node(config, overrides(root=root, node_name=node_name))
+    one_source({"--root": root, "--node": node_type})
+    if node_type is not None:
+        node = survey_of(node_type, config, node_name=node_name).node
+    else:
+        node = read_node(config, overrides(root=root, node_name=node_name))
     write(output, _document(node), lambda: _tables(node))
     if node.errors:
         raise SystemExit(FINDING)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from drakit.cli import BadInput
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,6 +25,13 @@ root_option = click.option(
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Where the node's file system is: / by default, or a directory laid out by `drakit mock layout`.",
+)
+node_type_option = click.option(
+    "--node",
+    "node_type",
+    metavar="TYPE",
+    help="Instead of this machine a faked node of a type that `drakit mock layout` knows, called as its type: with the "
+    "backends that have hardware there, or those of --config.",
 )
 node_option = click.option("--node-name", metavar="NAME", help="The node's name in the cluster; NODE_NAME by default.")
 
@@ -42,3 +51,12 @@ def output_option(default: str) -> Callable[[Command], Command]:
 def overrides(**flags: Any) -> dict[str, Any]:
     """The flags that were given, as settings have them."""
     return {name: str(value) for name, value in flags.items() if value is not None}
+
+
+def one_source(given: Mapping[str, Any], *, required: bool = False) -> None:
+    """Refuse options that exclude one another, by what was given for each; with `required`, also that none was."""
+    named = [name for name, value in given.items() if value]
+    if len(named) > 1:
+        raise BadInput(f"{' and '.join(named)} say different things of what to look at; give one of them")
+    if required and not named:
+        raise BadInput(f"there is nothing to look at; give one of {', '.join(given)}")

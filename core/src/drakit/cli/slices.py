@@ -9,26 +9,41 @@ from typing import Any
 import click
 
 from drakit.cli import FINDING
-from drakit.cli.offline import OfflineNode, read_node
-from drakit.cli.options import config_option, node_option, output_option, overrides, root_option
+from drakit.cli.nodetypes import survey_of
+from drakit.cli.offline import read_node
+from drakit.cli.options import (
+    config_option,
+    node_option,
+    node_type_option,
+    one_source,
+    output_option,
+    overrides,
+    root_option,
+)
 from drakit.cli.output import table, write, write_stream
+from drakit.cli.published import node_slices
 from drakit.documents import Document
-from drakit.errors import LimitExceeded
-from drakit.slices import left_out, pool_slices, slice_document, without_lists
 
 
 @click.command()
 @config_option
 @root_option
+@node_type_option
 @node_option
 @output_option("yaml")
-def slices(config: Path | None, root: Path | None, node_name: str | None, output: str) -> None:
+def slices(config: Path | None, root: Path | None, node_type: str | None, node_name: str | None, output: str) -> None:
     """Show the ResourceSlices of this node as they would be published, but for the Node that owns them.
 
-    Exit code 1: a plugin failed, or a pool cannot be published; stderr says why, and what plugins warn of.
+    With --node, those of a node of that type: what a simulation of such nodes needs. Exit code 1: a plugin failed, or
+    a pool cannot be published; stderr says why, and what plugins warn of.
     """
-    node = read_node(config, overrides(root=root, node_name=node_name))
-    documents, problems = node_slices(node)
+    one_source({"--root": root, "--node": node_type})
+    if node_type is not None:
+        found = survey_of(node_type, config, node_name=node_name)
+        node, documents, problems = found.node, found.slices, found.problems
+    else:
+        node = read_node(config, overrides(root=root, node_name=node_name))
+        documents, problems = node_slices(node)
     if output == "yaml":
         write_stream(documents)
     else:
@@ -39,28 +54,6 @@ def slices(config: Path | None, root: Path | None, node_name: str | None, output
         click.echo(f"Error: {of}: {problem}", err=True)
     if problems:
         raise SystemExit(FINDING)
-
-
-def node_slices(node: OfflineNode) -> tuple[list[Document], list[tuple[str, str]]]:
-    """Every slice of every driver, generation 1, and what kept others from being made."""
-    documents: list[Document] = []
-    problems = list(node.errors)
-    name = node.settings.node_name
-    for driver, pools in node.survey.pools.items():
-        for pool in pools:
-            published, lists = (pool, None) if node.settings.list_attributes else without_lists(pool)
-            if lists:
-                problems.append((driver, left_out(lists)))
-            try:
-                specs = pool_slices(published, name).specs
-            except LimitExceeded as error:
-                problems.append((driver, str(error)))
-                continue
-            for index, spec in enumerate(specs):
-                document = slice_document(spec, index=index, generation=1, node=name, node_uid="")
-                del document["metadata"]["ownerReferences"]  # the uid of the Node is the cluster's to say
-                documents.append(document)
-    return documents, problems
 
 
 def _tables(documents: Iterable[Document]) -> Iterable[Any]:
