@@ -57,10 +57,15 @@ def offline_settings(config: Path | None, overrides: Mapping[str, str]) -> tuple
     Without a configuration every installed plugin is enabled, with its default driver. Raises ConfigError.
     """
     settings = read_settings(config, overrides=overrides)
-    if config is not None or os.environ.get(CONFIG_VARIABLE):
+    if is_configured(config):
         return settings, []
     backends, extensions, problems = _everything_installed()
     return evolve(settings, backends=backends, extensions=extensions), problems
+
+
+def is_configured(config: Path | None) -> bool:
+    """Whether there is a configuration that says which plugins to use."""
+    return config is not None or bool(os.environ.get(CONFIG_VARIABLE))
 
 
 def read_node(config: Path | None, overrides: Mapping[str, str]) -> OfflineNode:
