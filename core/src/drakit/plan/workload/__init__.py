@@ -1,0 +1,21 @@
+"""Workloads: manifests in, checked as the API server would, and the pods that they come to out.
+
+`read_documents` reads a text and keeps the lines; `Workload.of` checks all of it (`claims`, `pods`, `kinds`), says all
+that is wrong at once, and expands what is right to pods with their claims, in the order of the files.
+"""
+
+from drakit.plan.workload.manifest import MAX_PODS, ClaimUse, PlannedPod, Workload
+from drakit.plan.workload.problems import Problem, meant, meant_or_known
+from drakit.plan.workload.reading import Located, read_documents
+
+__all__ = [
+    "MAX_PODS",
+    "ClaimUse",
+    "Located",
+    "PlannedPod",
+    "Problem",
+    "Workload",
+    "meant",
+    "meant_or_known",
+    "read_documents",
+]
