@@ -1,10 +1,10 @@
 """Placing pods on the nodes of a cluster, one after another, as filtering by the scheduler would allow it.
 
-    state = ClusterState(nodes=…, slices=…, classes=…, profile=…, claims=…)
-    placing = Placing(state)
-    outcomes = list(placing.place_all(workload.pods))     which node, and which devices for which claim
-    fit_of(state, pod)                                    how many copies of a pod fit, per node and in all
-    groups_of(state, placing.holdings)                    device groups that are free as a whole; stranded devices
+state = ClusterState(nodes=…, slices=…, classes=…, profile=…, claims=…)
+placing = Placing(state)
+outcomes = list(placing.place_all(workload.pods))     which node, and which devices for which claim
+fit_of(state, pod)                                    how many copies of a pod fit, per node and in all
+groups_of(state, placing.holdings)                    device groups that are free as a whole; stranded devices
 """
 
 from drakit.plan.placing.cluster import ClusterState

@@ -1,5 +1,4 @@
-"""What is left of device groups: those that are free as a whole, devices that are stranded in broken ones, and who is
-in the way.
+"""What is left of device groups: those that are free as a whole, and what is stranded in broken ones, and by whom.
 
 A group is the devices of one driver on one node with the same value of an attribute `DOMAIN/devicegroup<N>_id`, whoever
 publishes it. It is free as a whole where every device of it is: unallocated, and without a taint.

@@ -72,7 +72,7 @@ class PlannedNode:
 
 @frozen
 class Eligibility:
-    """Whether a pod may come to a node, devices aside: `refusal` says why not; `assumed` are labels taken for granted."""
+    """Whether a pod may come to a node, devices aside. `refusal` says why not; `assumed`: labels taken for granted."""
 
     refusal: str = ""
     assumed: tuple[str, ...] = ()
@@ -146,7 +146,7 @@ def _compare(value: str | None, operator: str, values: Sequence[str]) -> bool:
     return left > right if operator == "Gt" else left < right
 
 
-def _untolerated(tolerations: Iterable[Mapping[str, Any]], node: PlannedNode, daemon: bool) -> NodeTaint | None:  # noqa: FBT001 - reads well by place
+def _untolerated(tolerations: Iterable[Mapping[str, Any]], node: PlannedNode, daemon: bool) -> NodeTaint | None:
     listed = list(tolerations)
     for taint in node.taints:
         if taint.effect not in ("NoSchedule", "NoExecute") or (daemon and taint.key.startswith("node.kubernetes.io/")):
@@ -164,7 +164,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: NodeTaint) -> bool:
     operator, value = toleration.get("operator") or "Equal", toleration.get("value") or ""
     if operator in ("Gt", "Lt"):
         return _compare(taint.value, operator, [value])
-    return operator == "Exists" or bool(toleration.get("key")) and value == taint.value
+    return operator == "Exists" or (bool(toleration.get("key")) and value == taint.value)
 
 
 def _shown(node: PlannedNode, key: str) -> str:

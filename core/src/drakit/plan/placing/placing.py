@@ -49,7 +49,10 @@ class ClaimOutcome:
 
 @frozen(eq=False, kw_only=True)
 class PodOutcome:
-    """What becomes of one pod. Without a `node`, the refusals or the `error` say why; `assumed` are labels of nodes."""
+    """What becomes of one pod. Without a `node`, the refusals or the `error` say why; `assumed` are labels of nodes.
+
+    `pending` are the claims that were to be allocated for it, `asked` the nodes that were asked for their devices.
+    """
 
     pod: PlannedPod
     node: PlannedNode | None = None
@@ -58,6 +61,8 @@ class PodOutcome:
     refusals: tuple[Refusal, ...] = ()
     error: PlanError | None = None
     assumed: tuple[str, ...] = ()
+    pending: tuple[ClaimUse, ...] = ()
+    asked: tuple[PlannedNode, ...] = ()
 
     @property
     def satisfied(self) -> bool:
@@ -136,20 +141,22 @@ class Placing:
             return self._bind(pod, nodes[0], [], None) if nodes else PodOutcome(pod=pod)
         documents = [use.document for use in pending]
         refused = self._refused.setdefault(pod.alike, _Refused()) if not _any_shared(pod) else _Refused()
+        asked = PodOutcome(pod=pod, pending=tuple(pending), asked=tuple(nodes))
         try:
             chosen, verdict = self._first_fit(documents, nodes, refused)
         except PlanError as error:
-            return PodOutcome(pod=pod, error=error)
+            return evolve(asked, error=error)
         if chosen is None or verdict is None:
-            return PodOutcome(pod=pod, refusals=refused.merged(), error=refused.fatal)
-        outcome = self._bind(pod, chosen, pending, verdict)
-        return evolve(outcome, refusals=refused.merged())
+            return evolve(asked, refusals=refused.merged(), error=refused.fatal)
+        bound = self._bind(pod, chosen, pending, verdict)
+        return evolve(bound, refusals=refused.merged(), pending=asked.pending, asked=asked.asked)
 
     def _first_fit(
         self, documents: Sequence[Mapping[str, Any]], nodes: Sequence[PlannedNode], refused: _Refused
     ) -> tuple[PlannedNode | None, Verdict | None]:
-        """The first node that fits. Nodes that refused a pod of the same template are not asked again: they have no
-        more now than they had then.
+        """The first node that fits.
+
+        Nodes that refused a pod of the same template are not asked again: they have no more now than they had then.
         """
         if not refused.asked:
             refused.asked = True
@@ -178,7 +185,7 @@ class Placing:
         found: Sequence[Allocation] = ()
         if verdict is not None:
             outcome = verdict.outcome(node.name)
-            assert not isinstance(outcome, Unsatisfied)  # noqa: S101 - only a verdict that fits is bound
+            assert not isinstance(outcome, Unsatisfied)
             found = outcome
         given = {id(use): allocation for use, allocation in zip(pending, found, strict=True)}
         claims = []

@@ -4,17 +4,21 @@
 that is wrong at once, and expands what is right to pods with their claims, in the order of the files.
 """
 
-from drakit.plan.workload.manifest import MAX_PODS, ClaimUse, PlannedPod, Workload
+from drakit.plan.workload.hints import KnownNames, hints
+from drakit.plan.workload.manifest import MAX_PODS, ClaimUse, InvalidWorkload, PlannedPod, Workload
 from drakit.plan.workload.problems import Problem, meant, meant_or_known
 from drakit.plan.workload.reading import Located, read_documents
 
 __all__ = [
     "MAX_PODS",
     "ClaimUse",
+    "InvalidWorkload",
+    "KnownNames",
     "Located",
     "PlannedPod",
     "Problem",
     "Workload",
+    "hints",
     "meant",
     "meant_or_known",
     "read_documents",

@@ -89,9 +89,7 @@ def _request(value: Any, path: Path) -> shapes.Checked[list[str]]:
     known = ("name", "exactly", "firstAvailable")
     if isinstance(value, Mapping) and "deviceClassName" in value:
         flat = sorted(str(key) for key in value if key in _EXACT)
-        yield Problem(
-            path, f"must have {', '.join(flat)} below `exactly`; only resource.k8s.io/v1beta1 had them here"
-        )
+        yield Problem(path, f"must have {', '.join(flat)} below `exactly`; only resource.k8s.io/v1beta1 had them here")
         known = (*known, *_EXACT)
     request = yield from shapes.mapping(value, path, known)
     name = yield from shapes.rule(check_label, request.get("name"), (*path, "name"))
@@ -145,9 +143,7 @@ def _selectors(value: Any, path: Path) -> Problems:
             continue
         cel = yield from shapes.mapping(selector["cel"], (*path, index, "cel"), ("expression",))
         inside = (*path, index, "cel", "expression")
-        expression = yield from shapes.text(
-            cel.get("expression"), inside, required=True, limit=MAX_EXPRESSION_BYTES
-        )
+        expression = yield from shapes.text(cel.get("expression"), inside, required=True, limit=MAX_EXPRESSION_BYTES)
         if expression:
             yield from _expression(expression, inside)
 

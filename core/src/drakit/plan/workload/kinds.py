@@ -74,7 +74,9 @@ def _labels_match(spec: Mapping[str, Any], labels: Mapping[str, Any]) -> Problem
         yield Problem(("spec", "selector"), "Required value")
     elif any(labels.get(key) != value for key, value in wanted.items()):
         path = ("spec", "template", "metadata", "labels")
-        yield Problem(path, f"Invalid value: {json.dumps(labels, default=repr)}: `selector` does not match these labels")
+        yield Problem(
+            path, f"Invalid value: {json.dumps(labels, default=repr)}: `selector` does not match these labels"
+        )
 
 
 def _check_replicated(document: Mapping[str, Any]) -> Problems:
@@ -178,8 +180,26 @@ KINDS: dict[str, Kind] = {
 ELSEWHERE = ("ResourceSlice", "Node")
 """Kinds that are the cluster's."""
 IGNORED = frozenset(
-    "ClusterRole ClusterRoleBinding ConfigMap CustomResourceDefinition HorizontalPodAutoscaler Ingress NetworkPolicy "
-    "PersistentVolume PersistentVolumeClaim PodDisruptionBudget PriorityClass Role RoleBinding RuntimeClass Secret "
-    "Service ServiceAccount ServiceMonitor StorageClass".split()
+    [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "CustomResourceDefinition",
+        "HorizontalPodAutoscaler",
+        "Ingress",
+        "NetworkPolicy",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "PodDisruptionBudget",
+        "PriorityClass",
+        "Role",
+        "RoleBinding",
+        "RuntimeClass",
+        "Secret",
+        "Service",
+        "ServiceAccount",
+        "ServiceMonitor",
+        "StorageClass",
+    ]
 )
 """What stands beside workloads in manifests, and decides nothing over devices."""

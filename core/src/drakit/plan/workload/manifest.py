@@ -78,7 +78,10 @@ class Workload:
     claims: tuple[Document, ...]
     """The ResourceClaims among the documents, as they are written; some may be allocated already."""
     notes: tuple[str, ...] = ()
+    namespace: str = "default"
     located: tuple[Located, ...] = field(default=(), repr=False)
+    requests: Mapping[Key, tuple[str, ...]] = field(factory=dict, repr=False)
+    """The names of requests, by the kind, namespace and name of their claim or template."""
 
     @classmethod
     def of(
@@ -106,7 +109,15 @@ class Workload:
             if kind == "DeviceClass"
         }
         claims = tuple(document for (kind, _, _), document in book.known.items() if kind == "ResourceClaim")
-        return cls(pods=pods, classes=classes, claims=claims, notes=notes_of(given), located=tuple(given))
+        return cls(
+            pods=pods,
+            classes=classes,
+            claims=claims,
+            notes=notes_of(given),
+            namespace=namespace,
+            located=tuple(given),
+            requests={key: tuple(_request_names(document)) for key, document in book.known.items()},
+        )
 
 
 class _Book:
@@ -193,6 +204,13 @@ def device_requests(document: Mapping[str, Any], path: Path) -> Iterator[tuple[M
             yield request["exactly"], (*inside, "exactly")
         for number, entry in enumerate(request.get("firstAvailable") or ()):
             yield entry, (*inside, "firstAvailable", number)
+
+
+def _request_names(document: Mapping[str, Any]) -> Iterator[str]:
+    spec = document.get("spec") or {}
+    spec = spec.get("spec") or {} if document["kind"] == "ResourceClaimTemplate" else spec
+    for request in (spec.get("devices") or {}).get("requests") or ():
+        yield request["name"]
 
 
 def pod_specs(document: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Path]]:

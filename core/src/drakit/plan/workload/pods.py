@@ -15,17 +15,80 @@ from drakit.plan.workload.metadata import check_labels
 from drakit.plan.workload.problems import Path, Problem, Problems, meant_or_known
 
 POD_SPEC = tuple(
-    "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks "
-    "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets "
-    "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates "
-    "resourceClaims resources restartPolicy runtimeClassName schedulerName schedulingGates securityContext "
-    "schedulingGroup serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
-    "terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef".split()
+    [
+        "activeDeadlineSeconds",
+        "affinity",
+        "automountServiceAccountToken",
+        "containers",
+        "dnsConfig",
+        "dnsPolicy",
+        "enableServiceLinks",
+        "ephemeralContainers",
+        "hostAliases",
+        "hostIPC",
+        "hostNetwork",
+        "hostPID",
+        "hostUsers",
+        "hostname",
+        "hostnameOverride",
+        "imagePullSecrets",
+        "initContainers",
+        "nodeName",
+        "nodeSelector",
+        "os",
+        "overhead",
+        "preemptionPolicy",
+        "priority",
+        "priorityClassName",
+        "readinessGates",
+        "resourceClaims",
+        "resources",
+        "restartPolicy",
+        "runtimeClassName",
+        "schedulerName",
+        "schedulingGates",
+        "securityContext",
+        "schedulingGroup",
+        "serviceAccount",
+        "serviceAccountName",
+        "setHostnameAsFQDN",
+        "shareProcessNamespace",
+        "subdomain",
+        "terminationGracePeriodSeconds",
+        "tolerations",
+        "topologySpreadConstraints",
+        "volumes",
+        "workloadRef",
+    ]
 )
 CONTAINER = tuple(
-    "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy "
-    "resources restartPolicy restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath "
-    "terminationMessagePolicy tty volumeDevices volumeMounts workingDir".split()
+    [
+        "args",
+        "command",
+        "env",
+        "envFrom",
+        "image",
+        "imagePullPolicy",
+        "lifecycle",
+        "livenessProbe",
+        "name",
+        "ports",
+        "readinessProbe",
+        "resizePolicy",
+        "resources",
+        "restartPolicy",
+        "restartPolicyRules",
+        "securityContext",
+        "startupProbe",
+        "stdin",
+        "stdinOnce",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "tty",
+        "volumeDevices",
+        "volumeMounts",
+        "workingDir",
+    ]
 )
 _CLAIM_SOURCES = ("resourceClaimName", "resourceClaimTemplateName")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
@@ -48,7 +111,8 @@ def check_pod_template(value: Any, path: Path, restarts: Collection[str] = ("Alw
         if policy not in restarts:
             allowed = ", ".join(json.dumps(one) for one in restarts)
             yield Problem(
-                (*path, "spec", "restartPolicy"), f"Unsupported value: {json.dumps(policy)}: supported values: {allowed}"
+                (*path, "spec", "restartPolicy"),
+                f"Unsupported value: {json.dumps(policy)}: supported values: {allowed}",
             )
     labels = metadata.get("labels")
     return labels if isinstance(labels, Mapping) else {}
@@ -159,7 +223,9 @@ def _toleration(value: Any, path: Path) -> Problems:
     if not key and operator != "Exists":
         yield Problem((*path, "operator"), "Invalid value: must be Exists when `key` is empty")
     if operator == "Exists" and given:
-        yield Problem((*path, "value"), f"Invalid value: {json.dumps(given)}: must be empty when `operator` is 'Exists'")
+        yield Problem(
+            (*path, "value"), f"Invalid value: {json.dumps(given)}: must be empty when `operator` is 'Exists'"
+        )
 
 
 def _check_name(field: str, name: Any) -> None:

@@ -98,7 +98,9 @@ def _read_json(text: str, source: str) -> list[Located] | None:
         if (key := duplicate_key(document)) is not None:
             raise ConfigError(f"{source}: the key {key!r} is there twice in one object; give it once")
     return [
-        Located(source, document, (), roots.of(index)) for index, document in enumerate(documents) if document is not None
+        Located(source, document, (), roots.of(index))
+        for index, document in enumerate(documents)
+        if document is not None
     ]
 
 

@@ -1,0 +1,185 @@
+"""`drakit plan`: whether pods and claims would be scheduled, where, with which devices, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from attrs import evolve, frozen
+
+from drakit.cli import FINDING, BadInput
+from drakit.cli.options import config_option, output_option
+from drakit.cli.output import write
+from drakit.cli.plan.clusters import of_cluster, pending_pods
+from drakit.cli.plan.documents import Answer, Told, to_document
+from drakit.cli.plan.screens import screens
+from drakit.cli.plan.sources import Source, of_file, of_types, read_text
+from drakit.cli.plan.why import why_not, why_so
+from drakit.plan import NEWEST, VERSIONS, DeviceClass, KubeProfile, PlanError, kube_profile
+from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
+from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
+
+
+@frozen(kw_only=True)
+class Asked:
+    """What is to be planned: pods, and what is to be said of the files they are from."""
+
+    pods: Sequence[PlannedPod]
+    workload: Workload | None = None
+
+
+@click.command()
+@click.argument("objects", nargs=-1, metavar="[pod/NAME]...")
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Manifests, YAML or JSON; `-` is stdin. May be given several times.",
+)
+@click.option(
+    "--node",
+    "types",
+    multiple=True,
+    metavar="TYPE[=COUNT]",
+    help="Plan for so many nodes of a type, 1 by default. May be given several times.",
+)
+@click.option(
+    "--slices",
+    "slices",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Plan for the nodes of these ResourceSlices, and the Nodes and ResourceClaims beside them.",
+)
+@click.option("--cluster", is_flag=True, help="Plan for the cluster of the kubeconfig, as it is now.")
+@click.option("--kubeconfig", metavar="FILE", help="How to reach the cluster; KUBECONFIG by default.")
+@click.option("-n", "--namespace", metavar="NS", help="The namespace of what names none; `default` by default.")
+@click.option(
+    "--kube-version",
+    metavar="VERSION",
+    help=f"Answer as this release does: {', '.join(VERSIONS)} or newest. {NEWEST}, or the cluster's own, by default.",
+)
+@click.option("--fixed-bugs", is_flag=True, help="As that release would without its known allocation bugs.")
+@click.option("--fit", is_flag=True, help="Say how many copies of the first pod fit, on each type of node and in all.")
+@click.option("--explain", is_flag=True, help="Say also of pods that fit how their devices were chosen.")
+@config_option
+@output_option("table")
+def plan(
+    objects: Sequence[str],
+    files: Sequence[Path],
+    types: Sequence[str],
+    slices: Path | None,
+    kubeconfig: str | None,
+    namespace: str | None,
+    kube_version: str | None,
+    config: Path | None,
+    output: str,
+    *,
+    cluster: bool,
+    fixed_bugs: bool,
+    fit: bool,
+    explain: bool,
+) -> None:
+    """Say whether pods and claims would be scheduled: which devices on which node, and if not, why.
+
+    Of --node, --slices and --cluster one is needed. A claim or a template that no pod in the files has is planned as
+    one pod with it. With --cluster and no file, the pods that wait are planned: those named, or all.
+
+    Exit code 0: all are placed; 1: some are not, or it cannot be decided; 2: bad input.
+    """
+    _check_options(objects, files, types, slices, cluster=cluster)
+    source = _source(types, slices, kubeconfig, config)
+    version = kube_version or source.version or NEWEST
+    profile = kube_profile(version, bugs="fixed" if fixed_bugs else "as-is")
+    asked = _asked(files, source, objects, namespace)
+    if not asked.pods:
+        raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
+    answer = _answer(asked, source, profile, fit=fit, explain=explain)
+    write(output, to_document(answer), lambda: screens(answer))
+    for problem in answer.problems:
+        click.echo(f"Warning: {problem}", err=True)
+    for hint in answer.hints:
+        click.echo(f"Hint: {hint}", err=True)
+    if not answer.satisfied:
+        raise SystemExit(FINDING)
+
+
+def _check_options(
+    objects: Sequence[str], files: Sequence[Path], types: Sequence[str], slices: Path | None, *, cluster: bool
+) -> None:
+    if sum((bool(types), slices is not None, cluster)) != 1:
+        raise click.UsageError("give one of --node TYPE[=COUNT], --slices FILE and --cluster")
+    if objects and not cluster:
+        raise click.UsageError(f"{objects[0]!r} is of a cluster: give --cluster, or a file with -f")
+    if objects and files:
+        raise click.UsageError("give either files with -f, or pods of the cluster")
+    if not files and not cluster:
+        raise click.UsageError("give what is to be planned with -f FILE")
+    if sum(str(path) == "-" for path in (*files, slices)) > 1:
+        raise click.UsageError("stdin can be read once")
+
+
+def _source(types: Sequence[str], slices: Path | None, kubeconfig: str | None, config: Path | None) -> Source:
+    if types:
+        return of_types(types, config)
+    return of_file(slices) if slices is not None else of_cluster(kubeconfig)
+
+
+def _asked(files: Sequence[Path], source: Source, objects: Sequence[str], namespace: str | None) -> Asked:
+    if not files:
+        return Asked(pods=pending_pods(source, objects, namespace))
+    documents = [one for path in files for one in read_documents(*read_text(path))]
+    workload = Workload.of(documents, namespace=namespace or "default", others=source.others)
+    return Asked(pods=workload.pods, workload=workload)
+
+
+def _answer(asked: Asked, source: Source, profile: KubeProfile, *, fit: bool, explain: bool) -> Answer:
+    workload = asked.workload
+    try:
+        state = _state(source, workload, profile)
+        answer = Answer(
+            profile=profile,
+            nodes=state.nodes,
+            notes=workload.notes if workload else (),
+            hints=_hints(workload, state) if workload else (),
+            problems=source.problems,
+        )
+        return _fitted(answer, state, asked.pods) if fit else _placed(answer, state, asked.pods, explain=explain)
+    except PlanError as error:
+        raise BadInput(str(error)) from None
+
+
+def _state(source: Source, workload: Workload | None, profile: KubeProfile) -> ClusterState:
+    if workload is not None:
+        classes, claims = workload.classes, workload.claims
+    else:
+        documents = [one for one in source.others if one["kind"] == "DeviceClass"]
+        classes = {one["metadata"]["name"]: DeviceClass.from_document(one) for one in documents}
+        claims = tuple(one for one in source.others if one["kind"] == "ResourceClaim")
+    return ClusterState(nodes=source.nodes, slices=source.slices, classes=classes, profile=profile, claims=claims)
+
+
+def _hints(workload: Workload, state: ClusterState) -> list[str]:
+    contents = {
+        id(one.content): one.content for node in state.nodes for pool in state.pools(node) for one in pool.slices
+    }
+    return hints(workload.located, KnownNames.of(contents.values()), workload.requests, workload.namespace)
+
+
+def _fitted(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod]) -> Answer:
+    return evolve(answer, fit=fit_of(state, pods[0]))
+
+
+def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], *, explain: bool) -> Answer:
+    placing = Placing(state)
+    told = []
+    for outcome in placing.place_all(pods):
+        if outcome.satisfied:
+            reasons = tuple(why_so(outcome, placing)) if explain else ()
+        else:
+            reasons = tuple(why_not(outcome, placing))
+        told.append(Told(outcome=outcome, reasons=reasons))
+    return evolve(answer, pods=told, groups=groups_of(state, placing.holdings))
