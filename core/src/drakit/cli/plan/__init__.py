@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from attrs import evolve, frozen
@@ -14,11 +15,30 @@ from drakit.cli.output import write
 from drakit.cli.plan.clusters import of_cluster, pending_pods
 from drakit.cli.plan.documents import Answer, Told, to_document
 from drakit.cli.plan.screens import screens
-from drakit.cli.plan.sources import Source, of_file, of_types, read_text
+from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
 from drakit.cli.plan.why import why_not, why_so
 from drakit.plan import NEWEST, VERSIONS, DeviceClass, KubeProfile, PlanError, kube_profile
 from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
 from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
+
+
+@frozen(kw_only=True)
+class Options:
+    """What was given on the command line."""
+
+    objects: Sequence[str]
+    files: Sequence[Path]
+    types: Sequence[str]
+    slices: Path | None
+    cluster: bool
+    kubeconfig: str | None
+    namespace: str | None
+    kube_version: str | None
+    fixed_bugs: bool
+    fit: bool
+    explain: bool
+    config: Path | None
+    output: str
 
 
 @frozen(kw_only=True)
@@ -67,22 +87,7 @@ class Asked:
 @click.option("--explain", is_flag=True, help="Say also of pods that fit how their devices were chosen.")
 @config_option
 @output_option("table")
-def plan(
-    objects: Sequence[str],
-    files: Sequence[Path],
-    types: Sequence[str],
-    slices: Path | None,
-    kubeconfig: str | None,
-    namespace: str | None,
-    kube_version: str | None,
-    config: Path | None,
-    output: str,
-    *,
-    cluster: bool,
-    fixed_bugs: bool,
-    fit: bool,
-    explain: bool,
-) -> None:
+def plan(**given: Any) -> None:
     """Say whether pods and claims would be scheduled: which devices on which node, and if not, why.
 
     Of --node, --slices and --cluster one is needed. A claim or a template that no pod in the files has is planned as
@@ -90,15 +95,16 @@ def plan(
 
     Exit code 0: all are placed; 1: some are not, or it cannot be decided; 2: bad input.
     """
-    _check_options(objects, files, types, slices, cluster=cluster)
-    source = _source(types, slices, kubeconfig, config)
-    version = kube_version or source.version or NEWEST
-    profile = kube_profile(version, bugs="fixed" if fixed_bugs else "as-is")
-    asked = _asked(files, source, objects, namespace)
+    options = Options(**given)
+    _check(options)
+    source = _source(options)
+    version = options.kube_version or source.version or NEWEST
+    profile = kube_profile(version, bugs="fixed" if options.fixed_bugs else "as-is")
+    asked = _asked(options, source)
     if not asked.pods:
         raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
-    answer = _answer(asked, source, profile, fit=fit, explain=explain)
-    write(output, to_document(answer), lambda: screens(answer))
+    answer = _answer(asked, source, profile, options)
+    write(options.output, to_document(answer), lambda: screens(answer))
     for problem in answer.problems:
         click.echo(f"Warning: {problem}", err=True)
     for hint in answer.hints:
@@ -107,36 +113,34 @@ def plan(
         raise SystemExit(FINDING)
 
 
-def _check_options(
-    objects: Sequence[str], files: Sequence[Path], types: Sequence[str], slices: Path | None, *, cluster: bool
-) -> None:
-    if sum((bool(types), slices is not None, cluster)) != 1:
+def _check(options: Options) -> None:
+    if sum((bool(options.types), options.slices is not None, options.cluster)) != 1:
         raise click.UsageError("give one of --node TYPE[=COUNT], --slices FILE and --cluster")
-    if objects and not cluster:
-        raise click.UsageError(f"{objects[0]!r} is of a cluster: give --cluster, or a file with -f")
-    if objects and files:
+    if options.objects and not options.cluster:
+        raise click.UsageError(f"{options.objects[0]!r} is of a cluster: give --cluster, or a file with -f")
+    if options.objects and options.files:
         raise click.UsageError("give either files with -f, or pods of the cluster")
-    if not files and not cluster:
+    if not options.files and not options.cluster:
         raise click.UsageError("give what is to be planned with -f FILE")
-    if sum(str(path) == "-" for path in (*files, slices)) > 1:
+    if sum(str(path) == STDIN for path in (*options.files, options.slices)) > 1:
         raise click.UsageError("stdin can be read once")
 
 
-def _source(types: Sequence[str], slices: Path | None, kubeconfig: str | None, config: Path | None) -> Source:
-    if types:
-        return of_types(types, config)
-    return of_file(slices) if slices is not None else of_cluster(kubeconfig)
+def _source(options: Options) -> Source:
+    if options.types:
+        return of_types(options.types, options.config)
+    return of_file(options.slices) if options.slices is not None else of_cluster(options.kubeconfig)
 
 
-def _asked(files: Sequence[Path], source: Source, objects: Sequence[str], namespace: str | None) -> Asked:
-    if not files:
-        return Asked(pods=pending_pods(source, objects, namespace))
-    documents = [one for path in files for one in read_documents(*read_text(path))]
-    workload = Workload.of(documents, namespace=namespace or "default", others=source.others)
+def _asked(options: Options, source: Source) -> Asked:
+    if not options.files:
+        return Asked(pods=pending_pods(source, options.objects, options.namespace))
+    documents = [one for path in options.files for one in read_documents(*read_text(path))]
+    workload = Workload.of(documents, namespace=options.namespace or "default", others=source.others)
     return Asked(pods=workload.pods, workload=workload)
 
 
-def _answer(asked: Asked, source: Source, profile: KubeProfile, *, fit: bool, explain: bool) -> Answer:
+def _answer(asked: Asked, source: Source, profile: KubeProfile, options: Options) -> Answer:
     workload = asked.workload
     try:
         state = _state(source, workload, profile)
@@ -147,7 +151,9 @@ def _answer(asked: Asked, source: Source, profile: KubeProfile, *, fit: bool, ex
             hints=_hints(workload, state) if workload else (),
             problems=source.problems,
         )
-        return _fitted(answer, state, asked.pods) if fit else _placed(answer, state, asked.pods, explain=explain)
+        if options.fit:
+            return evolve(answer, fit=fit_of(state, asked.pods[0]))
+        return _placed(answer, state, asked.pods, explain=options.explain)
     except PlanError as error:
         raise BadInput(str(error)) from None
 
@@ -167,10 +173,6 @@ def _hints(workload: Workload, state: ClusterState) -> list[str]:
         id(one.content): one.content for node in state.nodes for pool in state.pools(node) for one in pool.slices
     }
     return hints(workload.located, KnownNames.of(contents.values()), workload.requests, workload.namespace)
-
-
-def _fitted(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod]) -> Answer:
-    return evolve(answer, fit=fit_of(state, pods[0]))
 
 
 def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], *, explain: bool) -> Answer:

@@ -51,7 +51,7 @@ def read_text(path: Path) -> tuple[str, str]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text in UTF-8") from None
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {describe(error)}") from None
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def shipped_classes() -> Iterator[Document]:
@@ -77,11 +77,11 @@ def of_types(wanted: Sequence[str], config: Path | None) -> Source:
         first = survey_of(node_type, config)
         plain = first.node.settings.node_name
         problems += [f"{node_type}: {of}: {problem}" for of, problem in first.problems]
-        for number in range(count):
-            name = f"{plain}-{number + 1}" if count > 1 else plain
+        for place in range(count):
+            name = f"{plain}-{place + 1}" if count > 1 else plain
             labels = {INSTANCE_TYPE: machine_type(node_type), HOSTNAME: name, "kubernetes.io/os": "linux"}
             nodes.append(PlannedNode(name, labels, node_type))
-            documents += _renamed(first.slices, plain, name, first_of_type=not number)
+            documents += _renamed(first.slices, plain, name, first_of_type=not place)
     return Source(
         nodes=tuple(nodes),
         slices=read_slices(documents),
@@ -148,7 +148,7 @@ def of_file(path: Path) -> Source:
     if not by_kind.of("ResourceSlice"):
         raise BadInput(f"{name}: has no ResourceSlice; write it with kubectl get resourceslices -o json")
     slices = _slices(by_kind.of("ResourceSlice"))
-    nodes = [_shaped(one, lambda one=one: PlannedNode.of_document(one.document)) for one in by_kind.of("Node")]
+    nodes = [_shaped(one, PlannedNode.of_document) for one in by_kind.of("Node")]
     classes = [one.document for one in by_kind.of("DeviceClass")]
     others = [one.document for kind in ("ResourceClaim", "ResourceClaimTemplate") for one in by_kind.of(kind)]
     return Source(
@@ -164,13 +164,13 @@ def _slices(located: Sequence[Located]) -> SliceSet:
         return read_slices([one.document for one in located])
     except (PlanError, AttributeError, KeyError, TypeError, ValueError) as error:
         for one in located:
-            _shaped(one, lambda one=one: read_slices([one.document]))
+            _shaped(one, lambda document: read_slices([document]))
         raise BadInput(f"{located[0].source}: {describe(error)}") from None
 
 
-def _shaped(one: Located, read: Callable[[], T]) -> T:
+def _shaped(one: Located, read: Callable[[Document], T]) -> T:
     try:
-        return read()
+        return read(one.document)
     except PlanError as error:
         raise BadInput(f"{one.place()}: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:

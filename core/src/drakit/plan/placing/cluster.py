@@ -19,7 +19,7 @@ from drakit.plan.search import MAX_STEPS
 
 @frozen(eq=False, kw_only=True)
 class ClusterState:
-    """What there is before anything is planned. Of `claims`, which are ResourceClaims, those with an allocation count."""
+    """What there is before anything is planned. Of `claims`, those that are allocated count."""
 
     nodes: tuple[PlannedNode, ...]
     slices: SliceSet

@@ -86,7 +86,7 @@ def check_devices(value: Any, path: Path) -> Problems:
 
 def _request(value: Any, path: Path) -> shapes.Checked[list[str]]:
     """Returns the names that constraints and configuration may call it by."""
-    known = ("name", "exactly", "firstAvailable")
+    known: tuple[str, ...] = ("name", "exactly", "firstAvailable")
     if isinstance(value, Mapping) and "deviceClassName" in value:
         flat = sorted(str(key) for key in value if key in _EXACT)
         yield Problem(path, f"must have {', '.join(flat)} below `exactly`; only resource.k8s.io/v1beta1 had them here")

@@ -133,5 +133,6 @@ def _missing_requests(document: Mapping[str, Any], requests: Requests, namespace
                     known = list(requests.get((kind, inside, name), ()))
                     if used.get("request") and used["request"] not in known:
                         place = (*path, key, number, "resources", "claims", index, "request")
-                        said = f"{kind} {name!r} has no request {used['request']!r}{meant_or_known(used['request'], known)}"
+                        wanted = used["request"]
+                        said = f"{kind} {name!r} has no request {wanted!r}{meant_or_known(wanted, known)}"
                         yield Problem(place, f"the container will not start: {said}")

@@ -179,27 +179,10 @@ KINDS: dict[str, Kind] = {
 }
 ELSEWHERE = ("ResourceSlice", "Node")
 """Kinds that are the cluster's."""
-IGNORED = frozenset(
-    [
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "ConfigMap",
-        "CustomResourceDefinition",
-        "HorizontalPodAutoscaler",
-        "Ingress",
-        "NetworkPolicy",
-        "PersistentVolume",
-        "PersistentVolumeClaim",
-        "PodDisruptionBudget",
-        "PriorityClass",
-        "Role",
-        "RoleBinding",
-        "RuntimeClass",
-        "Secret",
-        "Service",
-        "ServiceAccount",
-        "ServiceMonitor",
-        "StorageClass",
-    ]
+_IGNORED = (
+    "ClusterRole ClusterRoleBinding ConfigMap CustomResourceDefinition HorizontalPodAutoscaler Ingress NetworkPolicy "
+    "PersistentVolume PersistentVolumeClaim PodDisruptionBudget PriorityClass Role RoleBinding RuntimeClass Secret "
+    "Service ServiceAccount ServiceMonitor StorageClass"
 )
+IGNORED = frozenset(_IGNORED.split())
 """What stands beside workloads in manifests, and decides nothing over devices."""

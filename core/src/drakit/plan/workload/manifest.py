@@ -96,12 +96,9 @@ class Workload:
         Raises InvalidWorkload with everything that is wrong.
         """
         given = [one for one in documents if _kind(one.document) not in IGNORED]
-        problems = [one.told(problem) for one in given for problem in check_document(one.document)]
-        if problems:
-            raise InvalidWorkload(problems)
+        _refuse((one, problem) for one in given for problem in check_document(one.document))
         book = _Book(given, namespace, others)
-        if problems := list(book.problems()):
-            raise InvalidWorkload(problems)
+        _refuse(book.problems())
         pods = tuple(_expanded(book))
         classes = {
             name: DeviceClass.from_document(document)
@@ -118,6 +115,14 @@ class Workload:
             located=tuple(given),
             requests={key: tuple(_request_names(document)) for key, document in book.known.items()},
         )
+
+
+def _refuse(found: Iterable[tuple[Located, Problem]]) -> None:
+    """Raise InvalidWorkload if there is any problem, those of a file in the order of its lines."""
+    listed = list(found)
+    listed.sort(key=lambda item: (item[0].source, item[0].line(item[1].path) or 0))
+    if listed:
+        raise InvalidWorkload([one.told(problem) for one, problem in listed])
 
 
 class _Book:
@@ -147,15 +152,15 @@ class _Book:
         """The names of a kind that there are in a namespace."""
         return [name for known, inside, name in self.known if (known, inside) == (kind, namespace)]
 
-    def problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[tuple[Located, Problem]]:
         """What is there twice, and what refers to nothing."""
         for places in self.places.values():
             for one in places[1:]:
                 if (one.document.get("metadata") or {}).get("name"):
-                    yield one.told(Problem(("metadata", "name"), f"is there twice: also at {places[0].place()}"))
+                    yield one, Problem(("metadata", "name"), f"is there twice: also at {places[0].place()}")
         for one in self.given:
             for problem in self._references(one.document):
-                yield one.told(problem)
+                yield one, problem
 
     def _references(self, document: Mapping[str, Any]) -> Problems:
         kind = document["kind"]
