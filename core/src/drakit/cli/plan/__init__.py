@@ -101,7 +101,7 @@ def plan(**given: Any) -> None:
     version = options.kube_version or source.version or NEWEST
     profile = kube_profile(version, bugs="fixed" if options.fixed_bugs else "as-is")
     asked = _asked(options, source)
-    if not asked.pods:
+    if not asked.pods and (options.fit or (asked.workload and not asked.workload.works)):
         raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
     answer = _answer(asked, source, profile, options)
     write(options.output, to_document(answer), lambda: screens(answer))

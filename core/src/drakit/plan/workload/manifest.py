@@ -83,6 +83,11 @@ class Workload:
     requests: Mapping[Key, tuple[str, ...]] = field(factory=dict, repr=False)
     """The names of requests, by the kind, namespace and name of their claim or template."""
 
+    @property
+    def works(self) -> bool:
+        """Whether there is a document that stands for pods, be it for none."""
+        return bool(self.pods) or any(KINDS[one.document["kind"]].pods is not None for one in self.located)
+
     @classmethod
     def of(
         cls,
