@@ -12,11 +12,11 @@ from attrs import field, frozen
 from drakit.cli import BadInput
 from drakit.cli.nodetypes import survey_of
 from drakit.documents import API_VERSION, Document
-from drakit.errors import ConfigError, describe
+from drakit.errors import ConfigError, DRAError, describe
 from drakit.loading import load_installed
-from drakit.plan import PlanError, SliceSet, read_slices
-from drakit.plan.placing import PlannedNode
-from drakit.plan.workload import Located, meant, read_documents
+from drakit.plan import SliceSet, read_slices
+from drakit.plan.placing import PlannedNode, check_held
+from drakit.plan.workload import Located, meant, read_documents, refuse_invalid
 from drakit.testing.nodes import machine_type
 
 T = TypeVar("T")
@@ -122,6 +122,9 @@ _KINDS = {
 }
 
 
+_CHECKED = ("DeviceClass", "ResourceClaim", "ResourceClaimTemplate")
+
+
 @frozen
 class _Sorted:
     """Documents by kind."""
@@ -139,7 +142,7 @@ def of_file(path: Path) -> Source:
     by_kind = _Sorted()
     for one in read_documents(text, name):
         kind = one.document.get("kind") if isinstance(one.document, Mapping) else None
-        if kind not in _KINDS:
+        if not isinstance(kind, str) or kind not in _KINDS:
             hint = meant(kind, _KINDS) or f"; there may be {', '.join(_KINDS)}, and Lists of them"
             raise BadInput(f"{one.place(('kind',))}: kind {kind!r} is nothing of a cluster to plan on{hint}")
         if (version := one.document.get("apiVersion")) != _KINDS[kind]:
@@ -147,10 +150,13 @@ def of_file(path: Path) -> Source:
         by_kind.found.setdefault(kind, []).append(one)
     if not by_kind.of("ResourceSlice"):
         raise BadInput(f"{name}: has no ResourceSlice; write it with kubectl get resourceslices -o json")
+    refuse_invalid(one for kind in _CHECKED for one in by_kind.of(kind))
+    for one in by_kind.of("ResourceClaim"):
+        _shaped(one, check_held)
     slices = _slices(by_kind.of("ResourceSlice"))
     nodes = [_shaped(one, PlannedNode.of_document) for one in by_kind.of("Node")]
     classes = [one.document for one in by_kind.of("DeviceClass")]
-    others = [one.document for kind in ("ResourceClaim", "ResourceClaimTemplate") for one in by_kind.of(kind)]
+    others = [one.document for kind in _CHECKED[1:] for one in by_kind.of(kind)]
     return Source(
         nodes=tuple(nodes) or tuple(_named_in(one.document for one in by_kind.of("ResourceSlice"))),
         slices=slices,
@@ -162,7 +168,7 @@ def _slices(located: Sequence[Located]) -> SliceSet:
     """All slices; where one is at fault, it is named with its line. Raises BadInput."""
     try:
         return read_slices([one.document for one in located])
-    except (PlanError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (DRAError, AttributeError, KeyError, TypeError, ValueError) as error:
         for one in located:
             _shaped(one, lambda document: read_slices([document]))
         raise BadInput(f"{located[0].source}: {describe(error)}") from None
@@ -171,7 +177,7 @@ def _slices(located: Sequence[Located]) -> SliceSet:
 def _shaped(one: Located, read: Callable[[Document], T]) -> T:
     try:
         return read(one.document)
-    except PlanError as error:
+    except DRAError as error:
         raise BadInput(f"{one.place()}: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{one.place()}: {one.label}is not formed as its kind is: {describe(error)}") from None

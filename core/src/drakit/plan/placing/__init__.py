@@ -7,7 +7,7 @@ fit_of(state, pod)                                    how many copies of a pod f
 groups_of(state, placing.holdings)                    device groups that are free as a whole; stranded devices
 """
 
-from drakit.plan.placing.cluster import ClusterState
+from drakit.plan.placing.cluster import ClusterState, check_held
 from drakit.plan.placing.fitting import Fit, NodeFit, fit_of
 from drakit.plan.placing.groups import GroupUse, groups_of
 from drakit.plan.placing.holdings import Holdings
@@ -26,6 +26,7 @@ __all__ = [
     "PlannedNode",
     "PodOutcome",
     "Refusal",
+    "check_held",
     "eligibility",
     "fit_of",
     "groups_of",

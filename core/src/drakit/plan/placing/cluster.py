@@ -11,7 +11,7 @@ from drakit.plan.allocator import Allocator, Verdict
 from drakit.plan.claims import DeviceClass
 from drakit.plan.nodes import NamedNode
 from drakit.plan.placing.holdings import Holdings
-from drakit.plan.placing.nodes import PlannedNode
+from drakit.plan.placing.nodes import PlannedNode, matches_terms
 from drakit.plan.pools import NodePool, SliceSet
 from drakit.plan.profiles import KubeProfile
 from drakit.plan.search import MAX_STEPS
@@ -56,6 +56,16 @@ class ClusterState:
             if (document.get("status") or {}).get("allocation"):
                 holdings.add_claim(document, holder_of(document))
         return holdings
+
+
+def check_held(claim: Mapping[str, Any]) -> None:
+    """Read what an allocated claim holds, and where it may be used.
+
+    Raises InvalidDocument, or AttributeError, KeyError or TypeError for one that is not formed as a claim is.
+    """
+    if (claim.get("status") or {}).get("allocation"):
+        Holdings().add_claim(claim, holder_of(claim))
+        matches_terms(claim["status"]["allocation"].get("nodeSelector") or {}, PlannedNode("any"))
 
 
 def holder_of(claim: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ that is wrong at once, and expands what is right to pods with their claims, in t
 """
 
 from drakit.plan.workload.hints import KnownNames, hints
-from drakit.plan.workload.manifest import MAX_PODS, ClaimUse, InvalidWorkload, PlannedPod, Workload
+from drakit.plan.workload.manifest import MAX_PODS, ClaimUse, InvalidWorkload, PlannedPod, Workload, refuse_invalid
 from drakit.plan.workload.problems import Problem, meant, meant_or_known
 from drakit.plan.workload.reading import Located, read_documents
 
@@ -22,4 +22,5 @@ __all__ = [
     "meant",
     "meant_or_known",
     "read_documents",
+    "refuse_invalid",
 ]

@@ -101,7 +101,7 @@ class Workload:
         Raises InvalidWorkload with everything that is wrong.
         """
         given = [one for one in documents if _kind(one.document) not in IGNORED]
-        _refuse((one, problem) for one in given for problem in check_document(one.document))
+        refuse_invalid(given)
         book = _Book(given, namespace, others)
         _refuse(book.problems())
         pods = tuple(_expanded(book))
@@ -120,6 +120,11 @@ class Workload:
             located=tuple(given),
             requests={key: tuple(_request_names(document)) for key, document in book.known.items()},
         )
+
+
+def refuse_invalid(documents: Iterable[Located]) -> None:
+    """Raise InvalidWorkload for what the API server would refuse of each document by itself."""
+    _refuse((one, problem) for one in documents for problem in check_document(one.document))
 
 
 def _refuse(found: Iterable[tuple[Located, Problem]]) -> None:
@@ -307,8 +312,9 @@ def _within(claim: Document, namespace: str) -> Document:
     return claim | {"metadata": {**(claim.get("metadata") or {}), "namespace": namespace}}
 
 
-def _kind(document: object) -> object:
-    return document.get("kind") if isinstance(document, Mapping) else None
+def _kind(document: object) -> str:
+    kind = document.get("kind") if isinstance(document, Mapping) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _normal(document: Mapping[str, Any]) -> Document:

@@ -70,6 +70,7 @@ class Located:
             waiting += [
                 Located(self.source, entry, (*one.inside, "items", index), self._root)
                 for index, entry in reversed(list(enumerate(entries)))
+                if entry is not None
             ]
 
 
