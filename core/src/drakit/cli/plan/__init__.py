@@ -17,6 +17,7 @@ from drakit.cli.plan.documents import Answer, Told, to_document
 from drakit.cli.plan.screens import screens
 from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
 from drakit.cli.plan.why import why_not, why_so
+from drakit.errors import LimitExceeded
 from drakit.plan import NEWEST, VERSIONS, DeviceClass, KubeProfile, PlanError, kube_profile
 from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
 from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
@@ -98,12 +99,12 @@ def plan(**given: Any) -> None:
     options = Options(**given)
     _check(options)
     source = _source(options)
-    version = options.kube_version or source.version or NEWEST
-    profile = kube_profile(version, bugs="fixed" if options.fixed_bugs else "as-is")
+    profile, strange = _profile(options, source)
     asked = _asked(options, source)
     if not asked.pods and (options.fit or (asked.workload and not asked.workload.works)):
         raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
     answer = _answer(asked, source, profile, options)
+    answer = evolve(answer, notes=(*strange, *answer.notes))
     write(options.output, to_document(answer), lambda: screens(answer))
     for problem in answer.problems:
         click.echo(f"Warning: {problem}", err=True)
@@ -124,6 +125,16 @@ def _check(options: Options) -> None:
         raise click.UsageError("give what is to be planned with -f FILE")
     if sum(str(path) == STDIN for path in (*options.files, options.slices)) > 1:
         raise click.UsageError("stdin can be read once")
+
+
+def _profile(options: Options, source: Source) -> tuple[KubeProfile, tuple[str, ...]]:
+    """The release to answer for, and what is to be said where that is not the cluster's own."""
+    bugs = "fixed" if options.fixed_bugs else "as-is"
+    wanted = options.kube_version or source.version or NEWEST
+    if options.kube_version is None and wanted not in VERSIONS:
+        note = f"the cluster runs Kubernetes {wanted}, of which the planner has no profile; {NEWEST} is answered for"
+        return kube_profile(NEWEST, bugs=bugs), (note,)
+    return kube_profile(wanted, bugs=bugs), ()
 
 
 def _source(options: Options) -> Source:
@@ -154,7 +165,7 @@ def _answer(asked: Asked, source: Source, profile: KubeProfile, options: Options
         if options.fit:
             return evolve(answer, fit=fit_of(state, asked.pods[0]))
         return _placed(answer, state, asked.pods, explain=options.explain)
-    except PlanError as error:
+    except (PlanError, LimitExceeded) as error:
         raise BadInput(str(error)) from None
 
 

@@ -13,9 +13,9 @@ from drakit.errors import LimitExceeded
 from drakit.kube.client import ApiError
 from drakit.kube.cluster import ClusterSnapshot, read_cluster
 from drakit.kube.credentials import find_credentials
-from drakit.plan import PlanError, claim_from_template, read_slices
+from drakit.plan import PlanError, read_slices
 from drakit.plan.placing import PlannedNode
-from drakit.plan.workload import ClaimUse, PlannedPod, meant_or_known
+from drakit.plan.workload import ClaimUse, PlannedPod, claim_for, meant_or_known
 
 _KINDS = {"pod": "Pod", "pods": "Pod", "resourceclaim": "ResourceClaim", "resourceclaims": "ResourceClaim"}
 
@@ -81,40 +81,34 @@ def _pod(source: Source, pod: Mapping[str, Any]) -> PlannedPod:
         one.get("name"): one.get("resourceClaimName")
         for one in (pod.get("status") or {}).get("resourceClaimStatuses") or ()
     }
-    claims = [_use(source, namespace, metadata["name"], entry, made) for entry in spec.get("resourceClaims") or ()]
+    claims: list[ClaimUse] = []
+    lacking = ""
+    for entry in spec.get("resourceClaims") or ():
+        claim = entry.get("resourceClaimName") or made.get(entry["name"])
+        kind = "ResourceClaim" if claim else "ResourceClaimTemplate"
+        if not claim and entry["name"] in made:
+            continue  # the claim controller found that it needs none
+        wanted = claim or entry["resourceClaimTemplateName"]
+        names = _names(source.others, kind, namespace)
+        if wanted in names:
+            claims.append(_use(entry["name"], kind, names[wanted], namespace, metadata["name"]))
+        else:
+            lacking = lacking or f"it waits for {kind} {wanted!r}, which is not there{meant_or_known(wanted, names)}"
     return PlannedPod(
         name=metadata["name"],
         namespace=namespace,
         owner="",
         spec=spec,
-        claims=tuple(use for use in claims if use is not None),
+        claims=tuple(claims),
         alike=metadata["uid"],
+        lacking=lacking,
     )
 
 
-def _use(
-    source: Source, namespace: str, pod: str, entry: Mapping[str, Any], made: Mapping[Any, Any]
-) -> ClaimUse | None:
-    """The claim of an entry; None for one that the claim controller found to be needless."""
-    name = entry["name"]
-    claim = entry.get("resourceClaimName") or made.get(name)
-    if claim:
-        document = _get(source, "ResourceClaim", namespace, claim, pod)
-        return ClaimUse(name, document, shared=True, template=entry.get("resourceClaimTemplateName") or "")
-    if name in made:
-        return None
-    template = entry["resourceClaimTemplateName"]
-    document = _get(source, "ResourceClaimTemplate", namespace, template, pod)
-    return ClaimUse(name, claim_from_template(document, f"{pod}-{name}", namespace, "", name), template=template)
-
-
-def _get(source: Source, kind: str, namespace: str, name: str, pod: str) -> Document:
-    names = _names(source.others, kind, namespace)
-    if name not in names:
-        raise BadInput(
-            f"pod {namespace}/{pod} waits for {kind} {name!r}, which is not in the cluster{meant_or_known(name, names)}"
-        )
-    return names[name]
+def _use(name: str, kind: str, document: Document, namespace: str, pod: str) -> ClaimUse:
+    if kind == "ResourceClaim":
+        return ClaimUse(name, document, shared=True)
+    return claim_for(document, namespace, pod, name)
 
 
 def _names(documents: Iterable[Document], kind: str, namespace: str) -> dict[str, Document]:

@@ -14,6 +14,7 @@ from drakit.cli.nodetypes import survey_of
 from drakit.documents import API_VERSION, Document
 from drakit.errors import ConfigError, DRAError, describe
 from drakit.loading import load_installed
+from drakit.model.names import check_driver_name, check_pool_name
 from drakit.plan import SliceSet, read_slices
 from drakit.plan.placing import PlannedNode, check_held
 from drakit.plan.workload import Located, meant, read_documents, refuse_invalid
@@ -166,12 +167,20 @@ def of_file(path: Path) -> Source:
 
 def _slices(located: Sequence[Located]) -> SliceSet:
     """All slices; where one is at fault, it is named with its line. Raises BadInput."""
+    for one in located:
+        _shaped(one, _check_names)
     try:
         return read_slices([one.document for one in located])
     except (DRAError, AttributeError, KeyError, TypeError, ValueError) as error:
         for one in located:
             _shaped(one, lambda document: read_slices([document]))
         raise BadInput(f"{located[0].source}: {describe(error)}") from None
+
+
+def _check_names(document: Document) -> None:
+    spec = document.get("spec") or {}
+    check_driver_name("spec.driver", str(spec.get("driver") or "").lower())
+    check_pool_name("spec.pool.name", (spec.get("pool") or {}).get("name"))
 
 
 def _shaped(one: Located, read: Callable[[Document], T]) -> T:

@@ -106,6 +106,8 @@ class Placing:
 
     def place(self, pod: PlannedPod) -> PodOutcome:
         """Place one pod."""
+        if pod.lacking:
+            return PodOutcome(pod=pod, refusals=(Refusal(nodes=(), reason=pod.lacking),))
         allowed, refusals, assumed = self._allowed(pod)
         outcome = self._try(pod, allowed)
         return evolve(outcome, refusals=(*refusals, *outcome.refusals), assumed=assumed)

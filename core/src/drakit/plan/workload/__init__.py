@@ -5,7 +5,15 @@ that is wrong at once, and expands what is right to pods with their claims, in t
 """
 
 from drakit.plan.workload.hints import KnownNames, hints
-from drakit.plan.workload.manifest import MAX_PODS, ClaimUse, InvalidWorkload, PlannedPod, Workload, refuse_invalid
+from drakit.plan.workload.manifest import (
+    MAX_PODS,
+    ClaimUse,
+    InvalidWorkload,
+    PlannedPod,
+    Workload,
+    claim_for,
+    refuse_invalid,
+)
 from drakit.plan.workload.problems import Problem, meant, meant_or_known
 from drakit.plan.workload.reading import Located, read_documents
 
@@ -18,6 +26,7 @@ __all__ = [
     "PlannedPod",
     "Problem",
     "Workload",
+    "claim_for",
     "hints",
     "meant",
     "meant_or_known",

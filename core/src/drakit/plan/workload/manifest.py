@@ -56,7 +56,7 @@ class PlannedPod:
     """One pod that is to be placed. `alike` is the same for the pods of one template; `per_node`: one for each node.
 
     `owner` is the workload it is of, such as `Deployment web`; `bare`: there is no pod, but a claim or a claim template
-    that is planned as if a pod had it.
+    that is planned as if a pod had it. `lacking` is what it waits for before any node is looked for.
     """
 
     name: str
@@ -67,6 +67,7 @@ class PlannedPod:
     alike: object
     per_node: bool = False
     bare: bool = False
+    lacking: str = ""
 
 
 @frozen(eq=False, kw_only=True)
