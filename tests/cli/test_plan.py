@@ -430,8 +430,22 @@ def test_the_table_names_devices_nodes_and_what_is_left_of_groups_within_eighty_
 def test_explain_says_of_a_pod_that_fits_what_there_was_to_choose_from(drakit, inventories):
     plain = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2))
     told = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2), "--explain")
-    assert "32 devices" in told.out
-    assert "32 devices" not in plain.out
+    assert "32 on the node" in told.out
+    assert "32 on the node" not in plain.out
+
+
+def test_what_does_not_fit_is_explained_once_for_pods_alike_with_what_would_help(planned):
+    _, answer = planned([claim_template("t", 8, group=8), workload("Deployment", "t", replicas=4)], TRN2)
+    explained = [one.get("explanation") for one in answer["pods"]]
+    assert [one is not None for one in explained] == [False, False, True, False]
+    assert explained[2]["fits"] == []
+    assert any("pod default/w-0" in json.dumps(change) for change in explained[2]["changes"])
+
+
+def test_other_types_of_nodes_are_tried_for_what_does_not_fit(drakit, inventories):
+    command = ("plan", "-f", TEMPLATES / "l-trn2.yaml", "--slices", inventories.file(TRN1), "-o", "json")
+    found = drakit(*command, "--try", TRN2, "--try", "trn1.2xlarge")
+    assert found.json["pods"][0]["explanation"]["nodeTypes"] == [TRN2]
 
 
 def test_yaml_says_what_json_says(drakit, inventories):

@@ -88,7 +88,8 @@ def test_why_a_pod_waits_is_told_of_every_node(plan, cluster):
     found = plan("pod/c")
     assert found.code == 1
     assert "n1: the pod does not tolerate the node's taint broken:NoSchedule" in found.out
-    assert "n2: request 'r' needs 3: 2 devices on the node" in found.out
+    assert "does not fit on n2" in found.out
+    assert "request r needs 3 devices of class gpus" in found.out
 
 
 def test_devices_of_running_pods_are_in_use_and_a_pod_that_runs_does_not_wait(plan, cluster):

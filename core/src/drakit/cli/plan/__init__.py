@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,18 @@ from drakit.cli.plan.clusters import of_cluster, pending_pods
 from drakit.cli.plan.documents import Answer, Told, to_document
 from drakit.cli.plan.screens import screens
 from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
-from drakit.cli.plan.why import why_not, why_so
+from drakit.cli.plan.why import explained, why_not
 from drakit.errors import LimitExceeded
-from drakit.plan import NEWEST, VERSIONS, DeviceClass, KubeProfile, PlanError, kube_profile
+from drakit.plan import (
+    NEWEST,
+    VERSIONS,
+    DeviceClass,
+    KubeProfile,
+    NodeView,
+    PlanError,
+    SliceSet,
+    kube_profile,
+)
 from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
 from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
 
@@ -38,6 +48,7 @@ class Options:
     fixed_bugs: bool
     fit: bool
     explain: bool
+    others: Sequence[str]
     config: Path | None
     output: str
 
@@ -85,7 +96,14 @@ class Asked:
 )
 @click.option("--fixed-bugs", is_flag=True, help="As that release would without its known allocation bugs.")
 @click.option("--fit", is_flag=True, help="Say how many copies of the first pod fit, on each type of node and in all.")
-@click.option("--explain", is_flag=True, help="Say also of pods that fit how their devices were chosen.")
+@click.option("--explain", is_flag=True, help="Say also of pods that fit what there was to choose from.")
+@click.option(
+    "--try",
+    "others",
+    multiple=True,
+    metavar="TYPE",
+    help="Say of what does not fit whether it would on an empty node of this type. May be given several times.",
+)
 @config_option
 @output_option("table")
 def plan(**given: Any) -> None:
@@ -164,7 +182,7 @@ def _answer(asked: Asked, source: Source, profile: KubeProfile, options: Options
         )
         if options.fit:
             return evolve(answer, fit=fit_of(state, asked.pods[0]))
-        return _placed(answer, state, asked.pods, explain=options.explain)
+        return _placed(answer, state, asked.pods, options)
     except (PlanError, LimitExceeded) as error:
         raise BadInput(str(error)) from None
 
@@ -186,13 +204,29 @@ def _hints(workload: Workload, state: ClusterState) -> list[str]:
     return hints(workload.located, KnownNames.of(contents.values()), workload.requests, workload.namespace)
 
 
-def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], *, explain: bool) -> Answer:
-    placing = Placing(state)
-    told = []
-    for outcome in placing.place_all(pods):
-        if outcome.satisfied:
-            reasons = tuple(why_so(outcome, placing)) if explain else ()
-        else:
-            reasons = tuple(why_not(outcome, placing))
-        told.append(Told(outcome=outcome, reasons=reasons))
+def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], options: Options) -> Answer:
+    """Place the pods. One that is not placed is explained, and so are those that are where it is asked for.
+
+    Of pods alike, which all fail for the same reason, only the first is explained.
+    """
+    placing, told, known = Placing(state), [], set[object]()
+    node_types = {name: functools.partial(_empty_node, name, options.config) for name in options.others}
+    placed = placing.place_all(pods)
+    before = placing.holdings.allocated()
+    while (outcome := next(placed, None)) is not None:
+        explanation = None
+        if not outcome.satisfied and outcome.pod.alike not in known:
+            known.add(outcome.pod.alike)
+            explanation = explained(outcome, placing, placing.holdings.allocated(), node_types)
+        elif outcome.satisfied and options.explain:
+            explanation = explained(outcome, placing, before, node_types)
+            before = placing.holdings.allocated()
+        reasons = () if outcome.satisfied else tuple(why_not(outcome))
+        told.append(Told(outcome=outcome, reasons=reasons, explanation=explanation))
     return evolve(answer, pods=told, groups=groups_of(state, placing.holdings))
+
+
+def _empty_node(node_type: str, config: Path | None) -> tuple[SliceSet, NodeView]:
+    """A node of another type, to be tried."""
+    source = of_types([node_type], config)
+    return source.slices, source.nodes[0].view

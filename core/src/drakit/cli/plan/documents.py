@@ -9,15 +9,18 @@ from attrs import frozen
 
 from drakit.cli.plan.why import Why
 from drakit.plan import KubeProfile
+from drakit.plan.explain import Explanation
+from drakit.plan.explain import to_document as explained_document
 from drakit.plan.placing import ClaimOutcome, Fit, GroupUse, PlannedNode, PodOutcome
 
 
 @frozen(kw_only=True)
 class Told:
-    """One pod's outcome, with the reasons that are told of it."""
+    """One pod's outcome, with the reasons that are told of it. Of pods alike, the first has the explanation."""
 
     outcome: PodOutcome
     reasons: Sequence[Why] = ()
+    explanation: Explanation | None = None
 
 
 @frozen(kw_only=True)
@@ -90,6 +93,8 @@ def _pod(told: Told) -> dict[str, Any]:
         "assumedLabels": list(outcome.assumed),
         "reasons": [{"nodes": list(why.nodes), "reason": why.text} for why in told.reasons],
     }
+    if told.explanation is not None:
+        document["explanation"] = explained_document(told.explanation)
     return document
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
-from drakit.cli.output import counted, line, table
+from drakit.cli.output import console, counted, line, table
 from drakit.cli.plan.documents import Answer, Told, verdict_of
 from drakit.cli.plan.why import named_nodes
 from drakit.plan import KubeProfile
+from drakit.plan.explain import Tone, render
 from drakit.plan.placing import ClaimOutcome, Fit, GroupUse, PlannedNode, PodOutcome
 
 MAX_NODES_SHOWN = 12
@@ -112,16 +113,27 @@ def _reasons(pods: Sequence[Told]) -> Iterator[Any]:
     together: dict[tuple[object, ...], list[Told]] = {}
     for told in pods:
         outcome = told.outcome
-        if told.reasons or not outcome.satisfied:
+        if told.explanation is not None or not outcome.satisfied:
             same = (outcome.pod.owner or outcome.pod.name, verdict_of(outcome), *(why.text for why in told.reasons))
             key = (*same, outcome.pod.name) if outcome.satisfied else same
             together.setdefault(key, []).append(told)
     for alike in together.values():
         yield Text.assemble((_heading(alike), "bold"))
+        explanation = next((told.explanation for told in alike if told.explanation is not None), None)
         for why in alike[0].reasons:
-            where = f"{why.where}: " if why.nodes else ""
-            yield Padding(Text(f"{where}{why.text}"), (0, 0, 0, 2))
+            if explanation is None or not why.explained:
+                where = f"{why.where}: " if why.nodes else ""
+                yield Padding(Text(f"{where}{why.text}"), (0, 0, 0, 2))
+        if explanation is not None:
+            width = console().width if console().is_terminal else WIDTH
+            for row in render(explanation, width - 2):
+                yield Padding(Text(f"{row}", style=_TONES[row.tone]), (0, 0, 0, 2))
 
+
+_TONES = {Tone.HEADING: "bold", Tone.BAD: "red", Tone.GOOD: "green", Tone.PLAIN: ""}
+
+WIDTH = 80
+"""How wide explanations are where there is no screen."""
 
 _VERDICTS = {
     "placed": "placed",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from drakit.plan.placing import Placing, PodOutcome, Refusal
-from drakit.plan.reasons import funnels
+from drakit.plan import Allocated
+from drakit.plan.explain import Explanation, NodeType, Question, explain
+from drakit.plan.placing import Placing, PlannedNode, PodOutcome, Refusal
 
 MAX_NAMED = 4
 """So many nodes are named; of more, only their number is told."""
@@ -15,10 +16,11 @@ MAX_NAMED = 4
 
 @frozen
 class Why:
-    """One thing there is to say, and of which nodes."""
+    """One thing there is to say, and of which nodes. `explained`: an explanation of their devices says it better."""
 
     nodes: tuple[str, ...]
     text: str
+    explained: bool = False
 
     @property
     def where(self) -> str:
@@ -26,26 +28,41 @@ class Why:
         return named_nodes(self.nodes)
 
 
-def why_not(outcome: PodOutcome, _placing: Placing) -> Iterator[Why]:
-    """Why a pod is not placed, as things stand now."""
+def why_not(outcome: PodOutcome) -> Iterator[Why]:
+    """Why a pod is not placed, in short."""
     if outcome.error is not None:
         where = next((one.nodes for one in outcome.refusals if one.error is outcome.error), ())
         yield Why(where, f"{outcome.error}; the scheduler gives the pod up for that, whatever other nodes have")
         return
     for refusal in outcome.refusals:
-        yield Why(refusal.nodes, _told(refusal))
+        yield Why(refusal.nodes, _told(refusal), explained=refusal.verdict is not None)
     if not outcome.refusals:
         yield Why((), "there is no node")
 
 
-def why_so(outcome: PodOutcome, _placing: Placing) -> Iterator[Why]:
-    """What there was to choose from for a pod that is placed."""
-    if outcome.node is None or outcome.verdict is None or outcome.verdict.task is None:
-        return
-    for funnel in funnels(outcome.verdict.task):
-        yield Why((outcome.node.name,), str(funnel))
-    for refusal in outcome.refusals:
-        yield Why(refusal.nodes, _told(refusal))
+def explained(
+    outcome: PodOutcome, placing: Placing, allocated: Allocated, node_types: Mapping[str, NodeType]
+) -> Explanation | None:
+    """What becomes of the pod's claims on the nodes that were asked, or the one it is placed on.
+
+    `allocated` is what was held when it was placed. None where it is not devices that decided.
+    """
+    asked: Sequence[PlannedNode] = outcome.asked if outcome.node is None else [outcome.node]
+    if not outcome.pending or not asked:
+        return None
+    state, holdings = placing.cluster, placing.holdings
+    question = Question(
+        claims=[use.document for use in outcome.pending],
+        nodes=[node.view for node in asked],
+        slices=state.slices,
+        classes=state.classes,
+        allocated=allocated,
+        profile=state.profile,
+        holders={ref: ", ".join(holdings.holders(ref)) for ref in allocated.every},
+        kinds={node.name: node.kind for node in asked if node.kind},
+        node_types=node_types,
+    )
+    return explain(question)
 
 
 def _told(refusal: Refusal) -> str:
