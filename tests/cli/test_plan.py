@@ -430,8 +430,8 @@ def test_the_table_names_devices_nodes_and_what_is_left_of_groups_within_eighty_
 def test_explain_says_of_a_pod_that_fits_what_there_was_to_choose_from(drakit, inventories):
     plain = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2))
     told = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2), "--explain")
-    assert "32 on the node" in told.out
-    assert "32 on the node" not in plain.out
+    assert "the first 2 of 16 usable" in told.out
+    assert "of 16 usable" not in plain.out
 
 
 def test_what_does_not_fit_is_explained_once_for_pods_alike_with_what_would_help(planned):
