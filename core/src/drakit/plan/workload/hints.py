@@ -10,7 +10,7 @@ from attrs import field, frozen
 from drakit.plan.cel import compile_selector
 from drakit.plan.cel.ast import Ident, Index, Literal, Node, Select
 from drakit.plan.contents import Content
-from drakit.plan.workload.manifest import device_requests, pod_specs
+from drakit.plan.workload.parts import device_requests, pod_specs
 from drakit.plan.workload.problems import Path, Problem, Problems, closest, meant, meant_or_known
 from drakit.plan.workload.reading import Located
 

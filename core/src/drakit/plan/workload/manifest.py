@@ -12,6 +12,7 @@ from drakit.errors import ConfigError
 from drakit.plan.claims import DeviceClass, claim_from_template
 from drakit.plan.workload.kinds import IGNORED, KINDS, check_document
 from drakit.plan.workload.notes import notes_of
+from drakit.plan.workload.parts import device_requests, normal, pod_specs, request_names
 from drakit.plan.workload.problems import Path, Problem, Problems, meant_or_known
 from drakit.plan.workload.reading import Located
 
@@ -119,7 +120,7 @@ class Workload:
             notes=notes_of(given),
             namespace=namespace,
             located=tuple(given),
-            requests={key: tuple(_request_names(document)) for key, document in book.known.items()},
+            requests={key: tuple(request_names(document)) for key, document in book.known.items()},
         )
 
 
@@ -143,11 +144,11 @@ class _Book:
         self.given = given
         self.namespace = namespace
         self.places: dict[Key, list[Located]] = {}
-        self.known: dict[Key, Document] = {self._key(one): _normal(one) for one in others}
+        self.known: dict[Key, Document] = {self._key(one): normal(one) for one in others}
         for one in given:
             key = self._key(one.document)
             self.places.setdefault(key, []).append(one)
-            self.known[key] = _normal(one.document)
+            self.known[key] = normal(one.document)
 
     def _key(self, document: Mapping[str, Any]) -> Key:
         kind = document["kind"]
@@ -207,38 +208,6 @@ class _Book:
 
 
 _SOURCES = {"resourceClaimName": "ResourceClaim", "resourceClaimTemplateName": "ResourceClaimTemplate"}
-
-
-def device_requests(document: Mapping[str, Any], path: Path) -> Iterator[tuple[Mapping[str, Any], Path]]:
-    """Each `exactly` and each alternative of a valid claim or template, with its place; `path` leads to the claim's."""
-    spec: Any = document
-    for step in path:
-        spec = spec.get(step) or {}
-    for index, request in enumerate((spec.get("devices") or {}).get("requests") or ()):
-        inside = (*path, "devices", "requests", index)
-        if request.get("exactly"):
-            yield request["exactly"], (*inside, "exactly")
-        for number, entry in enumerate(request.get("firstAvailable") or ()):
-            yield entry, (*inside, "firstAvailable", number)
-
-
-def _request_names(document: Mapping[str, Any]) -> Iterator[str]:
-    spec = document.get("spec") or {}
-    spec = spec.get("spec") or {} if document["kind"] == "ResourceClaimTemplate" else spec
-    for request in (spec.get("devices") or {}).get("requests") or ():
-        yield request["name"]
-
-
-def pod_specs(document: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Path]]:
-    """The specs of pods in a document, each once, with its place."""
-    spec = document.get("spec") or {}
-    if document["kind"] == "Pod":
-        yield spec, ("spec",)
-    elif "template" in spec:
-        yield spec["template"]["spec"], ("spec", "template", "spec")
-    for key in ("leaderTemplate", "workerTemplate"):
-        if found := (spec.get("leaderWorkerTemplate") or {}).get(key):
-            yield found["spec"], ("spec", "leaderWorkerTemplate", key, "spec")
 
 
 def _expanded(book: _Book) -> Iterator[PlannedPod]:
@@ -316,32 +285,3 @@ def _within(claim: Document, namespace: str) -> Document:
 def _kind(document: object) -> str:
     kind = document.get("kind") if isinstance(document, Mapping) else None
     return kind if isinstance(kind, str) else ""
-
-
-def _normal(document: Mapping[str, Any]) -> Document:
-    """A document with the API's defaults where a field is empty, as the planner's strict reader wants it."""
-    cleaned = _cleaned(document)
-    return dict(cleaned) if isinstance(cleaned, Mapping) else dict(document)
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    return {
-        key: item if key in ("parameters", "labels", "annotations") else _cleaned(item)
-        for key, item in value.items()
-        if item is not None and not (key in _EMPTY and item in _EMPTY[key])
-    }
-
-
-_EMPTY: dict[str, tuple[Any, ...]] = {
-    "count": (0,),
-    "allocationMode": ("",),
-    "operator": ("",),
-    "effect": ("",),
-    "matchAttribute": ("",),
-    "distinctAttribute": ("",),
-}
-"""Fields that are as good as absent where they are empty."""
