@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from churn import churn
 from plan import plan
 from processes import PROTOTYPE, ApiServer, Driver, mock_gpus
 
@@ -117,7 +118,7 @@ def start(report: Report, rounds: int) -> None:
 
 def main() -> None:
     """Measure what was asked for, or everything."""
-    measurements = ("plan", "start", "api", "flatness", "prototype")
+    measurements = ("plan", "churn", "start", "api", "flatness", "prototype")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("only", nargs="*", help=f"what to measure, of {', '.join(measurements)}; everything by default")
     parser.add_argument("--blocks", type=int, default=24)
@@ -130,6 +131,8 @@ def main() -> None:
     report = Report()
     if "plan" in wanted:
         plan(report)
+    if "churn" in wanted:
+        churn(report)
     if "start" in wanted:
         start(report, options.starts)
     if "api" in wanted:

@@ -85,7 +85,7 @@ def duplicate_key(value: Any) -> str | None:
     return next((key for child in children if (key := duplicate_key(child)) is not None), None)
 
 
-class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML's safe loader, but a duplicate key is an error."""
 
 
@@ -108,13 +108,13 @@ def _unique_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
     return dict(pairs)
 
 
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
 def load_yaml(text: str, where: str) -> list[Any]:
     """Every document of a YAML text, empty ones left out. Raises ConfigError with `where`, line and column."""
     try:
-        return [document for document in yaml.load_all(text, _StrictLoader) if document is not None]
+        return [document for document in yaml.load_all(text, StrictLoader) if document is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where

@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": "drakit.cli.demo:demo",
     "device": "drakit.cli.device:device",
     "inventory": "drakit.cli.inventory:inventory",
+    "plan": "drakit.cli.plan:plan",
     "plugins": "drakit.cli.plugins:plugins",
     "slices": "drakit.cli.slices:slices",
     "support": "drakit.cli.support:support",

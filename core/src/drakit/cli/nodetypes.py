@@ -65,7 +65,7 @@ def survey_of(node_type: str, config: Path | None = None, *, node_name: str | No
 
 
 def _plugins(settings: Settings) -> set[str]:
-    return {one.plugin for one in settings.backends} | {one.plugin for one in settings.extensions}
+    return {*(one.plugin for one in settings.backends), *(one.plugin for one in settings.extensions)}
 
 
 def _of(plugins: Collection[str], problems: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -1,0 +1,491 @@
+"""`drakit plan` on real input: the published templates on faked nodes, workloads, several nodes, files of slices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from attrs import evolve
+from drakit.cli.nodetypes import survey_of
+from drakit.testing import InMemoryApiServer
+from drakit.testing.controlplane import ControlPlane, Unschedulable
+from drakit.testing.manifests import read_manifest
+from drakit_efa.plugin import EfaPlugin
+from drakit_neuron.plugin import NeuronPlugin
+
+TEMPLATES, EXAMPLES = NeuronPlugin.data / "templates", NeuronPlugin.data / "examples"
+NEURON, EFA = "neuron.aws.com", "dra.net"
+TRN2, TRN1, ULTRA = "trn2.48xlarge", "trn1.32xlarge", "trn2u.48xlarge"
+OLD_DRIVER = "2.25.4.0"
+PLACED = [
+    ("1x4-connected-neurons", TRN2, 4, 0),
+    ("l-trn2", TRN2, 8, 0),
+    ("xl-trn2", TRN2, 16, 0),
+    ("all-neurons", TRN2, 16, 0),
+    ("all-neurons-lnc-1", TRN2, 16, 0),
+    ("lnc-neurons", TRN2, 16, 0),
+    ("neuron-efa-16x8", TRN1, 16, 8),
+    ("xl-lnc2-trn2-efa", TRN2, 8, 8),
+    ("xxl-lnc2-trn2-efa", TRN2, 16, 16),
+    ("s-lnc1-trn2", TRN2, 1, 0),
+    ("s-lnc2-trn2", TRN2, 1, 0),
+    ("m-trn2", TRN2, 2, 0),
+    ("linked-pair", TRN1, 2, 0),
+    ("all-efas-and-neurons", TRN2, 16, 16),
+    ("all-efas", TRN2, 0, 16),
+    ("first-available-neuron", TRN1, 1, 0),
+    ("us-2-node-config", ULTRA, 1, 0),
+    ("us-4-node-config", ULTRA, 1, 0),
+    ("us-and-lnc-config", ULTRA, 1, 0),
+    ("driver-version-neuron", OLD_DRIVER, 16, 0),
+    ("2.27-driver-trn2", OLD_DRIVER, 8, 0),
+]
+PENDING = [
+    ("two-efas-four-neurons", TRN2, "no value of resource.aws.com/devicegroup1_id suits every request"),
+    ("two-efas-four-neurons", TRN1, "no value of resource.aws.com/devicegroup1_id suits every request"),
+    ("driver-version-neuron", TRN2, "0 match its selectors"),
+    ("2.27-driver-trn2", TRN2, "0 match its selectors"),
+    ("1x4-connected-neurons", TRN1, "0 match its selectors"),
+    ("us-2-node-config", TRN2, "0 match its selectors"),
+]
+
+
+class Inventories:
+    """The slices of nodes of a type, with their Nodes, as kubectl would print them; each type is surveyed once."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._slices: dict[str, list[Any]] = {}
+
+    def slices(self, node_type: str) -> list[Any]:
+        if node_type not in self._slices:
+            found = survey_of(TRN2 if node_type == OLD_DRIVER else node_type, None, node_name="node-1").slices
+            text = json.dumps(list(found))
+            if node_type == OLD_DRIVER:
+                (version,) = {
+                    device["attributes"]["neuronDriverVersion"]["string"]
+                    for one in found
+                    for device in one["spec"]["devices"]
+                    if "neuronDriverVersion" in device["attributes"]
+                }
+                text = text.replace(f'"{version}"', f'"{OLD_DRIVER}"')
+            self._slices[node_type] = json.loads(text)
+        return self._slices[node_type]
+
+    def file(self, *types: str, **changes: Any) -> Path:
+        items = [item for number, node_type in enumerate(types, 1) for item in self._node(node_type, number)]
+        path = self._directory / f"{'-'.join(types)}-{abs(hash(str(changes)))}.json"
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [*items, *changes.get("more", ())]}))
+        return path
+
+    def _node(self, node_type: str, number: int) -> list[Any]:
+        name = f"node-{number}"
+        text = json.dumps(self.slices(node_type)).replace("node-1", name)
+        labels = {"node.kubernetes.io/instance-type": node_type, "kubernetes.io/hostname": name}
+        return [*json.loads(text), {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}]
+
+
+@pytest.fixture(scope="module")
+def inventories(tmp_path_factory) -> Inventories:
+    return Inventories(tmp_path_factory.mktemp("slices"))
+
+
+@pytest.fixture
+def planned(drakit, inventories, tmp_path):
+    """Plan some documents or files on nodes of some types: the answer as data, and the exit code."""
+
+    def plan(what: Any, *types: str, args: tuple[str, ...] = (), more: tuple[Any, ...] = ()) -> tuple[int, Any]:
+        if not isinstance(what, Path):
+            path = tmp_path / "workload.yaml"
+            path.write_text(yaml.safe_dump_all(what if isinstance(what, list) else [what]))
+            what = path
+        found = drakit("plan", "-f", what, "--slices", inventories.file(*types, more=more), "-o", "json", *args)
+        assert found.code in (0, 1), found.err
+        assert found.json["satisfied"] == (found.code == 0)
+        return found.code, found.json
+
+    return plan
+
+
+def results(pod: Any) -> list[Any]:
+    return [one for claim in pod["claims"] for one in claim["allocation"]["devices"]["results"]]
+
+
+def claim_template(name: str, count: int, *, group: int = 0, device_class: str = NEURON) -> Any:
+    devices: dict[str, Any] = {
+        "requests": [{"name": "devices", "exactly": {"deviceClassName": device_class, "count": count}}]
+    }
+    if group:
+        devices["constraints"] = [{"matchAttribute": f"resource.aws.com/devicegroup{group}_id"}]
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaimTemplate",
+        "metadata": {"name": name},
+        "spec": {"spec": {"devices": devices}},
+    }
+
+
+def pod_spec(template: str, **fields: Any) -> Any:
+    container = {"name": "worker", "image": "registry.example.com/worker:1", "resources": {"claims": [{"name": "c"}]}}
+    return {
+        "containers": [container],
+        "resourceClaims": [{"name": "c", "resourceClaimTemplateName": template}],
+        **fields,
+    }
+
+
+def workload(kind: str, template: str, name: str = "w", version: str = "apps/v1", **fields: Any) -> Any:
+    labels = {"app": name}
+    spec = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod_spec(template)},
+        **fields,
+    }
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def pod(name: str, template: str, **fields: Any) -> Any:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec(template, **fields)}
+
+
+@pytest.mark.parametrize(("name", "node_type", "neurons", "adapters"), PLACED)
+def test_a_published_template_is_placed_where_it_is_for(planned, name, node_type, neurons, adapters):
+    _, answer = planned(TEMPLATES / f"{name}.yaml", node_type)
+    (found,) = answer["pods"]
+    assert (found["outcome"], found["node"]) == ("placed", "node-1")
+    drivers = [one["driver"] for one in results(found)]
+    assert (drivers.count(NEURON), drivers.count(EFA)) == (neurons, adapters)
+
+
+@pytest.mark.parametrize(("name", "node_type", "reason"), PENDING)
+def test_a_published_template_that_must_stay_pending_does_so_with_its_reason(planned, name, node_type, reason):
+    code, answer = planned(TEMPLATES / f"{name}.yaml", node_type)
+    (found,) = answer["pods"]
+    assert (code, found["outcome"], found["node"]) == (1, "unsatisfied", None)
+    assert any(reason in one["reason"] and one["nodes"] == ["node-1"] for one in found["reasons"])
+
+
+def test_every_published_template_is_planned_here():
+    assert {path.stem for path in TEMPLATES.glob("*.yaml")} == {name for name, *_ in (*PLACED, *PENDING)}
+
+
+@pytest.mark.parametrize(
+    ("path", "node_type", "devices"),
+    [
+        (EXAMPLES / "aligned-efa-neuron.yaml", TRN2, 8),
+        (EXAMPLES / "ultraserver-job.yaml", ULTRA, 1),
+        (EfaPlugin.data / "examples/shared-efa.yaml", TRN2, 4),
+    ],
+)
+def test_the_published_examples_are_placed(planned, path, node_type, devices):
+    _, answer = planned(path, node_type, node_type)
+    assert {one["outcome"] for one in answer["pods"]} == {"placed"}
+    assert {len(results(one)) for one in answer["pods"]} == {devices}
+
+
+def test_aligned_adapters_stay_pending_on_trn1_which_has_half_as_many(planned):
+    code, answer = planned(EXAMPLES / "aligned-efa-neuron.yaml", TRN1)
+    assert code == 1
+    assert "no value of resource.aws.com/devicegroup4_id" in answer["pods"][0]["reasons"][0]["reason"]
+
+
+def test_a_claim_that_pods_share_is_allocated_once_and_brings_them_to_one_node(planned):
+    _, answer = planned(EfaPlugin.data / "examples/shared-efa.yaml", TRN2, TRN2)
+    first, second = answer["pods"]
+    assert first["node"] == second["node"] == "node-1"
+    assert results(first) == results(second)
+    assert [one["claims"][0]["allocatedBefore"] for one in (first, second)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        (workload("Deployment", "t", replicas=3), ["w-0", "w-1", "w-2"]),
+        (workload("ReplicaSet", "t"), ["w-0"]),
+        (workload("StatefulSet", "t", replicas=2), ["w-0", "w-1"]),
+        (workload("Deployment", "t", replicas=0), []),
+    ],
+)
+def test_a_workload_is_as_many_pods_as_it_has_replicas(planned, document, names):
+    _, answer = planned([claim_template("t", 4, group=4), document], TRN2)
+    assert [one["name"] for one in answer["pods"] if one["owner"] == f"{document['kind']} w"] == names
+    assert answer["satisfied"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pods"),
+    [
+        ({"parallelism": 3}, 3),
+        ({"parallelism": 3, "completions": 2}, 2),
+        ({"completions": 5}, 1),
+        ({"parallelism": 0}, 0),
+    ],
+)
+def test_a_job_is_the_pods_that_run_at_once(planned, fields, pods):
+    spec = pod_spec("t", restartPolicy="Never")
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": spec}}}
+    job["spec"] |= fields
+    code, answer = planned([claim_template("t", 1), job, claim_template("other", 1)], TRN2)
+    assert code == 0
+    assert sum(one["owner"] == "Job j" for one in answer["pods"]) == pods
+
+
+def test_a_leader_worker_set_is_size_times_replicas_pods_group_by_group(planned):
+    group = {"size": 3, "workerTemplate": {"spec": pod_spec("t")}, "leaderTemplate": {"spec": pod_spec("lead")}}
+    document = {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"name": "g"},
+        "spec": {"replicas": 2, "leaderWorkerTemplate": group},
+    }
+    _, answer = planned([claim_template("t", 1), claim_template("lead", 2), document], TRN2)
+    assert [one["name"] for one in answer["pods"]] == ["g-0", "g-0-1", "g-0-2", "g-1", "g-1-1", "g-1-2"]
+    assert [len(results(one)) for one in answer["pods"]] == [2, 1, 1, 2, 1, 1]
+
+
+def test_a_daemon_set_has_a_pod_on_each_node_that_is_for_it(planned):
+    daemons = workload("DaemonSet", "t")
+    daemons["spec"]["template"]["spec"]["nodeSelector"] = {"node.kubernetes.io/instance-type": TRN2}
+    _, answer = planned([claim_template("t", 16), daemons], TRN2, TRN1, TRN2)
+    assert [(one["name"], one["node"]) for one in answer["pods"]] == [("w-node-1", "node-1"), ("w-node-3", "node-3")]
+
+
+def test_pods_fill_one_node_after_another_and_the_rest_is_told_why_not(planned):
+    code, answer = planned([claim_template("t", 8, group=8), workload("Deployment", "t", replicas=6)], TRN2, TRN2)
+    assert code == 1
+    assert [one["node"] for one in answer["pods"]] == ["node-1", "node-1", "node-2", "node-2", None, None]
+    for one in answer["pods"][4:]:
+        assert {name for reason in one["reasons"] for name in reason["nodes"]} == {"node-1", "node-2"}
+
+
+def test_no_device_is_given_twice(planned):
+    _, answer = planned([claim_template("t", 3), workload("Deployment", "t", replicas=10)], TRN2, TRN2)
+    given = [(one["pool"], one["device"]) for found in answer["pods"] for one in results(found)]
+    assert len(given) == len(set(given)) == 30
+
+
+def test_a_claim_or_template_that_no_pod_has_is_planned_as_one_pod(planned):
+    template = claim_template("t", 4)
+    claim = {**template, "kind": "ResourceClaim", "metadata": {"name": "c"}, "spec": template["spec"]["spec"]}
+    _, answer = planned([template, claim], TRN2)
+    assert [(one["owner"], len(results(one))) for one in answer["pods"]] == [
+        ("ResourceClaimTemplate t", 4),
+        ("ResourceClaim c", 4),
+    ]
+
+
+def test_a_list_and_json_are_read_as_yaml_is(planned, tmp_path):
+    documents = [claim_template("t", 4), pod("p", "t")]
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
+    assert planned(path, TRN2) == planned(documents, TRN2)
+
+
+def test_what_holds_devices_already_is_in_the_way_and_named(planned):
+    _, answer = planned([claim_template("t", 2, group=4), pod("p", "t")], TRN2)
+    (found,) = answer["pods"]
+    holder = {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {"name": "old", "namespace": "default", "uid": "u"},
+        "spec": claim_template("t", 2)["spec"]["spec"],
+        "status": {"allocation": found["claims"][0]["allocation"], "reservedFor": [{"resource": "pods", "name": "x"}]},
+    }
+    _, later = planned([claim_template("t", 4, group=4), pod("p", "t")], TRN2, more=(holder,))
+    assert not {one["device"] for one in results(later["pods"][0])} & {one["device"] for one in results(found)}
+    rows = {(row["size"], row["driver"]): row for row in later["groups"]}
+    assert (rows[4, NEURON]["free"], rows[4, NEURON]["groups"], len(rows[4, NEURON]["stranded"])) == (2, 4, 2)
+    assert rows[4, NEURON]["blockedBy"] == ["pod default/x"]
+    assert (rows[4, EFA]["free"], rows[4, EFA]["stranded"]) == (4, [])
+
+
+@pytest.mark.parametrize(
+    ("taints", "tolerations", "placed"),
+    [
+        ([{"key": "gpu", "effect": "NoSchedule"}], [], False),
+        ([{"key": "gpu", "effect": "NoSchedule"}], [{"key": "gpu", "operator": "Exists"}], True),
+        ([{"key": "gpu", "value": "a", "effect": "NoExecute"}], [{"key": "gpu", "value": "b"}], False),
+        ([{"key": "gpu", "effect": "PreferNoSchedule"}], [], True),
+    ],
+)
+def test_a_taint_of_the_node_keeps_pods_away_that_do_not_tolerate_it(
+    planned, inventories, taints, tolerations, placed, drakit, tmp_path
+):
+    path = inventories.file(TRN2)
+    document = json.loads(path.read_text())
+    document["items"][-1]["spec"] = {"taints": taints}
+    (tmp_path / "tainted.json").write_text(json.dumps(document))
+    (tmp_path / "w.yaml").write_text(
+        yaml.safe_dump_all([claim_template("t", 1), pod("p", "t", tolerations=tolerations)])
+    )
+    found = drakit("plan", "-f", tmp_path / "w.yaml", "--slices", tmp_path / "tainted.json", "-o", "json")
+    assert found.json["satisfied"] is placed
+    if not placed:
+        assert "taint gpu" in found.json["pods"][0]["reasons"][0]["reason"]
+
+
+def affinity(*terms: Any) -> Any:
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "node"),
+    [
+        ({"nodeSelector": {"kubernetes.io/hostname": "node-2"}}, "node-2"),
+        ({"nodeName": "node-2"}, "node-2"),
+        ({"nodeSelector": {"zone": "a"}}, None),
+        (
+            {"affinity": affinity({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-2"]}]})},
+            "node-2",
+        ),
+        (
+            {
+                "affinity": affinity(
+                    {"matchExpressions": [{"key": "zone", "operator": "Exists"}]},
+                    {"matchExpressions": [{"key": "zone", "operator": "DoesNotExist"}]},
+                )
+            },
+            "node-1",
+        ),
+        ({"affinity": affinity({"matchExpressions": [{"key": "zone", "operator": "Gt", "values": ["3"]}]})}, None),
+    ],
+)
+def test_a_pod_comes_to_the_nodes_that_it_selects(planned, fields, node):
+    _, answer = planned([claim_template("t", 1), pod("p", "t", **fields)], TRN2, TRN2)
+    assert answer["pods"][0]["node"] == node
+
+
+def test_of_node_types_labels_that_are_not_known_are_assumed_and_told(drakit, tmp_path):
+    path = tmp_path / "w.yaml"
+    path.write_text(yaml.safe_dump_all([claim_template("t", 4), pod("p", "t", nodeSelector={"zone": "a"})]))
+    found = drakit("plan", "-f", path, "--node", TRN1, "--node", f"{TRN2}=2", "-o", "json")
+    (first,) = found.json["pods"]
+    assert [one["name"] for one in found.json["nodes"]] == [TRN1, f"{TRN2}-1", f"{TRN2}-2"]
+    assert (first["node"], first["assumedLabels"]) == (TRN1, ["zone In a"])
+
+
+@pytest.mark.parametrize(
+    ("count", "group", "per_node"), [(4, 4, [4, 4]), (8, 8, [2, 2]), (16, 0, [1, 1]), (17, 0, [0, 0]), (2, 0, [8, 8])]
+)
+def test_fit_says_how_many_copies_there_is_room_for_on_each_node_and_in_all(planned, count, group, per_node):
+    code, answer = planned([claim_template("t", count, group=group)], TRN2, TRN2, args=("--fit",))
+    fit = answer["fit"]
+    assert [one["copies"] for one in fit["perNode"] for _ in one["nodes"]] == per_node
+    assert (fit["total"], fit["complete"], code) == (sum(per_node), True, 0 if sum(per_node) else 1)
+    assert all(f"needs {count}" in one["reason"] for one in fit["perNode"])
+
+
+def test_fit_agrees_with_placing_so_many_pods(planned):
+    documents = [claim_template("t", 3, group=8), workload("Deployment", "t", replicas=9)]
+    _, fitted = planned(documents, TRN2, TRN2, args=("--fit",))
+    _, placed = planned(documents, TRN2, TRN2)
+    assert sum(one["outcome"] == "placed" for one in placed["pods"]) == fitted["fit"]["total"] == 8
+
+
+def test_pods_without_devices_are_as_many_as_a_node_takes(planned):
+    bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": pod_spec("t", resourceClaims=[])}
+    bare["spec"]["containers"][0]["resources"] = {}
+    _, answer = planned(bare, TRN2, args=("--fit",))
+    assert answer["fit"]["perNode"] == [
+        {"nodes": ["node-1"], "type": TRN2, "copies": 110, "limitedByPods": True, "reason": None}
+    ]
+
+
+def test_a_selector_that_fails_on_a_device_ends_the_attempt_whatever_other_nodes_have(planned):
+    template = claim_template("t", 1)
+    selector = {"cel": {"expression": f'device.attributes["{NEURON}"].nothing == 1'}}
+    template["spec"]["spec"]["devices"]["requests"][0]["exactly"]["selectors"] = [selector]
+    code, answer = planned([template, pod("p", "t")], TRN2)
+    assert (code, answer["pods"][0]["outcome"]) == (1, "error")
+    assert "no such key: nothing" in answer["pods"][0]["reasons"][0]["reason"]
+
+
+@pytest.mark.parametrize(("version", "several"), [("1.35", True), ("1.36", False), ("1.37", False)])
+def test_where_a_release_tries_pools_in_random_order_the_answer_is_one_of_several(planned, version, several):
+    _, answer = planned(EXAMPLES / "aligned-efa-neuron.yaml", TRN2, args=("--kube-version", version))
+    assert answer["kubernetes"]["version"] == version
+    assert answer["pods"][0]["oneOfSeveral"] is several
+
+
+@pytest.mark.parametrize(("args", "bugs"), [((), "as-is"), (("--fixed-bugs",), "none")])
+def test_the_bugs_of_a_release_are_its_own_or_left_out_and_told(planned, args, bugs):
+    _, answer = planned(TEMPLATES / "m-trn2.yaml", TRN2, args=("--kube-version", "1.36", *args))
+    assert answer["kubernetes"] == {"version": "1.36", "allocator": "incubating", "bugs": bugs}
+
+
+def test_the_table_names_devices_nodes_and_what_is_left_of_groups_within_eighty_columns(
+    drakit, inventories, monkeypatch
+):
+    monkeypatch.setattr("drakit.cli.output.PIPED_WIDTH", 80)
+    found = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2))
+    assert found.code == 0
+    assert max(map(len, found.out.splitlines())) <= 80
+    for text in ("uses-m-trn2", "node-1", "neuron-device-0", "STRANDED", "Fits: 1 pod placed"):
+        assert text in found.out
+
+
+def test_explain_says_of_a_pod_that_fits_what_there_was_to_choose_from(drakit, inventories):
+    plain = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2))
+    told = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2), "--explain")
+    assert "the first 2 of 16 usable" in told.out
+    assert "of 16 usable" not in plain.out
+
+
+def test_what_does_not_fit_is_explained_once_for_pods_alike_with_what_would_help(planned):
+    _, answer = planned([claim_template("t", 8, group=8), workload("Deployment", "t", replicas=4)], TRN2)
+    explained = [one.get("explanation") for one in answer["pods"]]
+    assert [one is not None for one in explained] == [False, False, True, False]
+    assert explained[2]["fits"] == []
+    assert any("pod default/w-0" in json.dumps(change) for change in explained[2]["changes"])
+
+
+def test_other_types_of_nodes_are_tried_for_what_does_not_fit(drakit, inventories):
+    command = ("plan", "-f", TEMPLATES / "l-trn2.yaml", "--slices", inventories.file(TRN1), "-o", "json")
+    found = drakit(*command, "--try", TRN2, "--try", "trn1.2xlarge")
+    assert found.json["pods"][0]["explanation"]["nodeTypes"] == [TRN2]
+
+
+def test_yaml_says_what_json_says(drakit, inventories):
+    command = ("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2), "-o")
+    assert drakit(*command, "yaml").yaml == [drakit(*command, "json").json]
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_plan_is_what_the_control_plane_of_the_test_kit_does(planned, inventories, path):
+    manifest = read_manifest(path)
+    (made,) = manifest.of("Pod")
+    copies = [
+        evolve(made, document=made.document | {"metadata": {"name": f"{made.name}-{n}", "namespace": "default"}})
+        for n in range(3)
+    ]
+    manifest = evolve(manifest, items=[*(one for one in manifest.items if one is not made), *copies])
+    with InMemoryApiServer() as server:
+        for document in (*inventories.slices(TRN2), *shipped_classes()):
+            metadata = {key: value for key, value in document["metadata"].items() if key != "ownerReferences"}
+            server.create(document | {"metadata": metadata})
+        server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+        plane = ControlPlane(server, "node-1")
+        expected = [scheduled(plane, one) for one in plane.submit(manifest)]
+    _, answer = planned([item.document for item in manifest.items], TRN2)
+    assert [[devices(claim) for claim in one["claims"]] for one in answer["pods"]] == expected
+
+
+def shipped_classes() -> list[Any]:
+    places = [plugin.data / "deviceclasses" for plugin in (NeuronPlugin, EfaPlugin)]
+    return [yaml.safe_load(path.read_text()) for place in places for path in place.glob("*.yaml")]
+
+
+def scheduled(plane: ControlPlane, document: Any) -> list[Any]:
+    try:
+        claims = plane.schedule(document, plane.make_claims(document))
+    except Unschedulable:
+        return []
+    return [devices({"allocation": claim["status"]["allocation"]}) for claim in claims]
+
+
+def devices(claim: Any) -> list[Any]:
+    found = claim["allocation"]["devices"]["results"]
+    return [(one["request"], one["driver"], one["pool"], one["device"]) for one in found]
