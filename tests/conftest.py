@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
+import select
+import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +90,79 @@ def devices() -> Callable[[Any], dict[str, Device]]:
         return {device.name: device for device in pool.devices}
 
     return discover
+
+
+class Launcher:
+    """Starts drakit by a fork, with modules imported: see launcher.py."""
+
+    def __init__(self, *modules: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("launcher.py"), *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], out: Path, err: Path) -> Forked:
+        """Start drakit; what it says is appended to files."""
+        out.touch()
+        err.touch()
+        program = {"arguments": arguments, "environment": environment, "out": str(out), "err": str(err)}
+        return Forked(self, self.ask(do="start", program=program))
+
+    def ask(self, **command: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(command), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+class Forked:
+    """A process that a launcher has started. To be used as a Popen is."""
+
+    def __init__(self, launcher: Launcher, pid: int) -> None:
+        self._launcher = launcher
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._launcher.ask(do="look", pid=self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        end = os.pidfd_open(self.pid) if self.poll() is None else -1
+        if end >= 0:
+            poller = select.poll()
+            poller.register(end, select.POLLIN)
+            poller.poll(timeout * 1000)
+            os.close(end)
+        code = self.poll()
+        assert code is not None, f"waited {timeout} s for process {self.pid} to end"
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def new_launcher() -> Iterator[Callable[..., Launcher]]:
+    """Make a launcher: `(*modules)`."""
+    with contextlib.ExitStack() as closing:
+
+        def make(*modules: str) -> Launcher:
+            launcher = Launcher(*modules)
+            closing.callback(launcher.close)
+            return launcher
+
+        yield make
