@@ -28,13 +28,13 @@ settings.load_profile("drakit")
 MEMORY = Path("/dev/shm")
 """The file system in memory that Linux machines have. Source: shm_overview(7)."""
 ROOM = 2 << 30
-"""Bytes that the quick suite may need there; it needs a quarter."""
+"""Bytes that have to be free there: far more than the quick suite has at any time, which is not for it alone."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose where files go, for this process and those it starts: xdist's workers, agents and commands."""
     if "TMPDIR" not in os.environ and "not cluster" in config.option.markexpr and _takes_a_node(MEMORY):
-        # A faked node is hundreds of directories, which a disk may take a hundred times as long for. What runs on
+        # A faked node is hundreds of directories, which a disk may take fifty times as long for. What runs on
         # real Kubernetes stays on the disk.
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
     # Where the environment says that no bytecode is written, every agent and command compiles all of drakit anew.
