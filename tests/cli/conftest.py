@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 import yaml
 from attrs import frozen
 from click.testing import CliRunner
-from drakit.cli import main
+from drakit.cli import COMMANDS, main
 from drakit.testing import InMemoryApiServer, lay_out
 
 BOUND_SECONDS = 60
@@ -68,23 +68,27 @@ def drakit(tmp_path) -> Run:
     return run
 
 
+@pytest.fixture(scope="session")
+def launcher(new_launcher: Callable[..., Any]) -> Any:
+    """Starts commands by a fork, with all of them imported."""
+    return new_launcher(*(place.partition(":")[0] for place in COMMANDS.values()))
+
+
 @pytest.fixture
-def installed_drakit() -> Run:
-    """Run the installed program in a process of its own: `(*arguments, **environment)`."""
-    return installed
+def installed_drakit(launcher: Any, tmp_path: Path) -> Run:
+    """Run drakit in a process of its own, as it is installed: `(*arguments, **environment)`."""
 
+    def run(*arguments: object, **env: str) -> Outcome:
+        program = str(Path(sys.executable).with_name("drakit"))
+        out, err = (tmp_path / f"{uuid.uuid4()}.{name}" for name in ("out", "err"))
+        process = launcher.start([program, *map(str, arguments)], environment(env), out, err)
+        try:
+            code = process.wait(BOUND_SECONDS)
+        finally:
+            process.kill()
+        return Outcome(code, out.read_text(), err.read_text())
 
-def installed(*arguments: object, **env: str) -> Outcome:
-    program = Path(sys.executable).with_name("drakit")
-    done = subprocess.run(
-        [program, *map(str, arguments)],
-        env=environment(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=BOUND_SECONDS,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -37,11 +37,15 @@ def _until(condition: Callable[[], object], what: str) -> None:
 
 
 class Node:
-    """The directories of one node, and the agent process on it."""
+    """The directories of one node, and the agent process on it.
 
-    def __init__(self, directory: Path, api: InMemoryApiServer) -> None:
+    With no launcher, agents are the installed program, started as anywhere.
+    """
+
+    def __init__(self, directory: Path, api: InMemoryApiServer, launcher: Any) -> None:
         self.directory = directory
         self.api = api
+        self.launcher = launcher
         self.root = directory / "root"
         self.cdi = directory / "cdi"
         self.registry = directory / "reg"
@@ -50,7 +54,7 @@ class Node:
         for path in (self.registry, self.plugins):
             path.mkdir()
         self.log = directory / "agent.log"
-        self.agent: subprocess.Popen[bytes] | None = None
+        self.agent: Any = None
 
     def install(self, name: str, source: str) -> None:
         """One more distribution on this node: a module of this name, whose class Plugin is the plugin of this name."""
@@ -60,7 +64,7 @@ class Node:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[drakit.plugins]\n{name} = {name}:Plugin\n")
 
-    def start(self, backends: str = "[{plugin: neuron}, {plugin: efa}]", **settings: object) -> subprocess.Popen[bytes]:
+    def start(self, backends: str = "[{plugin: neuron}, {plugin: efa}]", **settings: object) -> Any:
         """Start an agent. Further settings in camelCase."""
         config = self.directory / "config.yaml"
         values = {
@@ -77,13 +81,14 @@ class Node:
             **settings,
         }
         config.write_text(yaml.safe_dump(values))
-        drakit = Path(sys.executable).with_name("drakit")
+        arguments = [str(Path(sys.executable).with_name("drakit")), "agent", "--config", str(config)]
         environment = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "NODE_NAME")}
         environment |= {"PYTHONPATH": str(self.directory)}
-        with self.log.open("ab") as log:
-            self.agent = subprocess.Popen(
-                [drakit, "agent", "--config", config], stderr=log, stdout=log, env=environment
-            )
+        if self.launcher is not None:
+            self.agent = self.launcher.start(arguments, environment, out=self.log, err=self.log)
+        else:
+            with self.log.open("ab") as log:
+                self.agent = subprocess.Popen(arguments, stderr=log, stdout=log, env=environment)
         return self.agent
 
     def end(self, with_signal: int = signal.SIGTERM) -> int:
@@ -106,9 +111,15 @@ def api() -> Iterator[InMemoryApiServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def launcher(new_launcher: Callable[..., Any]) -> Any:
+    """Starts agents by a fork: they have imported what every agent imports, and no more."""
+    return new_launcher("drakit.agent", "drakit.cli.agent", "drakit_neuron.plugin", "drakit_efa.plugin")
+
+
 @pytest.fixture
-def node(api: InMemoryApiServer, short_path: Path) -> Iterator[Node]:
-    node = Node(short_path, api)
+def node(api: InMemoryApiServer, short_path: Path, launcher: Any) -> Iterator[Node]:
+    node = Node(short_path, api, launcher)
     yield node
     if node.agent is not None:
         node.end(signal.SIGKILL)

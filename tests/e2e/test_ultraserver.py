@@ -66,7 +66,7 @@ def members(api: InMemoryApiServer, node: Any, kubelet: FakeKubelet) -> Iterator
     """Two nodes of one UltraServer, both set up for jobs over two; no agent runs yet."""
     api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-2", "labels": {}}})
     with tempfile.TemporaryDirectory(prefix="dk-") as directory:
-        second = type(node)(Path(directory), api)
+        second = type(node)(Path(directory), api, node.launcher)
         with FakeKubelet(second.registry, retry_seconds=0.05, pod_resources=second.pod_resources) as its_kubelet:
             both = [
                 Member("node-1", node, kubelet, ControlPlane(api, "node-1")),

@@ -14,6 +14,7 @@ from drakit import (
     ClaimRef,
     ConfigSource,
     DeviceRef,
+    Health,
     Hold,
     OpaqueConfig,
     PciFunction,
@@ -24,6 +25,7 @@ from drakit import (
 from drakit.decoding import decode_config
 from drakit.loading import inspect
 from drakit.testing import lay_out
+from drakit_efa.options import EfaOptions, HealthOptions
 from drakit_efa.plugin import EfaPlugin
 
 
@@ -65,6 +67,45 @@ class FakeNode:
 @pytest.fixture
 def node(tmp_path: Path, told: Any) -> FakeNode:
     return FakeNode(tmp_path, told)
+
+
+class Watched:
+    """A plugin on a faked node that has discovered its adapters, and what it said of changes; of these, one adapter."""
+
+    ADDRESS, NAME = "0000:20:1b.0", "pci-0000-20-1b-0"
+
+    def __init__(self, node: FakeNode, **thresholds: Any) -> None:
+        self.node, self.changes = node, 0
+        options = EfaOptions(health=HealthOptions(**thresholds))
+        self.plugin = node.plugin(options=options, changed=self.changed)
+        self.plugin.discover()
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    def verbs(self, address: str = ADDRESS) -> Path:
+        (directory,) = (self.node.function(address) / "infiniband").iterdir()
+        return directory
+
+    def write(self, path: str, text: str) -> None:
+        (self.verbs() / path).write_text(text)
+
+    def state(self, text: str) -> None:
+        self.write("ports/1/state", text)
+
+    def report(self) -> Health:
+        (report,) = (report for report in self.plugin.health() if report.device.name == self.NAME)
+        return report
+
+    def published(self) -> dict[str, Any]:
+        (pool,) = self.plugin.discover()
+        return {device.name: device.attributes["efa.drakit/health"] for device in pool.devices}
+
+
+@pytest.fixture
+def watched(node: FakeNode) -> Callable[..., Watched]:
+    """Make a plugin on a laid out p4d, with thresholds as given."""
+    return lambda **thresholds: Watched(node.lay_out("p4d.24xlarge"), **thresholds)
 
 
 @define

@@ -12,7 +12,6 @@ from drakit.decoding import structure
 from drakit.errors import ConfigError
 from drakit_efa.counters import COUNTERS, DEVICE_COUNTERS, PORT_COUNTERS, read_bytes
 from drakit_efa.health import FAULTS, HealthReporter
-from drakit_efa.options import EfaOptions, HealthOptions
 from drakit_efa.plugin import EfaPlugin
 from drakit_efa.ports import read_state
 from drakit_efa.sysfs import read_adapter
@@ -29,41 +28,6 @@ def reports_of(plugin):
 def standing(report):
     """The faults that the core would take for faults, were nothing ever cleared; by name."""
     return {fault.name: fault for fault in report.faults if fault.count is None or fault.count >= fault.threshold}
-
-
-class Watched:
-    """A plugin on a faked node that has discovered its adapters, and what it said of changes."""
-
-    def __init__(self, node, **thresholds):
-        self.node, self.changes = node, 0
-        self.plugin = node.plugin(options=EfaOptions(health=HealthOptions(**thresholds)), changed=self.changed)
-        self.plugin.discover()
-
-    def changed(self):
-        self.changes += 1
-
-    def verbs(self, address=ADDRESS):
-        (directory,) = (self.node.function(address) / "infiniband").iterdir()
-        return directory
-
-    def write(self, path, text):
-        (self.verbs() / path).write_text(text)
-
-    def state(self, text):
-        self.write("ports/1/state", text)
-
-    def report(self):
-        return reports_of(self.plugin)[NAME]
-
-    def published(self):
-        (pool,) = self.plugin.discover()
-        return {device.name: device.attributes[HEALTH] for device in pool.devices}
-
-
-@pytest.fixture
-def watched(node):
-    """Make a plugin on a laid out p4d, with thresholds as given."""
-    return lambda **thresholds: Watched(node.lay_out("p4d.24xlarge"), **thresholds)
 
 
 def test_adapters_without_errors_are_healthy_and_have_no_faults(watched):
@@ -326,63 +290,6 @@ def test_counters_that_cannot_be_read_for_another_reason_are_no_fault(reporter):
     assert standing(found[NAME]) == {}
     assert len(silent.asked) == len(PORT_COUNTERS)
     assert found[NAME].status is HealthStatus.HEALTHY
-
-
-def test_what_is_published_of_a_port_follows_what_health_sees_of_it(watched):
-    efa = watched()
-    assert set(efa.published().values()) == {"Healthy"}
-    efa.state("1: DOWN\n")
-    efa.plugin.health()
-    assert efa.changes == 1
-    assert efa.published()[NAME] == "Unhealthy"
-    efa.state("garbage\n")
-    efa.plugin.health()
-    assert efa.changes == 2
-    assert efa.published()[NAME] == "Unknown"
-
-
-def test_discovery_is_asked_for_once_for_each_change_and_never_where_nothing_differs(watched):
-    efa = watched()
-    for _ in range(3):
-        efa.plugin.health()
-    assert efa.changes == 0
-    efa.state("1: DOWN\n")
-    for _ in range(3):  # rounds of health before discovery has looked again
-        efa.plugin.health()
-    assert efa.changes == 1
-    efa.plugin.discover()
-    efa.plugin.health()
-    assert efa.changes == 1
-
-
-def test_an_adapter_that_went_or_came_back_is_looked_for_at_once(watched, node):
-    efa = watched()
-    node.function(ADDRESS).unlink()
-    efa.plugin.health()
-    assert efa.changes == 1
-    assert NAME not in efa.published()
-    efa.plugin.health()
-    assert efa.changes == 1
-    node.lay_out("p4d.24xlarge")
-    efa.plugin.health()
-    assert efa.changes == 2
-    assert NAME in efa.published()
-
-
-def test_what_discovery_goes_on_refusing_is_not_asked_for_again_and_again(watched, node):
-    efa = watched()
-    (node.function(ADDRESS) / "vendor").write_text("garbage\n")
-    efa.plugin.discover()
-    for _ in range(4):
-        efa.plugin.health()
-        efa.plugin.discover()
-    assert efa.changes == 1
-
-
-def test_only_the_adapters_that_were_asked_for_are_reported_on(node):
-    plugin = node.lay_out("p4d.24xlarge").plugin(options=EfaOptions((ADDRESS,)))
-    plugin.discover()
-    assert list(reports_of(plugin)) == [NAME]
 
 
 def test_every_fault_that_is_known_beforehand_has_a_name_and_a_meaning():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from drakit import (
 from drakit.decoding import decode_config
 from drakit.loading import inspect
 from drakit.testing import lay_out
+from drakit_neuron.options import HealthOptions, NeuronOptions
 from drakit_neuron.plugin import NeuronPlugin
 
 CLASS = "sys/class/neuron_device"
@@ -48,6 +49,12 @@ class FakeNode:
 
     def device_dir(self, number: int) -> Path:
         return self.root / "sys/devices/virtual/neuron_device" / f"neuron{number}"
+
+    def write(self, number: int, path: str, text: str) -> None:
+        """One file of a device, in a directory that is made where it is missing."""
+        file = self.device_dir(number) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
 
     def remove(self, number: int) -> None:
         (self.root / CLASS / f"neuron{number}").unlink()
@@ -83,6 +90,23 @@ def record() -> Record:
 @pytest.fixture
 def node(tmp_path: Path, told: Any) -> FakeNode:
     return FakeNode(tmp_path, told)
+
+
+@pytest.fixture
+def watched(node: FakeNode) -> Iterator[Callable[..., NeuronPlugin]]:
+    """Make a plugin on a laid out node, with thresholds as given; it is closed when the test ends."""
+    plugins: list[NeuronPlugin] = []
+
+    def build(node_type: str, **thresholds: Any) -> NeuronPlugin:
+        options = NeuronOptions(health=HealthOptions(**({"kmsg": False} | thresholds)))
+        plugin = node.lay_out(node_type).plugin(options=options)
+        plugins.append(plugin)
+        plugin.discover()
+        return plugin
+
+    yield build
+    for plugin in plugins:
+        plugin.close()
 
 
 @pytest.fixture
