@@ -152,6 +152,19 @@ def test_a_type_without_adapters_lays_out_nothing(node):
     assert list(node.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("node_type", ["p6-b200.48xlarge", "trn1.32xlarge"])
+def test_permuted_numbers_go_the_other_way_round_over_all_verbs_devices_of_a_node(tmp_path, node_type):
+    def numbered(laid):
+        classes = laid.root / "sys/class/infiniband_verbs"
+        names = sorted(classes.glob("uverbs*"), key=lambda path: int(path.name.removeprefix("uverbs")))
+        return [(name / "ibdev").read_text() for name in names]
+
+    plain = numbered(lay_out(node_type, tmp_path / "plain"))
+    permuted = numbered(lay_out(f"{node_type}@uverbs-permuted", tmp_path / "permuted"))
+    assert len(set(plain)) > 1
+    assert permuted == plain[::-1]
+
+
 def test_variants_are_few_and_of_types_that_are_faked():
     assert {name.partition("@")[2] for name in VARIED} == set(VARIANTS)
     assert len(VARIED) <= 20
