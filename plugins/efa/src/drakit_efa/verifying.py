@@ -54,7 +54,7 @@ def verify(context: PluginContext, devices: Sequence[DescribedDevice]) -> list[F
     if not given and not seen:
         return [_nothing(len(nodes))] if nodes else []
     return [
-        *(_given(context, given, seen) if given else _not_described(list(seen.values()))),
+        *(_given(context, given, nodes, seen) if given else _not_described(list(seen.values()))),
         _locked_memory(context),
         *_huge_pages(context),
         *_environment(context),
@@ -85,13 +85,13 @@ def _nothing(number: int) -> Finding:
 
 
 def _given(
-    context: PluginContext, given: Mapping[str, DescribedDevice], seen: Mapping[str, _Seen]
+    context: PluginContext, given: Mapping[str, DescribedDevice], nodes: Mapping[str, str], seen: Mapping[str, _Seen]
 ) -> Iterator[Finding]:
     """Whether each adapter of the container can be used, and what else it sees."""
     own: set[str] = set()
     for address, device in given.items():
         try:
-            adapter = read_adapter(context, address)
+            adapter = read_adapter(context, address, nodes)
         except (Unusable, OSError) as error:
             yield _unusable(device, f"{error}; delete the pod to have it placed anew")
             continue
