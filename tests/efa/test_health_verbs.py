@@ -43,3 +43,14 @@ def test_a_verbs_node_with_another_number_is_none_that_was_lost(node, plugin):
     classes = node.root / "sys/class/infiniband_verbs"
     (classes / NODE).rename(classes / "uverbs40")
     assert faults_of(plugin)[NAME] == []
+
+
+def test_all_that_cannot_be_told_of_an_adapter_is_one_message(node, plugin):
+    verbs = node.function(ADDRESS) / "infiniband/rdmap32s27"
+    shutil.rmtree(verbs / "hw_counters")
+    shutil.rmtree(verbs / "ports")
+    (message,) = [report.message for report in plugin.health() if report.device.name == NAME]
+    assert message.startswith(f"the health of EFA adapter {ADDRESS} (rdmap32s27) is not known: ")
+    assert message.count("is not known") == 1
+    assert "ports/1/state cannot be read" in message
+    assert "no counter below" in message

@@ -120,7 +120,7 @@ class HealthReporter:
             faults.append(_port_down(adapter, state))
         if counted.silent:
             faults.append(_not_answering(adapter))
-        unknown = "; ".join(_unknown(adapter, state, counted.counters))
+        unknown = _unknown(adapter, state, counted.counters)
         status = HealthStatus.UNKNOWN if unknown else HealthStatus.HEALTHY
         report = Health(ref, status, unknown, faults=faults, counters=counted.counters, epoch=epoch)
         return _Look(report, port_health(state))
@@ -212,16 +212,17 @@ def _not_answering(adapter: Adapter) -> Fault:
     )
 
 
-def _unknown(adapter: Adapter, state: str | None, counters: Mapping[str, int]) -> Iterator[str]:
-    """What cannot be told of an adapter that is there."""
+def _unknown(adapter: Adapter, state: str | None, counters: Mapping[str, int]) -> str:
+    """What cannot be told of an adapter that is there; "" if all can."""
     where = f"{VERBS_DEVICES}/{adapter.verbs}"
+    reasons = []
     if state is None:
-        yield f"the health of {_name(adapter)} is not known: {where}/{PORT}/state cannot be read; see the kernel's log"
+        reasons.append(f"{where}/{PORT}/state cannot be read: see the kernel's log")
     if not counters:
-        yield (
-            f"the health of {_name(adapter)} is not known: no counter below {where} can be read; give the agent the "
-            "host's /sys, and update the EFA driver"
+        reasons.append(
+            f"no counter below {where} can be read: give the agent the host's /sys, and update the EFA driver"
         )
+    return f"the health of {_name(adapter)} is not known: {'; '.join(reasons)}" if reasons else ""
 
 
 def _name(adapter: Adapter) -> str:
