@@ -20,6 +20,8 @@ from drakit_efa.options import options_of
 
 MAC = f"{OWN}/mac"
 """The attribute of an adapter by which its network interface is known."""
+METADATA = "instance metadata"
+"""Under which `drakit check` says what is not known, and why."""
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
 _CLOSE_SECONDS = 1.0
 
@@ -61,7 +63,7 @@ class Attachments:
         """Why something is not known, for `drakit check`."""
         with self._news:
             said = sorted(self._said) if self._pending else []
-        return [Finding(Severity.WARNING, "instance metadata", line) for line in said]
+        return [Finding(Severity.WARNING, METADATA, line) for line in said]
 
     def close(self) -> None:
         """Ask no more. Idempotent; it waits a little for a question that is under way."""
@@ -178,7 +180,7 @@ class Attachments:
             if problem in self._said:
                 return
             self._said |= {problem}
-        self._log.warning("%s", problem)
+        self._log.warning("%s", problem, extra={"finding": METADATA})
 
 
 def _described(device: Device, facts: Facts | None) -> Device:
