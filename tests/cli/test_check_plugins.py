@@ -80,6 +80,70 @@ def test_a_plugin_that_cannot_say_is_a_warning_that_names_it(check, answer, said
     assert "racks: racks" in found
 
 
+TELLING = """
+from drakit import Finding, Pool, Severity, hookimpl
+
+class Plugin:
+    driver_name = "gpu.example.com"
+    def __init__(self, context): self.log = context.log
+    @hookimpl
+    def discover(self):
+        self.log.warning("firmware 1.0 of gpu-0 is old", extra={"finding": "firmware"})
+        self.log.warning("gpu-0 is slow", extra={"finding": "speed"})
+        self.log.warning("gpu-0 is warm")
+        return [Pool([])]
+    @hookimpl
+    def prepare(self, claim): return []
+    @hookimpl
+    def unprepare(self, claim, prepared): pass
+    {hook}
+"""
+FINDS = """@hookimpl
+    def check(self): return [Finding(Severity.WARNING, "firmware", "1.0 is old; update it")]
+"""
+FAILS = """@hookimpl
+    def check(self): raise OSError("no such bus")
+"""
+LINES = ["firmware 1.0 of gpu-0 is old", "gpu-0 is slow", "gpu-0 is warm"]
+
+
+@pytest.fixture
+def told(installed_drakit, distribution, write_config):
+    """Run it with another plugin: `(hook)`; returns what is found, by subject and in order."""
+
+    def run(hook):
+        source = TELLING.replace("{hook}", hook)
+        env = distribution("gpu", source, {"drakit.plugins": {"gpu": "gpu:Plugin"}})
+        config = write_config({"plugin": "gpu"}, nodeName="node-7")
+        found: dict[str, list[str]] = {}
+        for entry in installed_drakit("check", "--config", config, "-o", "json", **env).json:
+            found.setdefault(entry["what"], []).append(entry["found"])
+        return found
+
+    return run
+
+
+def test_what_a_plugin_finds_is_not_said_once_more_from_its_log(told):
+    found = told(FINDS)
+    assert found["gpu"] == ["gpu-0 is slow", "gpu-0 is warm"]
+    assert found["gpu.example.com: firmware"] == ["1.0 is old; update it"]
+
+
+@pytest.mark.parametrize("hook", ["", FAILS])
+def test_what_a_plugin_warns_of_is_shown_where_it_does_not_say_so_itself(told, hook):
+    assert told(hook)["gpu"] == LINES
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [(FINDS, "; see its findings below"), ("", "; if this node has such hardware, see that its kernel")],
+)
+def test_that_there_are_no_devices_comes_with_general_advice_only_where_the_plugin_gives_none(told, hook, said):
+    (text,) = told(hook)["gpu.example.com"]
+    assert text.startswith("no devices below ")
+    assert said in text
+
+
 AILING = """
 from drakit import Device, DeviceRef, Fault, Health, Pool, hookimpl
 

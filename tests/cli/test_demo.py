@@ -162,8 +162,8 @@ def put(where, key, value):
 
 WRONG = {
     "an unknown class": (
-        put("request", "deviceClassName", "gpu.example.com"),
-        "spec.spec.devices.requests[0]: there is no DeviceClass 'gpu.example.com'; there are efa.networking.k8s.aws,",
+        put("request", "deviceClassName", "gpu.example.org"),
+        "spec.spec.devices.requests[0]: there is no DeviceClass 'gpu.example.org'; there are efa.networking.k8s.aws,",
     ),
     "a count that is none": (set_count(0), ": spec.spec.devices.requests[0].exactly: must be at least 1, not 0"),
     "a count that is no number": (set_count("4"), "requests[0].exactly.count: must be an integer"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 
 import pytest
@@ -112,3 +113,19 @@ def test_an_address_that_selects_nothing_is_found(node):
     found = told(plugin)
     assert found.keys() == {"option addresses"}
     assert found["option addresses"][1].startswith("0000:11:1b.0: no EFA adapter is there")
+
+
+@pytest.mark.parametrize("node_type", ["p4d.24xlarge@unloaded", "p4d.24xlarge@netns-exclusive", "p4d.24xlarge"])
+def test_whatever_the_log_warns_of_is_found_under_the_subject_that_the_line_names(node, caplog, node_type):
+    node.lay_out(node_type)
+    if node_type == "p4d.24xlarge":
+        shutil.rmtree(node.function("0000:20:1b.0") / "infiniband_verbs")
+        (node.root / "sys/class/infiniband/rdmap16s27/ports/1/gids/0").unlink()
+    with caplog.at_level(logging.WARNING):
+        plugin = node.plugin(
+            options=EfaOptions(("0000:10:1b.0", "0000:11:1b.0", "0000:20:1b.0")), log=logging.getLogger("efa")
+        )
+        found = told(plugin)
+    named = {record.finding for record in caplog.records}
+    assert named
+    assert named <= found.keys()

@@ -95,10 +95,10 @@ def test_a_request_that_leaves_a_setting_open_agrees_with_any(plugin, record, cl
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"provider": "efa"}, r"\.provider: must be true or false, not 'efa'"),
-        ({"deviceRdma": 1}, r"\.deviceRdma: must be true or false, not 1"),
-        ({"forkSafe": "true"}, r"\.forkSafe: must be true or false"),
-        ({"additionalGids": ["video"]}, r"\.additionalGids\[0\]: must be an integer"),
+        ({"provider": "efa"}, r": provider: must be true or false, not 'efa'"),
+        ({"deviceRdma": 1}, r": deviceRdma: must be true or false, not 1"),
+        ({"forkSafe": "true"}, r": forkSafe: must be true or false"),
+        ({"additionalGids": ["video"]}, r": additionalGids\[0\]: must be an integer"),
         ({"additionalGids": 44}, r"additionalGids: must be a list"),
         ({"additionalGids": [1, -1]}, r"group ids from 0 to 4294967294, not -1"),
         ({"additionalGids": [2**32 - 1]}, r"group ids from 0 to 4294967294, not 4294967295"),

@@ -85,14 +85,14 @@ def test_what_else_needs_an_interface_is_refused_by_name(claim_of, field, value)
     ("document", "said"),
     [
         ({"interfaces": {}}, "unknown key 'interfaces'"),
-        ({"interface": {"speed": 100}}, ".interface: unknown key 'speed'"),
-        ({"interface": {"vrf": {"id": 1}}}, ".interface.vrf: unknown key 'id'"),
-        ({"routes": [{"destination": "10.0.0.0/8"}, {"via": "10.0.0.1"}]}, ".routes[1]: unknown key 'via'"),
-        ({"ethtool": {"rings": {}}}, ".ethtool: unknown key 'rings'"),
-        ({"interface": {"mtu": "9001"}}, ".interface.mtu: must be an integer, not '9001'"),
-        ({"ethtool": {"features": {"tso": "off"}}}, ".ethtool.features.tso: must be true or false"),
-        ({"routes": {}}, ".routes: must be a list"),
-        ({"interface": [1]}, ".interface: must be a mapping"),
+        ({"interface": {"speed": 100}}, ": interface: unknown key 'speed'"),
+        ({"interface": {"vrf": {"id": 1}}}, ": interface.vrf: unknown key 'id'"),
+        ({"routes": [{"destination": "10.0.0.0/8"}, {"via": "10.0.0.1"}]}, ": routes[1]: unknown key 'via'"),
+        ({"ethtool": {"rings": {}}}, ": ethtool: unknown key 'rings'"),
+        ({"interface": {"mtu": "9001"}}, ": interface.mtu: must be an integer, not '9001'"),
+        ({"ethtool": {"features": {"tso": "off"}}}, ": ethtool.features.tso: must be true or false"),
+        ({"routes": {}}, ": routes: must be a list"),
+        ({"interface": [1]}, ": interface: must be a mapping"),
     ],
 )
 def test_what_dranet_does_not_know_or_take_is_refused_with_its_place(claim_of, document, said):

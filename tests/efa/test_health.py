@@ -214,6 +214,7 @@ def test_an_rdma_device_that_was_renamed_is_the_same_adapter(watched, node):
     (names / "rdmap32s27").unlink()
     renamed = efa.verbs().rename(efa.verbs().with_name("efa_1"))
     (names / "efa_1").symlink_to(os.path.relpath(renamed, names))
+    (node.root / "sys/class/infiniband_verbs/uverbs1/ibdev").write_text("efa_1\n")
     efa.state("1: DOWN\n")
     assert list(standing(efa.report())) == ["port_down"]
 

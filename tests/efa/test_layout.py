@@ -13,10 +13,8 @@ from drakit_efa.faked import NODE_TYPES, VARIANTS, faked_node
 from drakit_efa.instances import MOST_ADAPTERS, most_adapters
 from drakit_efa.plugin import EfaPlugin
 
+RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())
 REFERENCE = Path(__file__).parents[2].parent / "shared/reference/efa-instances.json"
-needs_reference = pytest.mark.skipif(
-    not REFERENCE.exists(), reason="the recorded instance types are not beside this checkout"
-)
 INFERRED = {
     "trn2.3xlarge": 1,
     **{
@@ -39,48 +37,40 @@ SHAPES = {
 VARIED = [name for name in NODE_TYPES if "@" in name]
 
 
-def recorded():
-    return json.loads(REFERENCE.read_text())
-
-
-def recorded_topology():
-    """The recorded facts by instance type; one entry may name sizes alone, of the family of the first."""
-    for names, facts in recorded()["topology"].items():
-        family = ""
-        for name in names.split("|"):
-            family, size = name.rsplit(".", 1) if "." in name else (family, name)
-            yield f"{family}.{size}" if size.endswith(("xlarge", "metal")) else f"{family}.{size}xlarge", facts
-
-
-@needs_reference
 def test_every_recorded_type_can_be_faked_with_the_recorded_number_of_adapters():
-    counts = {name: facts[0] for name, facts in recorded()["types"].items()}
+    counts = {name: int(most) for most, names in RECORDED["most"].items() for name in " ".join(names).split()}
     assert dict(MOST_ADAPTERS) == counts | INFERRED
     assert {name: len(FAKED_NODES[name].adapters) for name in MOST_ADAPTERS} == dict(MOST_ADAPTERS)
 
 
-@needs_reference
-def test_every_recorded_topology_is_faked_with_its_roots_numa_nodes_and_generation():
-    seen = set()
-    for name, facts in recorded_topology():
+@pytest.mark.parametrize("facts", RECORDED["topology"], ids=lambda facts: facts["types"].split()[0])
+def test_every_recorded_topology_is_faked_with_its_roots_numa_nodes_and_generation(facts):
+    roots = {(root, -1 if numa is None else numa): count for root, (count, numa) in facts["roots"].items()}
+    for name in facts["types"].split():
         node = FAKED_NODES[name]
         places = Counter((adapter.place.root, adapter.place.numa_node) for adapter in node.adapters)
-        roots = {(root, -1 if numa is None else numa): count for root, (count, numa) in facts["roots"].items()}
-        assert (name, places, f"efa{node.generation}") == (name, roots, facts["gen"])
-        assert facts.get("gbpsPerEfa", node.gbps) == node.gbps
-        seen.add(name)
-    assert {"p5.48xlarge", "g5.48xlarge", "g4dn.12xlarge", "g6e.48xlarge", "p4de.24xlarge", "g4dn.metal"} <= seen
+        assert (name, places, node.generation) == (name, roots, facts["generation"])
+        assert facts.get("gbps", node.gbps) == node.gbps
 
 
-@needs_reference
-def test_recorded_addresses_are_the_faked_ones():
-    facts = recorded()
-    p4d = [f"0000:{address}" for address in facts["topology"]["p4d.24xlarge|p4de.24xlarge"]["efaBDF"]]
-    assert [adapter.place.address for adapter in FAKED_NODES["p4d.24xlarge"].adapters] == p4d
-    for name in facts["neuronEfaEnabled"]:
-        mapped = facts["neuronMaps"][facts["neuronFamily"][name.partition(".")[0]]]["efa_by_neuron_id"]
-        faked = {adapter.place.address for adapter in FAKED_NODES[name].adapters}
-        assert faked == {f"0000:{address}.0" for address in mapped}
+@pytest.mark.parametrize("names", RECORDED["addresses"])
+def test_recorded_addresses_are_the_faked_ones(names):
+    recorded = [f"0000:{address}" for address in " ".join(RECORDED["addresses"][names]).split()]
+    for name in names.split():
+        assert [adapter.place.address for adapter in FAKED_NODES[name].adapters] == recorded
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference they were taken from is not beside this checkout")
+def test_what_is_recorded_here_is_what_the_reference_has():
+    reference = json.loads(REFERENCE.read_text())
+    assert {int(most): set(" ".join(names).split()) for most, names in RECORDED["most"].items()} == {
+        most: {name for name, facts in reference["types"].items() if facts[0] == most}
+        for most in {facts[0] for facts in reference["types"].values()}
+    }
+    assert [(facts["generation"], facts.get("gbps"), facts["roots"]) for facts in RECORDED["topology"]] == [
+        (int(facts["gen"].removeprefix("efa")), facts.get("gbpsPerEfa"), facts["roots"])
+        for facts in reference["topology"].values()
+    ]
 
 
 def test_a_type_of_sagemaker_has_as_many_adapters_as_that_of_ec2():
@@ -160,6 +150,19 @@ def test_a_layout_written_twice_is_the_same_tree(node, node_type):
 def test_a_type_without_adapters_lays_out_nothing(node):
     assert node.plugin().layout("trn1.2xlarge", node.root) == ()
     assert list(node.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("node_type", ["p6-b200.48xlarge", "trn1.32xlarge"])
+def test_permuted_numbers_go_the_other_way_round_over_all_verbs_devices_of_a_node(tmp_path, node_type):
+    def numbered(laid):
+        classes = laid.root / "sys/class/infiniband_verbs"
+        names = sorted(classes.glob("uverbs*"), key=lambda path: int(path.name.removeprefix("uverbs")))
+        return [(name / "ibdev").read_text() for name in names]
+
+    plain = numbered(lay_out(node_type, tmp_path / "plain"))
+    permuted = numbered(lay_out(f"{node_type}@uverbs-permuted", tmp_path / "permuted"))
+    assert len(set(plain)) > 1
+    assert permuted == plain[::-1]
 
 
 def test_variants_are_few_and_of_types_that_are_faked():

@@ -21,9 +21,9 @@ def adapters(plugin) -> list[str]:
     return [device.name for device in plugin.discover()[0].devices]
 
 
-def test_nothing_is_said_while_numbers_stay(plugin, claim_of, adapters, said):
+def test_nothing_is_said_while_numbers_stay(plugin, record, claim_of, adapters, said):
     plugin.discover()
-    plugin.prepare(claim_of(adapters[0]))
+    record.prepare(plugin, claim_of(adapters[0]))
     assert said == []
 
 
@@ -34,9 +34,10 @@ def test_discovery_says_that_adapters_have_other_nodes(node, plugin, adapters, s
     assert said == [None]
 
 
-def test_prepare_says_so_where_it_is_the_first_to_see_it(node, plugin, claim_of, adapters, said):
+def test_prepare_says_so_where_it_is_the_first_to_see_it(node, plugin, record, claim_of, adapters, said):
     Rehearsal(root=node.root).renumber()
-    plugin.prepare(claim_of(adapters[0]))
+    record.prepare(plugin, claim_of(adapters[0]))
+    assert said == [None]
     plugin.discover()
     assert said == [None]
 

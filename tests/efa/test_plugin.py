@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import drakit_efa
+import pytest
+from drakit import Device
 from drakit.decoding import read_yaml
 from drakit.loading import inspect
+from drakit.plan.cel import compile_selector
 from drakit_efa.plugin import EfaPlugin
 
+DEVICE_CLASS = EfaPlugin.data / "deviceclasses/efa.networking.k8s.aws.yaml"
 SOURCES = sorted(Path(drakit_efa.__file__).parent.glob("*.py"))
 
 
@@ -38,11 +42,29 @@ def test_loading_the_plugin_loads_no_other_one():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_its_device_class_asks_before_it_reads():
-    (document,) = read_yaml(EfaPlugin.data / "deviceclasses/efa.networking.k8s.aws.yaml")
+EFA_NAME = "Elastic Fabric Adapter (EFA)"
+
+
+def test_its_device_class_is_one_expression_under_the_name_that_aws_gives_it():
+    (document,) = read_yaml(DEVICE_CLASS)
     assert (document["apiVersion"], document["kind"]) == ("resource.k8s.io/v1", "DeviceClass")
     assert document["metadata"]["name"] == "efa.networking.k8s.aws"
-    (expression,) = [selector["cel"]["expression"] for selector in document["spec"]["selectors"]]
-    guard, _, condition = expression.partition(" && ")
-    assert guard == '"pciDevice" in device.attributes["dra.net"]'
-    assert condition == 'device.attributes["dra.net"].pciDevice == "Elastic Fabric Adapter (EFA)"'
+    assert len(document["spec"]["selectors"]) == 1
+
+
+@pytest.mark.parametrize("driver", ["dra.net", "efa.example.com"])
+@pytest.mark.parametrize(
+    ("attributes", "is_efa"),
+    [
+        ({"dra.net/pciDevice": EFA_NAME, "dra.net/rdma": True}, True),
+        ({"dra.net/pciDevice": "Elastic Network Adapter (ENA)"}, False),
+        ({"dra.net/ifName": "eth1", "dra.net/mtu": 9001}, False),  # a virtual interface, as DRANET publishes them
+        ({"example.com/pciDevice": EFA_NAME}, False),
+        ({}, False),
+    ],
+)
+def test_its_device_class_passes_over_devices_that_lack_what_it_reads(driver, attributes, is_efa):
+    """An expression that fails is an error for the whole claim, whichever device it fails for."""
+    (document,) = read_yaml(DEVICE_CLASS)
+    (selector,) = document["spec"]["selectors"]
+    assert compile_selector(selector["cel"]["expression"]).matches(Device("one", attributes), driver) is is_efa

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from drakit import Condition, NetworkData
+from drakit import Condition, NetworkData, PluginContext
 from drakit.errors import ClaimError, DeviceNotFound
+from drakit.testing import lay_out
+from drakit_efa.plugin import EfaPlugin
 
 FIRST, SECOND, LAST = "pci-0000-10-1b-0", "pci-0000-20-1b-0", "pci-0000-a0-1b-0"
 
@@ -50,6 +52,31 @@ def test_the_number_of_the_verbs_node_is_the_one_of_this_moment(node, record, cl
     (device,) = record.prepare(plugin, claim_of(FIRST))
     assert [path.path for path in device.edits.device_nodes] == ["/dev/infiniband/uverbs40"]
     assert device.status.data["verbsNode"] == "/dev/infiniband/uverbs40"
+
+
+class Counted(PluginContext):
+    """A context that counts the places it is asked for, each of which is then read."""
+
+    asked = 0
+
+    def path(self, path):
+        Counted.asked += 1
+        return super().path(path)
+
+
+def test_what_one_more_adapter_costs_does_not_depend_on_how_many_the_node_has(tmp_path, record, claim_of):
+    def places_of_one_more(node_type):
+        root = lay_out(node_type, tmp_path / node_type).root
+        plugin = EfaPlugin(Counted(driver="dra.net", node="node-1", pool="node-1", root=root))
+        names = [device.name for device in plugin.discover()[0].devices]
+        asked = []
+        for count in (1, 2):
+            Counted.asked = 0
+            assert len(record.prepare(plugin, claim_of(*names[:count]))) == count
+            asked.append(Counted.asked)
+        return asked[1] - asked[0]
+
+    assert places_of_one_more("p5.48xlarge") == places_of_one_more("p4d.24xlarge") > 0
 
 
 @pytest.mark.parametrize("lost", ["driver", "infiniband", "infiniband_verbs"])

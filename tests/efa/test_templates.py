@@ -10,6 +10,8 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 from drakit.cli import main
+from drakit.cli.demo.run import perform
+from drakit.cli.demo.steps import Allocated, Released
 from drakit.documents import Document, claim_ref
 from drakit.errors import DRAError
 from drakit.testing import Stage
@@ -23,15 +25,16 @@ TEMPLATES = EfaPlugin.data / "templates"
 SHOWN = Path(__file__).parents[2] / "docs/examples/efa"
 GPU, EFA = "gpu.nvidia.com", "dra.net"
 ROOT = "resource.kubernetes.io/pcieRoot"
-P4D, P5, P5E, P5EN, P6, G6E = (
+P4D, P4DE, P5, P5E, P5EN, P6, G6E = (
     "p4d.24xlarge",
+    "p4de.24xlarge",
     "p5.48xlarge",
     "p5e.48xlarge",
     "p5en.48xlarge",
     "p6-b200.48xlarge",
     "g6e.48xlarge",
 )
-WITH_GPUS_BESIDE = (P4D, P5, P5E, P5EN, P6)
+WITH_GPUS_BESIDE = (P4D, P4DE, P5, P5E, P5EN, P6)
 """Types where adapters share their roots with GPUs, as is known."""
 
 SINGLE, ALIGNED, UNALIGNED = "single-efa-claim", "gpu-efa-aligned", "gpu-efa-unaligned"
@@ -198,14 +201,31 @@ def test_every_template_says_what_it_is_for_and_is_tried_here():
     ("name", "node_type", "code", "said"),
     [
         (ALIGNED, P4D, 0, f"2 devices share {ROOT} = pci0000:10"),
+        (ALIGNED, P4DE, 0, f"2 devices share {ROOT} = pci0000:10"),
+        (EKS, P6, 0, f"2 devices share {ROOT} = pci0000:44"),
         (FOUR, P5E, 0, f"5 devices share {ROOT} = pci0000:44"),
         (UNALIGNED, G6E, 0, "All as it must be"),
         (SINGLE, G6E, 0, "All as it must be"),
         (SINGLE, f"{P4D}@uverbs-permuted", 0, "All as it must be"),
         (ALL, P4D, 1, "asks for all devices"),
+        (UNALIGNED, "g5.48xlarge", 1, "0 of class 'gpu.nvidia.com'"),
     ],
 )
 def test_the_demo_shows_any_template_on_any_node(name, node_type, code, said):
     outcome = CliRunner().invoke(main, ["demo", "--node", node_type, "--file", str(SHOWN / f"{name}.yaml")])
     assert outcome.exit_code == code, outcome.output
     assert said in outcome.output
+
+
+def test_the_demo_gives_all_adapters_with_a_gpu_where_all_are_below_one_root():
+    four = [f"0000:{bus}:00.0" for bus in ("a4", "a5", "a6", "a7")]
+    _, gpus = GPU_EFA_ALIGNED.backends
+    scenario = evolve(
+        GPU_EFA_ALIGNED,
+        manifest=TEMPLATES / f"{ALL}.yaml",
+        backends=({"plugin": "efa", "options": {"addresses": four}}, gpus),
+    )
+    steps = list(perform(scenario))
+    (agreement,) = [one for step in steps if isinstance(step, Allocated) for one in step.agreements]
+    assert (agreement.attribute, agreement.value, agreement.devices) == (ROOT, "pci0000:99", 5)
+    assert isinstance(steps[-1], Released)

@@ -209,18 +209,18 @@ def test_in_a_user_namespace_of_its_own_the_capability_lifts_nothing(container):
 
 
 @pytest.mark.parametrize(
-    ("file", "text"),
+    ("file", "text", "why"),
     [
-        ("limits", ""),
-        ("limits", "Max locked memory\n"),
-        ("limits", "Max locked memory  some  some  bytes\n"),
-        ("status", ""),
-        ("status", "CapEff:\tall\n"),
-        ("limits", None),
-        ("uid_map", None),
+        ("limits", "", "/proc/self/limits has no line 'Max locked memory'"),
+        ("limits", "Max locked memory\n", "/proc/self/limits says '' of 'Max locked memory'"),
+        ("limits", "Max locked memory  some  some  bytes\n", "/proc/self/limits says 'some' of 'Max locked memory'"),
+        ("status", "", "/proc/self/status has no line CapEff"),
+        ("status", "CapEff:\tall\n", "/proc/self/status says 'all' of CapEff"),
+        ("limits", None, "/proc/self/limits: No such file or directory"),
+        ("uid_map", None, "/proc/self/uid_map: No such file or directory"),
     ],
 )
-def test_a_limit_that_cannot_be_read_is_a_warning(container, file, text):
+def test_a_limit_that_cannot_be_read_is_a_warning_that_says_why_in_words(container, file, text, why):
     limited(container)
     if text is None:
         (container.root / "proc/self" / file).unlink()
@@ -228,7 +228,7 @@ def test_a_limit_that_cannot_be_read_is_a_warning(container, file, text):
         process(container, file, text)
     severity, found = verify(container, published(FIRST))["locked memory"]
     assert severity == "warning"
-    assert found.startswith("the limit cannot be read: ")
+    assert found == f"the limit cannot be read: {why}; libfabric needs it to be unlimited"
 
 
 # Told only

@@ -232,7 +232,7 @@ def test_a_profile_that_is_wrong_is_refused_with_the_place(inline, profile, said
     ("text", "said"),
     [
         ("apiVersion: mock.drakit/v1alpha1\nkind: MockNode\ndevices: []\n", "kind 'MockNode'; must be"),
-        ("kind: MockProfile\ndevices: []\n", "apiVersion None"),
+        ("kind: MockProfile\ndevices: []\n", "has kind 'MockProfile' and no apiVersion"),
         ("apiVersion: mock.drakit/v1alpha1\nkind: MockProfile\ndevices: []\ndevices: []\n", ":4:1: duplicate key"),
         ("- a\n", "must hold one MockProfile"),
         ("", "must hold one MockProfile"),

@@ -35,6 +35,7 @@ def test_discovery_says_so_once(node, plugin, said, what):
 def test_prepare_says_so_where_it_is_the_first_to_see_it(node, plugin, claim_of, record, said):
     Rehearsal(root=node.root).reload()
     record.prepare(plugin, claim_of(0))
+    assert said == [None]
     plugin.discover()
     assert said == [None]
 

@@ -305,7 +305,19 @@ def test_every_template_says_what_it_is_for_and_is_tried_here():
         assert item.name == path.stem
 
 
-def test_the_demo_shows_any_template_on_any_node():
-    outcome = CliRunner().invoke(main, ["demo", "--node", TRN2, "--file", str(SHOWN / "m-trn2.yaml")])
+@pytest.mark.parametrize(
+    ("name", "node_type", "group", "size"),
+    [
+        ("1x4-connected-neurons", TRN2, ROW, 4),
+        ("m-trn2", TRN2, ROW, 2),
+        ("xl-lnc2-trn2-efa", TRN2, HALF, 16),
+        ("xxl-lnc2-trn2-efa", TRN2, WHOLE, 32),
+        ("neuron-efa-16x8", TRN1, WHOLE, 24),
+        (ALIGNED, TRN2, ROW, 8),
+    ],
+)
+def test_the_demo_shows_a_template_with_the_group_that_its_devices_share(name, node_type, group, size):
+    path = (EXAMPLES if name == ALIGNED else SHOWN) / f"{name}.yaml"
+    outcome = CliRunner().invoke(main, ["demo", "--node", node_type, "--file", str(path)])
     assert outcome.exit_code == 0, outcome.output
-    assert "2 devices share resource.aws.com/devicegroup4_id" in outcome.output
+    assert f"{size} devices share {group} = " in outcome.output.splitlines()[-1]

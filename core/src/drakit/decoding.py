@@ -252,10 +252,7 @@ def read_document(path: Path, kind: type[T], api_version: str, kind_name: str, *
     content = dict(documents[0])
     found = (content.pop("apiVersion", None), content.pop("kind", None))
     if found != (api_version, kind_name):
-        raise ConfigError(
-            f"{path}: is apiVersion {shorten(found[0])}, kind {shorten(found[1])}; "
-            f"must be apiVersion {api_version!r}, kind {kind_name!r}"
-        )
+        raise ConfigError(f"{path}: has {_header(*found)}; must be apiVersion {api_version!r}, kind {kind_name!r}")
     return structure(kind, content, f"{path}:", placed=placed)
 
 
@@ -300,6 +297,15 @@ def _step(error: BaseException, in_sequence: bool) -> str:
     return ""
 
 
+def _header(api_version: object, kind: object) -> str:
+    """What a document has of its header, for a message; what is None or empty it has not."""
+    header = {"apiVersion": api_version, "kind": kind}
+    there = {name: value for name, value in header.items() if value not in (None, "")}
+    lacking = " and ".join(name for name in header if name not in there)
+    said = ", ".join(f"{name} {shorten(value)}" for name, value in there.items())
+    return " and no ".join(part for part in (said, lacking) if part) if there else f"no {lacking}"
+
+
 def config_name(kind: type[Any]) -> str:
     """A class of opaque configuration in the words of its documents: `SharingConfig of gpu.example.com/v1`."""
     return f"{kind.kind} of {kind.api_version}" if kind.kind else f"{kind.__name__} without apiVersion and kind"
@@ -317,15 +323,12 @@ def decode_config(opaque: OpaqueConfig, kinds: tuple[type[Any], ...], *, strict:
     target = next((known for known in kinds if (known.api_version, known.kind) == header), None)
     if target is None:
         names = " or ".join(map(config_name, kinds)) or "no configuration at all"
-        said = f"are apiVersion {shorten(api_version)}, kind {shorten(kind)}"
-        if header == ("", ""):
-            said = "have no apiVersion and kind"
-        raise InvalidDeviceConfig(f"opaque parameters {said}; this driver takes {names}")
+        raise InvalidDeviceConfig(f"opaque parameters have {_header(*header)}; this driver takes {names}")
     try:
         return (_strict if strict else _lenient).structure(parameters, target)
     except Exception as error:
         found = problems(error)
-        said = "; ".join(problem.removeprefix(": ") for problem in found)
+        said = "; ".join(problem.lstrip(".: ") for problem in found)
         named = " or ".join(config_name(known) for known in kinds if known.kind and not target.kind)
         if named and any(problem.startswith(": unknown key") for problem in found):
             said += f"; if they are meant to be {named}, let them say so"

@@ -65,10 +65,13 @@ def of_plugins(node: OfflineNode) -> Iterator[Finding]:
         yield _error(name, problem)
     for name, problem in node.warnings:
         yield _warning(name, problem)
+    explained = {name for name, finding in node.findings if finding.severity is not Severity.OK}
     for driver, pools in node.survey.pools.items():
         devices = sum(len(pool.devices) for pool in pools)
         if devices:
             yield _ok(driver, f"{devices} devices")
+        elif driver in explained:
+            yield _warning(driver, f"no devices below {node.settings.root}; see its findings below")
         else:
             yield _warning(
                 driver,

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 
 from drakit.assembly import Assembly, assemble
 from drakit.errors import ConfigError, DRAError
+from drakit.host import PluginHost
 from drakit.inventory import Survey
 from drakit.loading import LoadedPlugin, load_installed
 from drakit.model import DescribedDevice, Finding, Health, Severity
@@ -103,7 +104,7 @@ def survey_node(
             *((problem.driver, str(problem.error)) for problem in survey.problems),
             *((failure.plugin, str(failure)) for failure in closing),
         ],
-        warnings=said,
+        warnings=_not_found(said, found, assembly.host),
         findings=found,
     )
 
@@ -182,15 +183,33 @@ def _needs_configuration(plugin: LoadedPlugin, owner: str | None) -> str | None:
     return None
 
 
+@frozen
+class _Warning:
+    """What a plugin warned of in its log, and as what its `check` says the same; "" for nothing."""
+
+    plugin: str
+    message: str
+    finding: str
+
+
+def _not_found(
+    said: Sequence[_Warning], found: Sequence[tuple[str, Finding]], host: PluginHost
+) -> list[tuple[str, str]]:
+    """The warnings that the findings of their plugin do not say as well."""
+    known = {(host.instances[name].plugin, finding.what) for name, finding in found}
+    return [(one.plugin, one.message) for one in said if (one.plugin, one.finding) not in known]
+
+
 @contextlib.contextmanager
-def _warnings() -> Iterator[list[tuple[str, str]]]:
+def _warnings() -> Iterator[list[_Warning]]:
     """Collect what plugins warn of in their log: on a command line it is part of the result."""
-    said: list[tuple[str, str]] = []
+    said: list[_Warning] = []
     plugins = logging.getLogger("drakit.plugins")
 
     class Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append((record.name.removeprefix("drakit.plugins."), record.getMessage()))
+            plugin, finding = record.name.removeprefix("drakit.plugins."), getattr(record, "finding", "")
+            said.append(_Warning(plugin, record.getMessage(), finding))
 
     handler, propagate = Collect(logging.WARNING), plugins.propagate
     plugins.addHandler(handler)

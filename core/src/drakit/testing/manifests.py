@@ -53,6 +53,15 @@ class Manifest:
         """The documents of one kind."""
         return [item for item in self.items if item.document["kind"] == kind]
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """The DeviceClasses that its claims ask for, but for those that it brings itself."""
+        claims = [item.document for item in self.of("ResourceClaim")]
+        claims += [claim_from_template(item.document, item.name, "", "") for item in self.of("ResourceClaimTemplate")]
+        requests = [request for claim in claims for request in read_claim(claim).requests]
+        asked = {wanted.device_class_name for request in requests for _, wanted in request.alternatives}
+        return frozenset(asked - {item.name for item in self.of("DeviceClass")})
+
 
 def read_manifest(path: Path) -> Manifest:
     """Read a file with at least one Pod that has resourceClaims, and what that takes.

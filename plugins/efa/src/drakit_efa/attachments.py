@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from attrs import evolve
 from drakit import AttributeValue, Device, Finding, PluginContext, Severity
+from drakit.errors import describe
 
 from drakit_efa.devices import OWN
 from drakit_efa.imds import NoAnswer, Session
@@ -19,6 +20,8 @@ from drakit_efa.options import options_of
 
 MAC = f"{OWN}/mac"
 """The attribute of an adapter by which its network interface is known."""
+METADATA = "instance metadata"
+"""Under which `drakit check` says what is not known, and why."""
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
 _CLOSE_SECONDS = 1.0
 
@@ -60,7 +63,7 @@ class Attachments:
         """Why something is not known, for `drakit check`."""
         with self._news:
             said = sorted(self._said) if self._pending else []
-        return [Finding(Severity.WARNING, "instance metadata", line) for line in said]
+        return [Finding(Severity.WARNING, METADATA, line) for line in said]
 
     def close(self) -> None:
         """Ask no more. Idempotent; it waits a little for a question that is under way."""
@@ -79,9 +82,9 @@ class Attachments:
             self._facts = {mac: facts for mac, facts in self._facts.items() if mac in macs}
             self._pending = frozenset(macs - self._facts.keys())
             self._start()
-            waits = bool(self._pending) and not self._waited
+            waits = bool(self._pending) and self._thread is not None and not self._waited
             if waits:
-                self._news.wait_for(lambda: self._closed.is_set() or not self._pending, self._options.wait_seconds)
+                self._news.wait_for(self._is_over, self._options.wait_seconds)
                 self._waited = True
             self._late = bool(self._pending)
             found, silent = dict(self._facts), waits and self._late and not self._said
@@ -92,13 +95,35 @@ class Attachments:
             )
         return found
 
+    def _is_over(self) -> bool:
+        """Whether nothing more is to be expected of the thread that asks."""
+        return self._closed.is_set() or not self._pending or self._thread is None
+
     def _start(self) -> None:
         if self._pending and self._thread is None and not self._closed.is_set():
-            self._thread = threading.Thread(target=self._run, name="efa-imds", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="efa-imds", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the machine, or the container, has no thread to spare
+                self._say(f"instance metadata cannot be asked: {error}; it is tried again at the next discovery")
+            else:
+                self._thread = thread
 
     def _run(self) -> None:
-        """Ask until everything is known."""
+        """Ask, and whatever comes of it, leave it to the next discovery to begin again where that is needed."""
+        try:
+            self._ask_until_known()
+        except Exception as error:  # of a thread of our own nobody else would hear
+            self._say(
+                f"asking instance metadata came to an end: {describe(error)}; it is begun again at the next discovery"
+            )
+        finally:
+            with self._news:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+                    self._news.notify_all()
+
+    def _ask_until_known(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
             with self._news:
@@ -155,7 +180,7 @@ class Attachments:
             if problem in self._said:
                 return
             self._said |= {problem}
-        self._log.warning("%s", problem)
+        self._log.warning("%s", problem, extra={"finding": METADATA})
 
 
 def _described(device: Device, facts: Facts | None) -> Device:

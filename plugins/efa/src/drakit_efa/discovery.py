@@ -25,10 +25,10 @@ class Discovery:
         """The node as it is now; what is wrong with it is logged once, and again if it was right in between."""
         node = read_node(self._context, options_of(self._context).addresses)
         sharing = options_of(self._context).sharing
-        now = frozenset([*node.problems, *undivided(self.devices(node), sharing)])
-        for line in sorted(now - self._said):
-            self._context.log.warning("%s", line)
-        self._said = now
+        now = {**dict(node.problems), **dict.fromkeys(undivided(self.devices(node), sharing), "")}
+        for line in sorted(now.keys() - self._said):
+            self._context.log.warning("%s", line, extra={"finding": now[line]})
+        self._said = frozenset(now)
         return node
 
     def devices(self, node: Node) -> list[Device]:

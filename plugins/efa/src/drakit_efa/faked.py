@@ -102,7 +102,9 @@ class FakedNode:
         return in_order[::-1] if self.variant == PERMUTED else in_order
 
 
-NODE_TYPES = tuple(sorted({*MOST_ADAPTERS, *(f"{name}@{variant}" for name in _DATA["varied"] for variant in VARIANTS)}))
+NODE_TYPES = tuple(
+    sorted({*MOST_ADAPTERS, *(f"{name}@{variant}" for variant in VARIANTS for name in _DATA["varied"][variant])})
+)
 """The node types that can be faked: instance types and variants of them."""
 
 

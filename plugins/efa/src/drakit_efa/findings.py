@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from drakit import Finding, Severity
 
 from drakit_efa.instances import most_adapters
-from drakit_efa.node import Node, shown, unbound
-from drakit_efa.sysfs import DRIVER, EXCLUSIVE
-
-_WHAT = "EFA adapters"
+from drakit_efa.node import ADAPTERS, ADDRESSES, ATTRIBUTE, KERNEL_MODULE, NAMESPACES, Node, shown, unbound
+from drakit_efa.sysfs import EXCLUSIVE
 
 
 def findings(node: Node, instance_type: str) -> list[Finding]:
     """What is lost on this node, and what to do."""
     return [
         *_exclusive(node),
-        *(_warning(f"{DRIVER} kernel module", line) for line in unbound(node)),
+        *(_warning(KERNEL_MODULE, line) for line in unbound(node)),
         *_count(node, instance_type),
         *_left_out(node),
         *_lost(node),
@@ -27,7 +25,7 @@ def findings(node: Node, instance_type: str) -> list[Finding]:
 
 def _exclusive(node: Node) -> Iterator[Finding]:
     if node.exclusive and node.scan.present:
-        yield Finding(Severity.ERROR, "RDMA network namespaces", f"claims for EFA adapters are refused: {EXCLUSIVE}")
+        yield Finding(Severity.ERROR, NAMESPACES, f"claims for EFA adapters are refused: {EXCLUSIVE}")
 
 
 def _count(node: Node, instance_type: str) -> Iterator[Finding]:
@@ -37,13 +35,13 @@ def _count(node: Node, instance_type: str) -> Iterator[Finding]:
         return
     if node.scan.present < most:
         yield _warning(
-            _WHAT,
+            ADAPTERS,
             f"the launch template decides: {node.scan.present} of {most} that {instance_type} can have; for more, give "
             "it more interfaces of type efa or efa-only, each on a network card of its own",
         )
     else:
         yield _warning(
-            _WHAT,
+            ADAPTERS,
             f"{node.scan.present}: more than the {most} that {instance_type} is known to have, and all are published; "
             "nothing is lost, drakit's table is out of date",
         )
@@ -53,7 +51,7 @@ def _left_out(node: Node) -> Iterator[Finding]:
     """Adapters with the driver that no container could use: one finding, with the reason of the first."""
     if node.scan.left_out:
         first = next(iter(node.scan.left_out.values()))
-        yield _warning(_WHAT, f"{shown(list(node.scan.left_out))}: not published; {first}")
+        yield _warning(ADAPTERS, f"{shown(list(node.scan.left_out))}: not published; {first}")
 
 
 def _lost(node: Node) -> Iterator[Finding]:
@@ -61,7 +59,7 @@ def _lost(node: Node) -> Iterator[Finding]:
     for attribute in dict.fromkeys(loss.attribute for loss in node.losses):
         lost = [loss for loss in node.losses if loss.attribute == attribute]
         yield _warning(
-            f"attribute {attribute}",
+            f"{ATTRIBUTE} {attribute}",
             f"{lost[0].cost} for {shown([loss.address for loss in lost])}: {lost[0].why}; check that the agent "
             "has the whole /sys of the host, and the kernel's log",
         )
@@ -70,7 +68,7 @@ def _lost(node: Node) -> Iterator[Finding]:
 def _unknown(node: Node) -> Iterator[Finding]:
     if node.unknown:
         yield _warning(
-            "option addresses",
+            ADDRESSES,
             f"{shown(node.unknown)}: no EFA adapter is there; claims never get it. Correct or remove the address",
         )
 

@@ -18,7 +18,7 @@ from drakit_efa.counters import COUNTERS, REBIND, Counter, Files, find_files, re
 from drakit_efa.devices import device_name, port_health
 from drakit_efa.options import options_of
 from drakit_efa.ports import ACTIVE, PORT, read_state
-from drakit_efa.sysfs import DRIVER, MODULE, PCI_DEVICES, VERBS_DEVICES, VERBS_NODES, Adapter, Unreadable, list_names
+from drakit_efa.sysfs import DRIVER, MODULE, PCI_DEVICES, VERBS_DEVICES, Adapter, Unreadable, list_names, verbs_nodes
 
 VANISHED = "vanished"
 UNBOUND = "driver_unbound"
@@ -101,13 +101,13 @@ class HealthReporter:
 
     def _look(self) -> dict[str, _Look]:
         """One look at every adapter, by address."""
-        module = _inode(self._directory(MODULE))
-        return {address: self._examine(self._known[address], module) for address in sorted(self._known)}
+        module, nodes = _inode(self._directory(MODULE)), verbs_nodes(self._context)
+        return {address: self._examine(self._known[address], module, nodes) for address in sorted(self._known)}
 
-    def _examine(self, adapter: Adapter, module: str) -> _Look:
+    def _examine(self, adapter: Adapter, module: str, nodes: Mapping[str, str]) -> _Look:
         ref = DeviceRef(self._context.driver, self._context.pool, device_name(adapter.address))
         verbs = self._verbs_device(adapter)
-        lost = self._lost(adapter, verbs)
+        lost = self._lost(adapter, verbs, nodes)
         if lost is not None:
             self._found.pop(adapter.address, None)
             return _Look(Health(ref, HealthStatus.UNHEALTHY, lost.message, faults=[lost]), None)
@@ -120,13 +120,16 @@ class HealthReporter:
             faults.append(_port_down(adapter, state))
         if counted.silent:
             faults.append(_not_answering(adapter))
-        unknown = "; ".join(_unknown(adapter, state, counted.counters))
+        unknown = _unknown(adapter, state, counted.counters)
         status = HealthStatus.UNKNOWN if unknown else HealthStatus.HEALTHY
         report = Health(ref, status, unknown, faults=faults, counters=counted.counters, epoch=epoch)
         return _Look(report, port_health(state))
 
-    def _lost(self, adapter: Adapter, verbs: str) -> Fault | None:
-        """What an adapter lacks without which no container could use it, as discovery sees it too."""
+    def _lost(self, adapter: Adapter, verbs: str, nodes: Mapping[str, str]) -> Fault | None:
+        """What an adapter lacks without which no container could use it, as discovery sees it too.
+
+        `nodes` are the verbs nodes of all: the one it had may be another adapter's by now.
+        """
         function = self._directory(f"{PCI_DEVICES}/{adapter.address}")
         if not function:
             return Fault(
@@ -147,8 +150,7 @@ class HealthReporter:
                 f"{_name(adapter)} has lost its RDMA device: look in the kernel's log for why its driver gave it up; "
                 f"{REBIND}",
             )
-        node = self._directory(f"{VERBS_NODES}/{adapter.node}")
-        if not (node or list_names(Path(function, "infiniband_verbs"))):
+        if verbs not in nodes:
             return Fault(
                 VERBS_LOST, f"{_name(adapter)} has lost its verbs node: check that the ib_uverbs module is loaded"
             )
@@ -210,16 +212,17 @@ def _not_answering(adapter: Adapter) -> Fault:
     )
 
 
-def _unknown(adapter: Adapter, state: str | None, counters: Mapping[str, int]) -> Iterator[str]:
-    """What cannot be told of an adapter that is there."""
+def _unknown(adapter: Adapter, state: str | None, counters: Mapping[str, int]) -> str:
+    """What cannot be told of an adapter that is there; "" if all can."""
     where = f"{VERBS_DEVICES}/{adapter.verbs}"
+    reasons = []
     if state is None:
-        yield f"the health of {_name(adapter)} is not known: {where}/{PORT}/state cannot be read; see the kernel's log"
+        reasons.append(f"{where}/{PORT}/state cannot be read: see the kernel's log")
     if not counters:
-        yield (
-            f"the health of {_name(adapter)} is not known: no counter below {where} can be read; give the agent the "
-            "host's /sys, and update the EFA driver"
+        reasons.append(
+            f"no counter below {where} can be read: give the agent the host's /sys, and update the EFA driver"
         )
+    return f"the health of {_name(adapter)} is not known: {'; '.join(reasons)}" if reasons else ""
 
 
 def _name(adapter: Adapter) -> str:

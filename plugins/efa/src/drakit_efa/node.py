@@ -32,6 +32,15 @@ PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
 HEALTH = "health"
 """The attribute that is published also where nothing tells of it."""
 
+NAMESPACES, KERNEL_MODULE, ADAPTERS, ADDRESSES, ATTRIBUTE = (
+    "RDMA network namespaces",
+    f"{DRIVER} kernel module",
+    "EFA adapters",
+    "option addresses",
+    "attribute",
+)
+"""The subjects of findings; that of an attribute goes on with its name."""
+
 _T = TypeVar("_T")
 
 
@@ -87,14 +96,16 @@ class Node:
     unknown: tuple[str, ...] = ()
 
     @property
-    def problems(self) -> Iterator[str]:
-        """Lines for the log."""
-        yield from (f"{address} is not published: {why}" for address, why in self.scan.left_out.items())
-        yield from (f"{loss.address}: {loss.attribute} is {loss.cost}: {loss.why}" for loss in self.losses)
-        yield from unbound(self)
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Lines for the log, each with the subject under which `drakit check` says the same."""
+        yield from ((f"{address} is not published: {why}", ADAPTERS) for address, why in self.scan.left_out.items())
+        for loss in self.losses:
+            yield f"{loss.address}: {loss.attribute} is {loss.cost}: {loss.why}", f"{ATTRIBUTE} {loss.attribute}"
+        yield from ((line, KERNEL_MODULE) for line in unbound(self))
         if self.exclusive and self.scan.present:
-            yield f"claims are refused: {EXCLUSIVE}"
-        yield from (f"option addresses names {address}, but no EFA adapter is there" for address in self.unknown)
+            yield f"claims are refused: {EXCLUSIVE}", NAMESPACES
+        for address in self.unknown:
+            yield f"{ADDRESSES} names {address}, but no EFA adapter is there", ADDRESSES
 
 
 def unbound(node: Node) -> Iterator[str]:

@@ -29,7 +29,7 @@ from drakit_efa.configuration import asked, check_agreement
 from drakit_efa.devices import address_of
 from drakit_efa.options import options_of
 from drakit_efa.ports import read_link_gbps, read_mac
-from drakit_efa.sysfs import Adapter, Unreadable, Unusable, check_namespaces, read_adapter
+from drakit_efa.sysfs import Adapter, Unreadable, Unusable, check_namespaces, read_adapter, verbs_nodes
 
 NODES = "/dev/infiniband"
 READY, REASON = "Ready", "RDMAOnlyDeviceReady"
@@ -68,12 +68,13 @@ class _Preparation:
 
     @cached_property
     def _adapters(self) -> Mapping[DeviceRef, Adapter]:
-        return {device.device: self._adapter(device.device) for device in self.claim.devices}
+        nodes = verbs_nodes(self.context)
+        return {device.device: self._adapter(device.device, nodes) for device in self.claim.devices}
 
-    def _adapter(self, ref: DeviceRef) -> Adapter:
+    def _adapter(self, ref: DeviceRef, nodes: Mapping[str, str]) -> Adapter:
         """An adapter that can be used now. Raises DeviceNotFound."""
         try:
-            return read_adapter(self.context, address_of(ref.name) or ref.name)
+            return read_adapter(self.context, address_of(ref.name) or ref.name, nodes)
         except Unusable as error:
             raise DeviceNotFound(
                 f"EFA adapter {ref.name} cannot be used on node {self.context.node}: {error}; delete the pod to have "

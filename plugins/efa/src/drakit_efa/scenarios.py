@@ -16,7 +16,14 @@ GPU_EFA_ALIGNED = Scenario(
     manifest=DATA / "templates" / "gpu-efa-aligned.yaml",
     backends=({"plugin": "efa"}, _GPUS),
     classes=(DATA / "others" / "gpu.nvidia.com.yaml",),
-    also_for=("p4d.24xlarge", "p5e.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge", "g6e.48xlarge"),
+    also_for=(
+        "p4d.24xlarge",
+        "p4de.24xlarge",
+        "p5e.48xlarge",
+        "p5en.48xlarge",
+        "p6-b200.48xlarge",
+        "g6e.48xlarge",
+    ),
 )
 
 EFA_SHARES = Scenario(

@@ -120,11 +120,14 @@ def read_adapters(context: PluginContext, only: Sequence[str] = ()) -> Scan:
     )
 
 
-def read_adapter(context: PluginContext, address: str) -> Adapter:
-    """One adapter, as it is at this moment. Raises Unusable."""
+def read_adapter(context: PluginContext, address: str, nodes: Mapping[str, str] | None = None) -> Adapter:
+    """One adapter, as it is at this moment. Raises Unusable.
+
+    `nodes`: what `verbs_nodes` says, from whoever reads several adapters; it reads a file of each one of the node.
+    """
     if _driver(context.path(f"{PCI_DEVICES}/{address}")) != DRIVER:
         raise Unusable(f"no PCI function {address} is bound to the {DRIVER} driver")
-    return _read(context, address, verbs_nodes(context))
+    return _read(context, address, verbs_nodes(context) if nodes is None else nodes)
 
 
 def namespaces_are_exclusive(context: PluginContext) -> bool:

@@ -8,6 +8,8 @@ what its limit of locked memory allows, or anything with CAP_IPC_LOCK in the hos
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
@@ -24,6 +26,7 @@ VARIABLES = ("FI_PROVIDER", "FI_EFA_USE_DEVICE_RDMA", "FI_EFA_FORK_SAFE", "RDMAV
 """What libfabric and libibverbs are told by; shown, whatever is in them."""
 
 _LOCKED = "Max locked memory"
+_HEX = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
 _IPC_LOCK = 14
 """The number of the capability."""
 _ALL_USERS = ["0", "0", "4294967295"]
@@ -54,7 +57,7 @@ def verify(context: PluginContext, devices: Sequence[DescribedDevice]) -> list[F
     if not given and not seen:
         return [_nothing(len(nodes))] if nodes else []
     return [
-        *(_given(context, given, seen) if given else _not_described(list(seen.values()))),
+        *(_given(context, given, nodes, seen) if given else _not_described(list(seen.values()))),
         _locked_memory(context),
         *_huge_pages(context),
         *_environment(context),
@@ -85,13 +88,13 @@ def _nothing(number: int) -> Finding:
 
 
 def _given(
-    context: PluginContext, given: Mapping[str, DescribedDevice], seen: Mapping[str, _Seen]
+    context: PluginContext, given: Mapping[str, DescribedDevice], nodes: Mapping[str, str], seen: Mapping[str, _Seen]
 ) -> Iterator[Finding]:
     """Whether each adapter of the container can be used, and what else it sees."""
     own: set[str] = set()
     for address, device in given.items():
         try:
-            adapter = read_adapter(context, address)
+            adapter = read_adapter(context, address, nodes)
         except (Unusable, OSError) as error:
             yield _unusable(device, f"{error}; delete the pod to have it placed anew")
             continue
@@ -146,7 +149,7 @@ def _locked_memory(context: PluginContext) -> Finding:
         limit = _soft_limit(_read(context, LIMITS))
         is_capable, is_host = _has_ipc_lock(_read(context, STATUS)), _read(context, USERS).split() == _ALL_USERS
     except (OSError, ValueError) as error:
-        return _warning(what, f"the limit cannot be read: {describe(error)}; libfabric needs it to be unlimited")
+        return _warning(what, f"the limit cannot be read: {_why(error)}; libfabric needs it to be unlimited")
     if limit is None:
         return _ok(what, "unlimited")
     if is_capable and is_host:
@@ -162,11 +165,20 @@ def _locked_memory(context: PluginContext) -> Finding:
     )
 
 
+def _why(error: OSError | ValueError) -> str:
+    """What is wrong with a file, in words: the path is that of the container, wherever it is seen from."""
+    if isinstance(error, OSError):
+        return f"/proc/self/{os.path.basename(error.filename or '')}: {error.strerror or describe(error)}"
+    return str(error)
+
+
 def _soft_limit(limits: str) -> int | None:
     """How many bytes may be locked; None for any number. Raises ValueError."""
     for line in limits.splitlines():
         if line.startswith(_LOCKED):
             soft, *_ = line.removeprefix(_LOCKED).split() or [""]
+            if soft != "unlimited" and not soft.isdecimal():
+                raise ValueError(f"{LIMITS} says {soft!r} of {_LOCKED!r}")
             return None if soft == "unlimited" else int(soft)
     raise ValueError(f"{LIMITS} has no line {_LOCKED!r}")
 
@@ -176,6 +188,8 @@ def _has_ipc_lock(status: str) -> bool:
     for line in status.splitlines():
         name, _, value = line.partition(":")
         if name == "CapEff":
+            if not _HEX.fullmatch(value.strip()):
+                raise ValueError(f"{STATUS} says {value.strip()!r} of CapEff")
             return bool(int(value, 16) >> _IPC_LOCK & 1)
     raise ValueError(f"{STATUS} has no line CapEff")
 

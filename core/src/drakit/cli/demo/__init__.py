@@ -9,7 +9,10 @@ import click
 
 @click.command()
 @click.option(
-    "--scenario", "name", metavar="NAME", help="Which scenario of the installed plugins; the first by default."
+    "--scenario",
+    "name",
+    metavar="NAME",
+    help="Which scenario of the installed plugins; by default one that suits --file and --node.",
 )
 @click.option("--node", "node_type", metavar="TYPE", help="The type of node to fake; the scenario's own by default.")
 @click.option(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from attrs import evolve, field, frozen
 
+from drakit.classes import device_classes
+from drakit.decoding import read_yaml, structure
 from drakit.errors import ConfigError, describe
+from drakit.loading import load
 from drakit.model.converters import frozen_mapping
+from drakit.settings import BackendSettings, Settings
+from drakit.testing.manifests import read_manifest
 from drakit.testing.nodes import machine_type
 from drakit.testing.scenarios import Scenario
 
@@ -42,22 +47,62 @@ def load_scenarios() -> Scenarios:
 
 
 def choose(found: Scenarios, name: str | None, node_type: str | None, manifest: Path | None) -> Scenario:
-    """The scenario that is meant: by name, else the first of the type of node or also for its machine, else the first.
+    """The scenario that is meant: by name, else the one that the manifest is of, or that suits it and the type of node.
 
-    Raises ConfigError for a name that is none, and where there are no scenarios at all.
+    Raises ConfigError for a name that is none, where there are no scenarios at all, and for a manifest that needs
+    classes which the named scenario has not, and another has.
     """
     if not found.loaded:
         raise ConfigError(f"no installed plugin offers a scenario{_failures(found)}; install one, such as drakit-mock")
     if name is not None and name not in found.loaded:
         raise ConfigError(f"no scenario {name!r}; there are {', '.join(found.loaded)}{_failures(found)}")
+    ordered = _by_node_type(found.loaded.values(), node_type)
     if name is not None:
         scenario = found.loaded[name]
+        if manifest is not None:
+            _check_classes(scenario, manifest, ordered)
     else:
-        every = list(found.loaded.values())
-        own = [one for one in every if one.node_type == node_type]
-        fitting = [one for one in every if machine_type(node_type or "") in (one.node_type, *one.also_for)]
-        scenario = (own or fitting or every)[0]
+        scenario = ordered[0] if manifest is None else _of_manifest(ordered, manifest)
     return evolve(scenario, node_type=node_type or scenario.node_type, manifest=manifest or scenario.manifest)
+
+
+def _by_node_type(scenarios: Iterable[Scenario], node_type: str | None) -> list[Scenario]:
+    """Those of the type of node first, then those that are also for its machine, then the others."""
+    machine = machine_type(node_type or "")
+
+    def rank(scenario: Scenario) -> int:
+        return 0 if scenario.node_type == node_type else 1 if machine in (scenario.node_type, *scenario.also_for) else 2
+
+    return sorted(scenarios, key=rank)
+
+
+def _of_manifest(ordered: Sequence[Scenario], manifest: Path) -> Scenario:
+    """The first whose own the manifest is, else the first with all classes that it asks for, else the first."""
+    if own := [one for one in ordered if one.manifest.resolve() == manifest.resolve()]:
+        return own[0]
+    wanted = read_manifest(manifest).classes
+    return next((one for one in ordered if wanted <= _classes(one)), ordered[0])
+
+
+def _check_classes(scenario: Scenario, manifest: Path, others: Sequence[Scenario]) -> None:
+    wanted = read_manifest(manifest).classes
+    missing = wanted - _classes(scenario)
+    if missing and (suited := [one.name for one in others if wanted <= _classes(one)]):
+        raise ConfigError(
+            f"{manifest}: scenario {scenario.name} has no DeviceClass {', '.join(sorted(missing))}; "
+            f"leave out --scenario, or use {' or '.join(suited)}"
+        )
+
+
+def _classes(scenario: Scenario) -> set[str]:
+    """The names of the DeviceClasses that there are in a scenario; none where its plugins cannot be had."""
+    try:
+        backends = structure(tuple[BackendSettings, ...], list(map(dict, scenario.backends)), scenario.name)
+        documents = device_classes(Settings(backends=backends), load(one.plugin for one in backends).loaded)
+        documents += [document for path in scenario.classes for document in read_yaml(path)]
+    except ConfigError:
+        return set()
+    return {document["metadata"]["name"] for document in documents}
 
 
 def _failures(found: Scenarios) -> str:
