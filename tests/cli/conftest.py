@@ -19,6 +19,7 @@ from drakit.cli import COMMANDS, main
 from drakit.testing import InMemoryApiServer, lay_out
 
 from tests.cli.planning import Inventories
+from tests.cli.right_input import CLASS, SLICES
 
 BOUND_SECONDS = 60
 # What the machine at hand has set must not decide a test.
@@ -176,3 +177,19 @@ def planned(drakit, inventories, tmp_path) -> Callable[..., tuple[int, Any]]:
         return found.code, found.json
 
     return plan
+
+
+@pytest.fixture
+def plan(drakit, tmp_path) -> Callable[..., tuple[int, str, str]]:
+    """Plan a text; the exit code, what stderr says without where the file lies, and stdout."""
+
+    def run(text: str, *args: Any, name: str = "w.yaml", cluster: Any = None) -> tuple[int, str, str]:
+        path, slices = tmp_path / name, tmp_path / "slices.json"
+        path.write_text(text)
+        slices.write_text(
+            cluster if isinstance(cluster, str) else json.dumps({"kind": "List", "items": cluster or [SLICES, CLASS]})
+        )
+        found = drakit("plan", "-f", path, "--slices", slices, *args)
+        return found.code, found.err.replace(f"{tmp_path}/", ""), found.out
+
+    return run
