@@ -1,4 +1,4 @@
-"""`drakit plan` on workloads of every kind and on several nodes: their pods, where those go, and what is said of them."""
+"""`drakit plan` on workloads of every kind and several nodes: their pods, where they go, and what is said of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`drakit plan` on files and commands that are wrong: each told with its place and what to give, and never a traceback."""
+"""`drakit plan` on files and commands that are wrong: each told with what to give, and never a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`drakit plan` on what is published: every template and example on faked nodes, as the control plane would place them."""
+"""`drakit plan` on published templates and examples, as the control plane would place them on faked nodes."""
 
 from __future__ import annotations
 
