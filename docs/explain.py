@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 from drakit.cli.offline import survey_node
-from drakit.cli.slices import node_slices
+from drakit.cli.published import node_slices
 from drakit.decoding import read_yaml
 from drakit.documents import Document, claim_ref
 from drakit.loading import load_installed

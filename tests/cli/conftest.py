@@ -18,6 +18,9 @@ from click.testing import CliRunner
 from drakit.cli import COMMANDS, main
 from drakit.testing import InMemoryApiServer, lay_out
 
+from tests.cli.planning import Inventories
+from tests.cli.right_input import CLASS, SLICES
+
 BOUND_SECONDS = 60
 # What the machine at hand has set must not decide a test.
 FOREIGN = (
@@ -152,3 +155,41 @@ def distribution(tmp_path) -> Callable[..., dict[str, str]]:
         return {"PYTHONPATH": str(site)}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def inventories(tmp_path_factory) -> Inventories:
+    return Inventories(tmp_path_factory.mktemp("slices"))
+
+
+@pytest.fixture
+def planned(drakit, inventories, tmp_path) -> Callable[..., tuple[int, Any]]:
+    """Plan some documents or files on nodes of some types: the answer as data, and the exit code."""
+
+    def plan(what: Any, *types: str, args: tuple[str, ...] = (), more: tuple[Any, ...] = ()) -> tuple[int, Any]:
+        if not isinstance(what, Path):
+            path = tmp_path / "workload.yaml"
+            path.write_text(yaml.safe_dump_all(what if isinstance(what, list) else [what]))
+            what = path
+        found = drakit("plan", "-f", what, "--slices", inventories.file(*types, more=more), "-o", "json", *args)
+        assert found.code in (0, 1), found.err
+        assert found.json["satisfied"] == (found.code == 0)
+        return found.code, found.json
+
+    return plan
+
+
+@pytest.fixture
+def plan(drakit, tmp_path) -> Callable[..., tuple[int, str, str]]:
+    """Plan a text; the exit code, what stderr says without where the file lies, and stdout."""
+
+    def run(text: str, *args: Any, name: str = "w.yaml", cluster: Any = None) -> tuple[int, str, str]:
+        path, slices = tmp_path / name, tmp_path / "slices.json"
+        path.write_text(text)
+        slices.write_text(
+            cluster if isinstance(cluster, str) else json.dumps({"kind": "List", "items": cluster or [SLICES, CLASS]})
+        )
+        found = drakit("plan", "-f", path, "--slices", slices, *args)
+        return found.code, found.err.replace(f"{tmp_path}/", ""), found.out
+
+    return run

@@ -1,203 +1,26 @@
-"""`drakit plan` on real input: the published templates on faked nodes, workloads, several nodes, files of slices."""
+"""`drakit plan` on workloads of every kind and several nodes: their pods, where they go, and what is said of them."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from attrs import evolve
-from drakit.cli.nodetypes import survey_of
-from drakit.testing import InMemoryApiServer
-from drakit.testing.controlplane import ControlPlane, Unschedulable
-from drakit.testing.manifests import read_manifest
-from drakit_efa.plugin import EfaPlugin
-from drakit_neuron.plugin import NeuronPlugin
 
-TEMPLATES, EXAMPLES = NeuronPlugin.data / "templates", NeuronPlugin.data / "examples"
-NEURON, EFA = "neuron.aws.com", "dra.net"
-TRN2, TRN1, ULTRA = "trn2.48xlarge", "trn1.32xlarge", "trn2u.48xlarge"
-OLD_DRIVER = "2.25.4.0"
-PLACED = [
-    ("1x4-connected-neurons", TRN2, 4, 0),
-    ("l-trn2", TRN2, 8, 0),
-    ("xl-trn2", TRN2, 16, 0),
-    ("all-neurons", TRN2, 16, 0),
-    ("all-neurons-lnc-1", TRN2, 16, 0),
-    ("lnc-neurons", TRN2, 16, 0),
-    ("neuron-efa-16x8", TRN1, 16, 8),
-    ("xl-lnc2-trn2-efa", TRN2, 8, 8),
-    ("xxl-lnc2-trn2-efa", TRN2, 16, 16),
-    ("s-lnc1-trn2", TRN2, 1, 0),
-    ("s-lnc2-trn2", TRN2, 1, 0),
-    ("m-trn2", TRN2, 2, 0),
-    ("linked-pair", TRN1, 2, 0),
-    ("all-efas-and-neurons", TRN2, 16, 16),
-    ("all-efas", TRN2, 0, 16),
-    ("first-available-neuron", TRN1, 1, 0),
-    ("us-2-node-config", ULTRA, 1, 0),
-    ("us-4-node-config", ULTRA, 1, 0),
-    ("us-and-lnc-config", ULTRA, 1, 0),
-    ("driver-version-neuron", OLD_DRIVER, 16, 0),
-    ("2.27-driver-trn2", OLD_DRIVER, 8, 0),
-]
-PENDING = [
-    ("two-efas-four-neurons", TRN2, "no value of resource.aws.com/devicegroup1_id suits every request"),
-    ("two-efas-four-neurons", TRN1, "no value of resource.aws.com/devicegroup1_id suits every request"),
-    ("driver-version-neuron", TRN2, "0 match its selectors"),
-    ("2.27-driver-trn2", TRN2, "0 match its selectors"),
-    ("1x4-connected-neurons", TRN1, "0 match its selectors"),
-    ("us-2-node-config", TRN2, "0 match its selectors"),
-]
-
-
-class Inventories:
-    """The slices of nodes of a type, with their Nodes, as kubectl would print them; each type is surveyed once."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._slices: dict[str, list[Any]] = {}
-
-    def slices(self, node_type: str) -> list[Any]:
-        if node_type not in self._slices:
-            found = survey_of(TRN2 if node_type == OLD_DRIVER else node_type, None, node_name="node-1").slices
-            text = json.dumps(list(found))
-            if node_type == OLD_DRIVER:
-                (version,) = {
-                    device["attributes"]["neuronDriverVersion"]["string"]
-                    for one in found
-                    for device in one["spec"]["devices"]
-                    if "neuronDriverVersion" in device["attributes"]
-                }
-                text = text.replace(f'"{version}"', f'"{OLD_DRIVER}"')
-            self._slices[node_type] = json.loads(text)
-        return self._slices[node_type]
-
-    def file(self, *types: str, **changes: Any) -> Path:
-        items = [item for number, node_type in enumerate(types, 1) for item in self._node(node_type, number)]
-        path = self._directory / f"{'-'.join(types)}-{abs(hash(str(changes)))}.json"
-        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [*items, *changes.get("more", ())]}))
-        return path
-
-    def _node(self, node_type: str, number: int) -> list[Any]:
-        name = f"node-{number}"
-        text = json.dumps(self.slices(node_type)).replace("node-1", name)
-        labels = {"node.kubernetes.io/instance-type": node_type, "kubernetes.io/hostname": name}
-        return [*json.loads(text), {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}]
-
-
-@pytest.fixture(scope="module")
-def inventories(tmp_path_factory) -> Inventories:
-    return Inventories(tmp_path_factory.mktemp("slices"))
-
-
-@pytest.fixture
-def planned(drakit, inventories, tmp_path):
-    """Plan some documents or files on nodes of some types: the answer as data, and the exit code."""
-
-    def plan(what: Any, *types: str, args: tuple[str, ...] = (), more: tuple[Any, ...] = ()) -> tuple[int, Any]:
-        if not isinstance(what, Path):
-            path = tmp_path / "workload.yaml"
-            path.write_text(yaml.safe_dump_all(what if isinstance(what, list) else [what]))
-            what = path
-        found = drakit("plan", "-f", what, "--slices", inventories.file(*types, more=more), "-o", "json", *args)
-        assert found.code in (0, 1), found.err
-        assert found.json["satisfied"] == (found.code == 0)
-        return found.code, found.json
-
-    return plan
-
-
-def results(pod: Any) -> list[Any]:
-    return [one for claim in pod["claims"] for one in claim["allocation"]["devices"]["results"]]
-
-
-def claim_template(name: str, count: int, *, group: int = 0, device_class: str = NEURON) -> Any:
-    devices: dict[str, Any] = {
-        "requests": [{"name": "devices", "exactly": {"deviceClassName": device_class, "count": count}}]
-    }
-    if group:
-        devices["constraints"] = [{"matchAttribute": f"resource.aws.com/devicegroup{group}_id"}]
-    return {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "ResourceClaimTemplate",
-        "metadata": {"name": name},
-        "spec": {"spec": {"devices": devices}},
-    }
-
-
-def pod_spec(template: str, **fields: Any) -> Any:
-    container = {"name": "worker", "image": "registry.example.com/worker:1", "resources": {"claims": [{"name": "c"}]}}
-    return {
-        "containers": [container],
-        "resourceClaims": [{"name": "c", "resourceClaimTemplateName": template}],
-        **fields,
-    }
-
-
-def workload(kind: str, template: str, name: str = "w", version: str = "apps/v1", **fields: Any) -> Any:
-    labels = {"app": name}
-    spec = {
-        "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": pod_spec(template)},
-        **fields,
-    }
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def pod(name: str, template: str, **fields: Any) -> Any:
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec(template, **fields)}
-
-
-@pytest.mark.parametrize(("name", "node_type", "neurons", "adapters"), PLACED)
-def test_a_published_template_is_placed_where_it_is_for(planned, name, node_type, neurons, adapters):
-    _, answer = planned(TEMPLATES / f"{name}.yaml", node_type)
-    (found,) = answer["pods"]
-    assert (found["outcome"], found["node"]) == ("placed", "node-1")
-    drivers = [one["driver"] for one in results(found)]
-    assert (drivers.count(NEURON), drivers.count(EFA)) == (neurons, adapters)
-
-
-@pytest.mark.parametrize(("name", "node_type", "reason"), PENDING)
-def test_a_published_template_that_must_stay_pending_does_so_with_its_reason(planned, name, node_type, reason):
-    code, answer = planned(TEMPLATES / f"{name}.yaml", node_type)
-    (found,) = answer["pods"]
-    assert (code, found["outcome"], found["node"]) == (1, "unsatisfied", None)
-    assert any(reason in one["reason"] and one["nodes"] == ["node-1"] for one in found["reasons"])
-
-
-def test_every_published_template_is_planned_here():
-    assert {path.stem for path in TEMPLATES.glob("*.yaml")} == {name for name, *_ in (*PLACED, *PENDING)}
-
-
-@pytest.mark.parametrize(
-    ("path", "node_type", "devices"),
-    [
-        (EXAMPLES / "aligned-efa-neuron.yaml", TRN2, 8),
-        (EXAMPLES / "ultraserver-job.yaml", ULTRA, 1),
-        (EfaPlugin.data / "examples/shared-efa.yaml", TRN2, 4),
-    ],
+from tests.cli.planning import (
+    EFA,
+    EXAMPLES,
+    NEURON,
+    TEMPLATES,
+    TRN1,
+    TRN2,
+    claim_template,
+    pod,
+    pod_spec,
+    results,
+    workload,
 )
-def test_the_published_examples_are_placed(planned, path, node_type, devices):
-    _, answer = planned(path, node_type, node_type)
-    assert {one["outcome"] for one in answer["pods"]} == {"placed"}
-    assert {len(results(one)) for one in answer["pods"]} == {devices}
-
-
-def test_aligned_adapters_stay_pending_on_trn1_which_has_half_as_many(planned):
-    code, answer = planned(EXAMPLES / "aligned-efa-neuron.yaml", TRN1)
-    assert code == 1
-    assert "no value of resource.aws.com/devicegroup4_id" in answer["pods"][0]["reasons"][0]["reason"]
-
-
-def test_a_claim_that_pods_share_is_allocated_once_and_brings_them_to_one_node(planned):
-    _, answer = planned(EfaPlugin.data / "examples/shared-efa.yaml", TRN2, TRN2)
-    first, second = answer["pods"]
-    assert first["node"] == second["node"] == "node-1"
-    assert results(first) == results(second)
-    assert [one["claims"][0]["allocatedBefore"] for one in (first, second)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -451,41 +274,3 @@ def test_other_types_of_nodes_are_tried_for_what_does_not_fit(drakit, inventorie
 def test_yaml_says_what_json_says(drakit, inventories):
     command = ("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2), "-o")
     assert drakit(*command, "yaml").yaml == [drakit(*command, "json").json]
-
-
-@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_plan_is_what_the_control_plane_of_the_test_kit_does(planned, inventories, path):
-    manifest = read_manifest(path)
-    (made,) = manifest.of("Pod")
-    copies = [
-        evolve(made, document=made.document | {"metadata": {"name": f"{made.name}-{n}", "namespace": "default"}})
-        for n in range(3)
-    ]
-    manifest = evolve(manifest, items=[*(one for one in manifest.items if one is not made), *copies])
-    with InMemoryApiServer() as server:
-        for document in (*inventories.slices(TRN2), *shipped_classes()):
-            metadata = {key: value for key, value in document["metadata"].items() if key != "ownerReferences"}
-            server.create(document | {"metadata": metadata})
-        server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
-        plane = ControlPlane(server, "node-1")
-        expected = [scheduled(plane, one) for one in plane.submit(manifest)]
-    _, answer = planned([item.document for item in manifest.items], TRN2)
-    assert [[devices(claim) for claim in one["claims"]] for one in answer["pods"]] == expected
-
-
-def shipped_classes() -> list[Any]:
-    places = [plugin.data / "deviceclasses" for plugin in (NeuronPlugin, EfaPlugin)]
-    return [yaml.safe_load(path.read_text()) for place in places for path in place.glob("*.yaml")]
-
-
-def scheduled(plane: ControlPlane, document: Any) -> list[Any]:
-    try:
-        claims = plane.schedule(document, plane.make_claims(document))
-    except Unschedulable:
-        return []
-    return [devices({"allocation": claim["status"]["allocation"]}) for claim in claims]
-
-
-def devices(claim: Any) -> list[Any]:
-    found = claim["allocation"]["devices"]["results"]
-    return [(one["request"], one["driver"], one["pool"], one["device"]) for one in found]

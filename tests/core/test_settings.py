@@ -128,7 +128,7 @@ def test_a_switch_is_true_or_false(text, value):
         ("backends: [{driver: dra.net}]", "cfg.yaml: backends[0].plugin: missing key 'plugin'"),
         (
             "backends: [{plugin: efa, option: {}}]",
-            "cfg.yaml: backends[0]: unknown key 'option'; known keys are deviceMetadata, driver, nodeLabels,",
+            "backends[0]: unknown key 'option'; known keys are deviceClass, deviceMetadata, driver, nodeLabels,",
         ),
         ("backends: [{plugin: efa, options: }]", "cfg.yaml: backends[0].options: must be a mapping, not None"),
         ("backends: [{plugin: efa, driver: DRA.net}]", "driver must be a lower-case DNS subdomain"),

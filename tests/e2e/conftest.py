@@ -18,6 +18,8 @@ from drakit.documents import claim_ref
 from drakit.model import ClaimRef
 from drakit.testing import FakeKubelet, InMemoryApiServer, lay_out
 
+from tests.e2e.watched import Watched
+
 NODE = "node-1"
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 BOUND_SECONDS = 30.0
@@ -130,6 +132,12 @@ def trn2(node: Node) -> Node:
     """A node that looks like a trn2.48xlarge."""
     lay_out("trn2.48xlarge", node.root)
     return node
+
+
+@pytest.fixture
+def watched(node: Node, until: Callable[[Callable[[], object], str], None]) -> Watched:
+    """This node, with an agent that may be asked how it is."""
+    return Watched(node, until)
 
 
 @pytest.fixture

@@ -1,221 +1,21 @@
-"""Liveness, readiness and metrics of the real agent, asked for over HTTP as a kubelet and Prometheus ask."""
+"""Liveness and readiness of the real agent, asked for over HTTP as a kubelet asks, and the ports of both."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import re
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from drakit.tally import BOUNDS
 from drakit.testing import CallFailed
-from drakit.vitals.families import Kind
-from drakit.vitals.metrics import CATALOGUE
 from drakit.vitals.web import PATIENCE_SECONDS
-from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.watched import BESIDE, DRIVER, POOL, WATCHED, modules
 
 MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"
-DRIVER, POOL, BESIDE = "watched.example.com", "node-1", "beside.example.com"
-OF_WHAT_DEVICES_SAY = ("drakit_device_fault", "drakit_device_counter_total")
-"""The metrics that have no series before there is something to tell."""
-OF_WHAT_IS_FOUND = (
-    "drakit_pool_devices",
-    "drakit_pool_generation",
-    "drakit_device_allocated",
-    "drakit_device_health",
-)
-"""The metrics that have no series before the hardware was looked at."""
-BACKENDS = "[{plugin: watched}, {plugin: watched, driver: beside.example.com}]"
-WATCHED = """
-import sys, time
-from pathlib import Path
-from drakit import ClaimError, ContainerEdits, Device, DeviceRef, Health, Pool, PreparedDevice, hookimpl
-
-HERE = Path(__file__).parent
-
-class Plugin:
-    driver_name = "watched.example.com"
-
-    def __init__(self, context):
-        self.context = context
-
-    @hookimpl
-    def discover(self):
-        while (HERE / "blind").exists():
-            time.sleep(0.002)
-        return [Pool([Device(name="one"), Device(name="two")])]
-
-    @hookimpl
-    def prepare(self, claim):
-        (HERE / "modules").write_text(" ".join(sys.modules))
-        while claim.claim.name == "hangs" and not (HERE / "gate").exists():
-            time.sleep(0.002)
-        if claim.claim.name == "refused":
-            raise ClaimError("not this one")
-        return [PreparedDevice.of(device, ContainerEdits(env={"A": "1"})) for device in claim.devices]
-
-    @hookimpl
-    def unprepare(self, claim, prepared):
-        pass
-
-    @hookimpl
-    def health(self):
-        return [Health(DeviceRef(self.context.driver, self.context.pool, "two"), "Unhealthy", "worn out")]
-"""
-
-
-class Watched:
-    """A node with an agent that may be asked how it is."""
-
-    def __init__(self, node, until) -> None:
-        self.node = node
-        self._until = until
-        with socket.create_server(("", 0)) as free:
-            self.port = free.getsockname()[1]
-        node.root.mkdir()
-        node.install("watched", WATCHED)
-
-    def start(self, backends: str = BACKENDS, **settings) -> None:
-        self.node.start(backends, **{"healthcheckPort": self.port, "metricsPort": self.port, **settings})
-
-    def get(self, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
-        """Ask, from the moment on at which the port is bound."""
-        limit = time.monotonic() + 30
-        while True:
-            connection = http.client.HTTPConnection(host, self.port, timeout=30)
-            try:
-                connection.request("GET", path)
-                response = connection.getresponse()
-                return response.status, response.read().decode()
-            except ConnectionRefusedError:
-                assert time.monotonic() < limit
-                time.sleep(0.01)
-            finally:
-                connection.close()
-
-    def until_ready(self) -> None:
-        self._until(lambda: self.get("/readyz")[0] == 200, "the agent to be ready")
-
-    def until_unready(self, why: str) -> None:
-        def unready() -> bool:
-            status, body = self.get("/readyz")
-            assert status == (503 if "not ready" in body else 200)
-            return re.search(why, body) is not None
-
-        self._until(unready, f"readiness to say {why!r}")
-
-    def metrics(self) -> dict[str, list]:
-        """Every sample, by the name of its family."""
-        return {family.name: family.samples for family in text_string_to_metric_families(self.get("/metrics")[1])}
-
-    def without_series(self) -> set[str]:
-        """The metrics of the catalogue that no sample is exposed of."""
-        found = {sample.name.removesuffix("_bucket") for samples in self.metrics().values() for sample in samples}
-        return {family.name for family in CATALOGUE.families} - found
-
-    def value(self, family: str, /, **labels: str) -> float:
-        (value,) = [
-            sample.value
-            for sample in self.metrics()[family.removesuffix("_total")]
-            if labels.items() <= sample.labels.items() and sample.name == family
-        ]
-        return value
-
-
-@pytest.fixture
-def watched(node, until):
-    return Watched(node, until)
-
-
-def test_a_first_scrape_has_every_metric_of_the_catalogue_with_its_labels(watched, kubelet):
-    watched.start()
-    watched.until_ready()
-    families = list(text_string_to_metric_families(watched.get("/metrics")[1]))
-    exposed = {family.name: family for family in families if family.name.startswith("drakit_")}
-    assert sorted(exposed) == sorted(family.name.removesuffix("_total") for family in CATALOGUE.families)
-    for family in CATALOGUE.families:
-        found = exposed[family.name.removesuffix("_total")]
-        assert (found.type, found.documentation) == (family.kind.value, family.help)
-        labels = {frozenset(sample.labels) - {"le"} for sample in found.samples}
-        assert labels == {frozenset(family.labels)} or (not labels and family.name in OF_WHAT_DEVICES_SAY)
-        if family.kind is Kind.HISTOGRAM:
-            bounds = [float(sample.labels["le"]) for sample in found.samples if "le" in sample.labels]
-            assert bounds[: len(BOUNDS) + 1] == [*BOUNDS, float("inf")]
-    for driver in (DRIVER, BESIDE):
-        for result in ("success", "refused", "failed", "abandoned"):
-            assert watched.value("drakit_claim_calls_total", driver=driver, call="unprepare", result=result) == 0
-    assert "process_resident_memory_bytes" in {family.name for family in families}
-
-
-def test_an_api_server_that_is_away_keeps_no_series_from_being_there(watched, kubelet, api):
-    api.pause()
-    watched.start()
-    watched.until_unready(f"{DRIVER}: not ready: .*cannot be (published|reached)")
-    assert watched.without_series() == {*OF_WHAT_DEVICES_SAY}
-    assert watched.value("drakit_pool_generation", driver=DRIVER, pool=POOL) == 0
-    assert watched.value("drakit_pool_devices", driver=DRIVER, pool=POOL) == 2
-    api.resume()
-    watched.until_ready()
-    assert watched.value("drakit_pool_generation", driver=DRIVER, pool=POOL) == 1
-
-
-def test_before_the_hardware_is_looked_at_all_series_but_those_of_what_it_has_are_there(watched, kubelet):
-    blind = watched.node.directory / "blind"
-    blind.touch()
-    watched.start()
-    watched.until_unready(f"{DRIVER}: not ready: its hardware has not been looked at yet")
-    assert watched.without_series() == {*OF_WHAT_DEVICES_SAY, *OF_WHAT_IS_FOUND}
-    blind.unlink()
-    watched.until_ready()
-
-
-def test_the_metrics_of_a_device_name_it_as_the_kubelet_does(watched, kubelet, new_claim, until):
-    watched.start()
-    watched.until_ready()
-    device = {"driver": DRIVER, "pool": POOL, "device": "one"}
-    assert watched.value("drakit_device_allocated", **device) == 0
-    claim = new_claim("one", {DRIVER: ("x", ["one"])})
-    (handle,) = kubelet.prepare([claim], DRIVER)[claim.uid].devices
-    assert device == {"driver": handle.device.driver, "pool": handle.device.pool, "device": handle.device.name}
-    assert watched.value("drakit_device_allocated", **device) == 1
-    assert watched.value("drakit_device_allocated", **(device | {"device": "two"})) == 0
-    assert watched.value("drakit_claims", driver=DRIVER, phase="committed") == 1
-    assert watched.value("drakit_claim_calls_total", driver=DRIVER, call="prepare", result="success") == 1
-    assert watched.value("drakit_hook_calls_total", driver=DRIVER, hook="prepare", result="returned") == 1
-    assert watched.value("drakit_journal_syncs_total", driver=DRIVER) >= 1
-    assert watched.value("drakit_journal_written_bytes_total", driver=DRIVER) > 100
-    assert watched.value("drakit_api_requests_total", method="GET", code="2xx") >= 1
-    refused = new_claim("refused", {DRIVER: ("x", ["two"])})
-    assert kubelet.prepare([refused], DRIVER)[refused.uid].error
-    assert watched.value("drakit_claim_calls_total", driver=DRIVER, call="prepare", result="refused") == 1
-    assert watched.value("drakit_hook_calls_total", driver=DRIVER, hook="prepare", result="refused") == 1
-    assert kubelet.unprepare([claim], DRIVER) == {claim.uid: ""}
-    assert watched.value("drakit_device_allocated", **device) == 0
-    assert watched.value("drakit_claims", driver=DRIVER, phase="committed") == 0
-
-
-def test_the_health_of_each_device_is_one_status_of_three(watched, kubelet, until):
-    watched.start(healthSeconds=0.05)
-    watched.until_ready()
-
-    def status_of(device: str) -> str:
-        samples = [
-            sample
-            for sample in watched.metrics()["drakit_device_health"]
-            if {"driver": DRIVER, "device": device}.items() <= sample.labels.items()
-        ]
-        assert sorted(sample.labels["status"] for sample in samples) == ["Healthy", "Unhealthy", "Unknown"]
-        (status,) = [sample.labels["status"] for sample in samples if sample.value]
-        return status
-
-    until(lambda: status_of("two") == "Unhealthy", "the report to arrive")
-    assert status_of("one") == "Unknown"
 
 
 @pytest.mark.reliability(
@@ -365,11 +165,6 @@ def test_each_port_tells_its_own_and_without_ports_nothing_is_imported(watched, 
     other = new_claim("two", {DRIVER: ("x", ["two"])})
     kubelet.prepare([other], DRIVER)
     assert modules(watched) & {"http.server", "socketserver", "prometheus_client"} == set()
-
-
-def modules(watched: Watched) -> set[str]:
-    """What the agent had imported when it last prepared a claim."""
-    return set((watched.node.directory / "modules").read_text().split())
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

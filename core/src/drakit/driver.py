@@ -19,7 +19,7 @@ from drakit.context import read_boot_id
 from drakit.custody import Custody, containers_by
 from drakit.documents import claim_allocation
 from drakit.entries import Entry
-from drakit.errors import ClaimError, DeviceUnfit, DRAError, describe
+from drakit.errors import ClaimError, DeviceUnfit, describe
 from drakit.faults import FaultBook
 from drakit.fitness import fault_book, remember_refusal
 from drakit.inventory import Survey
@@ -29,17 +29,15 @@ from drakit.kube.claims import ClaimReader, ClaimUnreadable
 from drakit.kube.client import KubeClient
 from drakit.kube.publisher import SlicePublisher
 from drakit.kube.status import StatusWriter
-from drakit.kube.withdrawal import withdraw
 from drakit.kubelet.health import HealthBoard
-from drakit.kubelet.leftovers import served_beside
 from drakit.kubelet.podresources import PodResources
 from drakit.kubelet.server import KubeletServer
 from drakit.metadata import DIRECTORY, MetadataDirectory
-from drakit.model import ClaimRef, Device, DeviceHandle, DeviceRef, Health, ResolvedPool
+from drakit.model import ClaimRef, Device, DeviceHandle, DeviceRef, Health
 from drakit.occupancy import paths_of, take_sockets
+from drakit.offer import Offer
 from drakit.renumbering import Renumbering
 from drakit.settings import Settings, make_directory
-from drakit.slices import left_out, without_lists
 from drakit.standing import PREPARE, UNPREPARE, Standing
 from drakit.subject import about
 from drakit.worker import Worker
@@ -48,8 +46,6 @@ FIRST_DISCOVERY_SECONDS = 10.0
 """How long a Prepare waits for the first discovery, after a start, before it is refused and tried again."""
 STATUS_SECONDS = 10.0
 """The most a start waits before it has the statuses of prepared claims written: all agents may start at once."""
-BESIDE_SECONDS = 1.0
-"""How often a driver that has lost its backend looks whether another agent still serves it."""
 
 
 class Driver:
@@ -76,7 +72,6 @@ class Driver:
         self.name = name
         self.log = logging.getLogger(f"drakit.drivers.{name}")
         self._settings = settings
-        self._client = client
         self._backend = backend
         self._refusal = refusal
         self._plugin = backend.instance.plugin if backend is not None else ""
@@ -99,9 +94,7 @@ class Driver:
             self.faults = fault_book(backend.instance, settings, directory, self._entries, self.log)
             self._backend = evolve(backend, faults=self.faults)
         self._known: Mapping[DeviceRef, Device] | None = None
-        self._pools: Sequence[ResolvedPool] | None = None
         self._surveyed = asyncio.Event()
-        self._left_out: frozenset[str] = frozenset()
         self.worker: Worker[Job, tuple[DeviceHandle, ...]] = Worker(
             name, self._work, bound_seconds=settings.hook_bound_seconds
         )
@@ -112,7 +105,7 @@ class Driver:
         self._health_is_fresh = True
         self._reader = ClaimReader(client)
         self._statuses = StatusWriter(client, name, self.log) if backend is not None else None
-        self._publisher = SlicePublisher(client, name, settings.node_name) if backend is not None else None
+        self._offer = Offer(name, settings, client, self._beside, has_backend=backend is not None, log=self.log)
         self.server: KubeletServer | None = None
         self.standing = Standing()
         self.renumbering = Renumbering()
@@ -130,7 +123,7 @@ class Driver:
     @property
     def publisher(self) -> SlicePublisher | None:
         """Who publishes its slices; None for a driver without a backend."""
-        return self._publisher
+        return self._offer.publisher
 
     @property
     def trouble(self) -> str:
@@ -144,18 +137,7 @@ class Driver:
             return reason
         if not self._surveyed.is_set():
             return "its hardware has not been looked at yet"
-        return self.refusal or self._unpublished
-
-    @property
-    def _unpublished(self) -> str:
-        if self._publisher is None or self._publisher.status.published_at:
-            return ""
-        if not self._beside.settled.is_set():
-            return (
-                "its ResourceSlices are published once the Node has been read, which says whether a device plugin "
-                "offers the same hardware; if it cannot be read, the log says why"
-            )
-        return "; ".join(self._publisher.status.errors) or "its ResourceSlices have not been published yet"
+        return self.refusal or self._offer.trouble
 
     async def run(self) -> None:
         """Serve until cancelled, then drain: calls under way have their bound to end.
@@ -184,10 +166,7 @@ class Driver:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(keeper.run(restored))
                 tasks.create_task(self.renumbering.follow(self.worker, self.log))
-                if self._publisher is not None:
-                    tasks.create_task(self._publish(server, self._publisher))
-                else:
-                    tasks.create_task(self._withdraw(server))
+                tasks.create_task(self._offer.run(server))
                 if self._statuses is not None:
                     tasks.create_task(self._statuses.run())
                     tasks.create_task(self._report_restored(keeper, engine))
@@ -213,7 +192,7 @@ class Driver:
         While one does, new claims are refused, and when that has lasted what is published is withdrawn.
         """
         gives_way = await self._beside.meet(allocatable)
-        self._show()
+        self._offer.look_again()
         return gives_way
 
     async def is_met(self) -> bool:
@@ -229,34 +208,12 @@ class Driver:
             self._surveyed.set()
             return
         self._refusal = ""
-        pools = self._publishable(survey.pools[self.name])
+        pools = self._offer.as_taken(survey.pools[self.name])
         self._known = {
             DeviceRef(self.name, pool.name, device.name): device for pool in pools for device in pool.devices
         }
-        self._pools = pools
         self._surveyed.set()
-        self._show()
-
-    def _show(self) -> None:
-        """Have published what the driver has, or nothing where it gives way to a device plugin."""
-        pools = () if self._beside.withdraws else self._pools
-        if self._publisher is None or pools is None:
-            return
-        try:
-            self._publisher.desired(pools)
-        except DRAError as error:
-            self.log.error("what is published stays as it is: %s", describe(error))
-
-    def _publishable(self, pools: Sequence[ResolvedPool]) -> Sequence[ResolvedPool]:
-        """The pools as the cluster takes them; what has to be left out is said when it begins."""
-        if self._settings.list_attributes:
-            return pools
-        taken = [without_lists(pool) for pool in pools]
-        lists = frozenset[str]().union(*(names for _, names in taken))
-        if lists - self._left_out:
-            self.log.warning("%s", left_out(lists))
-        self._left_out = lists
-        return [pool for pool, _ in taken]
+        self._offer.show(pools)
 
     def report(self, health: Sequence[Health]) -> None:
         """Take the backend's health report to the stream."""
@@ -394,23 +351,9 @@ class Driver:
             published=lambda: self._known,
         )
 
-    async def _publish(self, server: KubeletServer, publisher: SlicePublisher) -> None:
-        # Published before the kubelet knows the driver, a device could be given to a pod that cannot start yet.
-        await server.registered.wait()
-        await self._beside.settled.wait()
-        await publisher.run()
-
-    async def _withdraw(self, server: KubeletServer) -> None:
-        """Have no more pods sent here: without a backend none can start. In a rolling update the other may have one."""
-        await server.registered.wait()
-        while served_beside(server.endpoint):  # noqa: ASYNC110 - it is another process
-            await asyncio.sleep(BESIDE_SECONDS)
-        await withdraw(self._client, self.name, self._settings.node_name)
-        self.log.info("driver %s: its slices are withdrawn, for no claim can be prepared", self.name)
-
     def _on_registered(self, registered: bool, reason: str) -> None:
         self.standing.heard(registered, reason)
         if registered:
             self._after_registration()
-            if self._publisher is not None:
-                self._publisher.verify()
+            if self.publisher is not None:
+                self.publisher.verify()
