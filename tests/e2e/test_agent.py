@@ -221,6 +221,7 @@ socket.getaddrinfo = getaddrinfo
     promise="the process ends within its drain bound",
 )
 def test_a_name_server_that_is_silent_does_not_hold_up_the_end(trouble, until):
+    trouble.launcher = None  # only a new interpreter is customised
     (trouble.directory / "sitecustomize.py").write_text(SILENT_NAME_SERVER)
     trouble.start("[{plugin: trouble}]", drainSeconds=0.5, apiServer="http://api.example.com:1")
     until((trouble.directory / "asked").exists, "the name to be looked up")

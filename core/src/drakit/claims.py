@@ -23,12 +23,14 @@ from drakit.backend import Backend, Hooks
 from drakit.cdi import CdiDirectory, check_uid
 from drakit.entries import Entry, Phase, allocation_digest
 from drakit.errors import ClaimError, DeviceNotFound, DRAError, JournalError, describe
+from drakit.files import ClaimFiles
 from drakit.holds import HeldDevices, check_free
 from drakit.jobs import Adopt, Answer, Job, Prepare, Reclaim, Renumber, Repeat, Restore, RollBack, Unprepare
 from drakit.journal import Journal
 from drakit.metadata import MetadataDirectory
-from drakit.model import ClaimAllocation, ClaimRef, DeviceHandle, DeviceRef
-from drakit.recovery import adopt_damaged, in_words, only_warned, remove_strays
+from drakit.model import ClaimAllocation, ClaimRef, DeviceRef
+from drakit.recovery import adopt_damaged, only_warned
+from drakit.renewal import Renewal
 from drakit.subject import about
 
 
@@ -61,6 +63,13 @@ class ClaimsEngine:
         init=False, default=Factory(lambda self: Agreement(self.journal, self.containers, self.began, self.warn), True)
     )
     _hooks: Hooks = field(init=False, default=Factory(lambda self: Hooks(self.driver, self.backend, self.began), True))
+    _files: ClaimFiles = field(
+        init=False, default=Factory(lambda self: ClaimFiles(self.cdi, self.metadata, self.warn), True)
+    )
+    _renewal: Renewal = field(
+        init=False,
+        default=Factory(lambda self: Renewal(self.journal, self._hooks, self._files, self.renumbered, self.warn), True),
+    )
 
     def entry(self, uid: str) -> Entry | None:
         """What is journalled of a claim. May be called from any thread."""
@@ -109,10 +118,10 @@ class ClaimsEngine:
         recomputed = False
         try:
             for job in jobs:
-                recomputed |= self._renumber()
+                recomputed |= self._renewal.renumber()
                 self.began(f"{type(job).__name__.lower()} of {job.claim}")
                 answers.append(self._answer(job))
-            recomputed |= self._renumber()  # a hook of this batch may have been the one to notice
+            recomputed |= self._renewal.renumber()  # a hook of this batch may have been the one to notice
             self.began("writing the journal")
             self.journal.commit()
         except JournalError as error:
@@ -120,7 +129,8 @@ class ClaimsEngine:
                 self.renumbered.set()
             # Nothing since the last commit is durable, and which jobs that takes with it is not worth telling apart:
             # no success may be told, files of unrecorded claims must not stay, and every job can be repeated.
-            self._restore_files(jobs)
+            for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore | Renumber)}:
+                self._files.put_right(uid, self.entry(uid))
             answers += [error] * (len(jobs) - len(answers))
             return [answer if isinstance(answer, BaseException) else error for answer in answers]
         return answers
@@ -224,12 +234,12 @@ class ClaimsEngine:
                 side_effects=self._hooks.side_effects,
             )
             entry = self.metadata.described(allocation, entry)
-            self._ensure_file(entry, anew=True)
+            self._files.ensure(entry, anew=True)
         except BaseException:
             self._abandon(claim)
             raise
         self.journal.put(entry)
-        return self._handles(entry)
+        return self._files.handles(entry)
 
     def _checked(self, allocation: ClaimAllocation) -> ClaimAllocation:
         """The allocation with its configuration decoded. Raises ClaimError where it cannot be prepared here."""
@@ -242,7 +252,7 @@ class ClaimsEngine:
 
         What was adopted is undone when it ends: until then containers may use it.
         """
-        self._remove_metadata(claim)
+        self._files.remove_descriptions(claim, self.entry(claim.uid))
         if claim.uid not in self._fresh:
             return
         try:
@@ -259,10 +269,10 @@ class ClaimsEngine:
         From here on containers of this boot may use it, whether the backend could be asked or not.
         """
         if entry.boot_id != self.boot_id:
-            entry = evolve(self._recomputed(entry, refuse=True), boot_id=self.boot_id)
+            entry = evolve(self._renewal.one(entry, refuse=True), boot_id=self.boot_id)
             self.journal.put(entry)
-        self._ensure_file(entry)
-        return self._handles(entry)
+        self._files.ensure(entry)
+        return self._files.handles(entry)
 
     def _repeat(self, claim: ClaimRef) -> Answer:
         entry = self.entry(claim.uid)
@@ -275,9 +285,7 @@ class ClaimsEngine:
         entry = self.entry(claim.uid)
         self._ended.append(claim.uid)
         is_undone = entry is None or self._undo(entry)
-        with in_words(f"the CDI file of claim {entry.claim if entry else claim.uid} cannot be removed on this node"):
-            self.cdi.remove(claim.uid)
-        self._remove_metadata(claim)
+        self._files.remove(claim, entry)
         if entry is None or is_undone:
             self.journal.release(claim.uid)
         elif not entry.ended:
@@ -346,61 +354,14 @@ class ClaimsEngine:
         Last what ended while there was no backend, before anybody else may have its devices.
         """
         self.renumbered.clear()
-        remove_strays(self.journal, self.cdi, self.warn)
-        with only_warned(self.warn, "metadata files that a crash left cannot be removed"):
-            self.metadata.remove_strays(self.journal.entries)
-        for entry in self._committed():
+        self._files.remove_strays(self.journal)
+        for entry in self._renewal.committed():
             with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
-                self._ensure_file(entry)
-        self._recompute()
+                self._files.ensure(entry)
+        self._renewal.all()
         for claim in self.unfinished():
             with about(claim=claim), only_warned(self.warn, f"claim {claim}: what it left cannot be undone yet"):
                 self._unprepare(claim)
-
-    def _renumber(self) -> bool:
-        """Make edits anew where device numbers may differ; returns whether that was done.
-
-        A claim answered after this finds no other claim's file with a number that is its own now.
-        """
-        if not self.renumbered.is_set():
-            return False
-        for _ in range(_PASSES):
-            self.renumbered.clear()
-            self._recompute()
-            if not self.renumbered.is_set():
-                break
-        return True
-
-    def _committed(self) -> list[Entry]:
-        return [entry for entry in self.journal.entries.values() if entry.phase is Phase.COMMITTED]
-
-    def _recompute(self) -> None:
-        """Ask the backend about each prepared claim: edits and files become what it says now."""
-        for entry in self._committed() if self.backend is not None else ():
-            with about(claim=entry.claim), only_warned(self.warn, f"claim {entry.claim}"):
-                current = self._recomputed(entry)
-                if current != entry:
-                    self.journal.put(current)
-                self._ensure_file(current)
-
-    def _recomputed(self, entry: Entry, *, refuse: bool = False) -> Entry:
-        """The entry as the backend sees it now; as journalled where it cannot say. `refuse`: pass on a ClaimError."""
-        if self.backend is None:
-            return entry
-        try:
-            allocation = self._hooks.decoded(ClaimAllocation(entry.claim, entry.devices), strict=False)
-            with self._held() as held:
-                prepared = self._hooks.prepare_again(allocation, entry.prepared, held)
-            current = self.metadata.renewed(entry, prepared)
-        except Exception as error:
-            if refuse and isinstance(error, ClaimError):
-                raise
-            self.warn(f"claim {entry.claim}: kept as it was prepared, for now: {describe(error)}")
-            return entry
-        if self._handles(current) == self._handles(entry):
-            return current
-        self.warn(f"claim {entry.claim}: kept as it was prepared: the plugin now edits other devices of it, or fewer")
-        return entry
 
     def _held(self) -> HeldDevices:
         return HeldDevices(self.journal, self.metadata.unmounted)
@@ -417,40 +378,9 @@ class ClaimsEngine:
                 )
         check_free(self.journal, allocation, self._fresh)
 
-    def _ensure_file(self, entry: Entry, *, anew: bool = False) -> None:
-        self.metadata.ensure(entry)  # first: a container with a mount of nothing does not start
-        write = self.cdi.write if anew else self.cdi.ensure
-        with in_words(f"the CDI file of claim {entry.claim} cannot be written on this node"):
-            write(entry.claim, entry.digest, entry.prepared)
-
-    def _remove_metadata(self, claim: ClaimRef) -> None:
-        with only_warned(self.warn, f"claim {claim}: its metadata files cannot be removed yet"):
-            self.metadata.remove(claim.uid, self.entry(claim.uid))
-
-    def _restore_files(self, jobs: Sequence[Job]) -> None:
-        """After a commit that failed: make the files agree with the entries, which are as they were before."""
-        for uid in {job.claim.uid for job in jobs if not isinstance(job, Restore | Renumber)}:
-            entry = self.entry(uid)
-            with only_warned(self.warn, f"claim {uid}: its CDI file could not be put right"):
-                if entry is None or entry.phase in (Phase.INTENT, Phase.ADOPTED):
-                    self.cdi.remove(uid)
-                    self.metadata.remove(uid, entry)
-                elif entry.phase is Phase.COMMITTED:
-                    self._ensure_file(entry)
-
-    def _handles(self, entry: Entry) -> Answer:
-        ids = self.cdi.device_ids(entry.claim.uid, entry.digest, entry.prepared)
-        return tuple(
-            DeviceHandle(device.base_request, device.device, cdi_ids, device.share_id)
-            for device, cdi_ids in zip(entry.devices, ids, strict=True)
-        )
-
 
 _ENDED_KEPT = 4096
 """Far more than can end while it is being found out who holds what."""
-
-_PASSES = 2
-"""How often all edits are made anew at a time: once more where numbers changed, or a hook noticed, meanwhile."""
 
 _NOT_OURS = (Phase.QUARANTINED, Phase.ADOPTED)
 """What nobody here knows the preparation of: its pod ends, whatever the backend makes of it."""
