@@ -27,9 +27,18 @@ def test_features_choose_the_most_stable_allocator_that_has_them():
         (Features(binding=True), AllocatorKind.INCUBATING),
         (Features(lists=True), AllocatorKind.EXPERIMENTAL),
     ):
-        assert kube_profile("1.36", features=features).allocator is allocator
+        assert kube_profile("1.37", features=features).allocator is allocator
     with pytest.raises(ConfigError, match=r"no allocator of Kubernetes 1\.35 has these features"):
         kube_profile("1.35", features=Features(lists=True))
+
+
+def test_the_scheduler_of_1_36_never_tells_its_allocator_of_lists_but_lets_selectors_look_into_them():
+    on, off = kube_profile("1.36", features=Features(lists=True)), kube_profile("1.36", features=Features())
+    assert on.allocator is off.allocator is AllocatorKind.STABLE
+    assert not on.features.lists
+    assert (on.lists_fail, off.lists_fail) == (False, True)
+    chosen = kube_profile("1.36", features=Features(lists=True), allocator=AllocatorKind.EXPERIMENTAL)
+    assert chosen.features.lists
 
 
 def test_with_every_feature_the_newest_version_runs_the_allocator_that_has_them():
@@ -42,6 +51,12 @@ def test_bugs_are_as_the_version_has_them_or_fixed():
     assert kube_profile("1.36", bugs="fixed").bugs == set()
     assert kube_profile("1.36").fixed() == kube_profile("1.36", bugs="fixed")
     assert kube_profile("1.37").bugs == set()
+
+
+def test_a_patch_that_mended_some_bugs_has_the_others():
+    assert kube_profile("v1.36.2").bugs == set(Bug)
+    mended = {Bug.REFUSED_KEEP_COUNTERS, Bug.SHARED_KEEP_COUNTERS, Bug.REFUSED_KEEP_CONSTRAINTS}
+    assert kube_profile("v1.36.3").bugs == kube_profile("v1.36.10-gke.1").bugs == set(Bug) - mended
 
 
 @pytest.mark.parametrize("version", ["1.33", "2", "", "one", "1.36.2.1"])

@@ -75,7 +75,10 @@ def _nodes(cluster: Cluster) -> Iterator[str]:
     ready = {node.name: node.is_ready for node in cluster.nodes}
     for node in cluster.api.list("Node"):
         name = node["metadata"]["name"]
-        yield f"- {name}: {'ready' if ready[name](node) else 'not ready'}"
+        if name not in ready:
+            yield f"- {name}: made by a test, without a kubelet"
+        else:
+            yield f"- {name}: {'ready' if ready[name](node) else 'not ready'}"
 
 
 def _slices(cluster: Cluster) -> Iterator[str]:

@@ -57,8 +57,7 @@ def profile_of(case: dict[str, Any], allocator: str, source: str) -> KubeProfile
     profile = kube_profile("1.36", bugs=bugs, features=features, allocator=kind)
     if "master-2026" in source:  # on the way to 1.37: configurations as there, bugs and capacity as in 1.36
         later = kube_profile("1.37", features=features, allocator=kind)
-        reach = {"counters_reach": later.counters_reach, "far_counters": later.far_counters}
-        profile = evolve(profile, empties_requests=True, lists_fail=False, **reach)
+        profile = evolve(profile, empties_requests=True, lists_fail=False, counters_reach=later.counters_reach)
     return profile
 
 

@@ -15,8 +15,9 @@ How the pieces fit, from documents to an answer:
 
 Claims are documents; one of a template comes from `claim_from_template`. Nodes are NodeViews. A PlanError is raised, or
 stands in `Verdict.error`, where the scheduler would report an error of its own, and as Undecided where the search was
-too long. Answers name the same devices as the scheduler of that version; where it tries pools in random order,
-`Verdict.one_of_several` says so. To plan several pods, give each next Allocator what the one before it allocated.
+too long; `Verdict.ends_attempt` tells the errors for which the scheduler gives up all nodes at once. Answers name the
+same devices as the scheduler of that version; where it tries pools in random order, `Verdict.one_of_several` says so.
+To plan several pods, give each next Allocator what the one before it allocated.
 
 Inside: `requests` decodes claims to an Ask (options with their selectors, remembered per device); `candidates` lists a
 node's devices in order; `task` binds the two; `search` walks as upstream does, bugs included; `guided` skips
@@ -33,7 +34,15 @@ refuses what may cost more than `cel.MAX_COST`. An Allocator is cheap beside its
 from drakit.plan.allocated import Allocated
 from drakit.plan.allocator import Allocator, Verdict
 from drakit.plan.claims import DeviceClass, claim_from_template, read_claim
-from drakit.plan.errors import InvalidDocument, NotSupported, PlanError, SelectorFailed, Unallocatable, Undecided
+from drakit.plan.errors import (
+    InvalidDocument,
+    NotSupported,
+    PlanError,
+    PoolsInvalid,
+    SelectorFailed,
+    Unallocatable,
+    Undecided,
+)
 from drakit.plan.inspection import ConjunctView, DeviceView, RequestView, SelectorView, Stage, inspect
 from drakit.plan.nodes import NodeView
 from drakit.plan.outcome import Allocation, AllocationResult, ConstraintTable, Funnel, Unsatisfied
@@ -61,6 +70,7 @@ __all__ = [
     "NodeView",
     "NotSupported",
     "PlanError",
+    "PoolsInvalid",
     "RequestView",
     "SelectorFailed",
     "SelectorView",

@@ -13,7 +13,7 @@ from drakit.plan.allocated import Allocated
 from drakit.plan.candidates import Candidate, Held, candidates, pools_and_mark
 from drakit.plan.capacity import as_written
 from drakit.plan.claims import DeviceClass
-from drakit.plan.errors import PlanError, Unallocatable
+from drakit.plan.errors import NotSupported, PlanError, PoolsInvalid, Undecided
 from drakit.plan.nodes import NodeView, allocation_selector
 from drakit.plan.outcome import Allocation, AllocationResult, Unsatisfied, merged_config
 from drakit.plan.pools import NodePool, SliceSet
@@ -46,6 +46,14 @@ class Verdict:
     def fits(self) -> bool:
         """Whether the claims are met on these nodes."""
         return self.chosen is not None
+
+    @property
+    def ends_attempt(self) -> bool:
+        """Whether the scheduler gives the pod up for `error`, whatever other nodes have, until it tries again.
+
+        Source: Filter in the scheduler's plugin, of 1.35.4, 1.36.3 and 1.37.2.
+        """
+        return self.error is not None and not isinstance(self.error, PoolsInvalid | NotSupported | Undecided)
 
     def outcome(self, node: str | None = None) -> tuple[Allocation, ...] | Unsatisfied:
         """What the claims are given on one of the nodes, the first by default, or why nothing. Raises `error`."""
@@ -131,7 +139,7 @@ class Allocator:
 def _check_pools(pools: Sequence[NodePool]) -> None:
     for pool in pools:
         if pool.problem and not pool.incomplete:
-            raise Unallocatable(f"no devices, and pool {pool.driver}/{pool.name} is invalid: {pool.problem}")
+            raise PoolsInvalid(f"no devices, and pool {pool.driver}/{pool.name} is invalid: {pool.problem}")
 
 
 def _allocation(task: Task, claim: int, own: Sequence[Choice], node: NodeView, pools: Sequence[NodePool]) -> Allocation:

@@ -15,6 +15,10 @@ Value = tuple[type, object]
 Values = frozenset[Value]
 
 
+UNKNOWN: Value = (tuple, None)
+"""A list, for a distinctAttribute where lists are off: it may come first, but is not distinct from what came before."""
+
+
 def values_of(device: Device, driver: str, attribute: str) -> Values:
     """The values a device has of a qualified attribute: none, one, or those of a list."""
     value = _attribute(device, driver, attribute)
@@ -22,11 +26,15 @@ def values_of(device: Device, driver: str, attribute: str) -> Values:
 
 
 def scalar_of(device: Device, driver: str, spec: Constraint) -> Values:
-    """The same where lists are off: one is a value that matches no other, and is distinct from none of its kind."""
+    """The same where lists are off: one is a value that matches no other, and is distinct from no other."""
     value = _attribute(device, driver, spec.attribute)
     if not isinstance(value, tuple):
         return frozenset() if value is None else frozenset(_typed(value))
-    return frozenset({(tuple, object() if spec.match_attribute else None)})
+    return frozenset({(tuple, object()) if spec.match_attribute else UNKNOWN})
+
+
+def _distinct(values: Values, before: Iterable[Values]) -> bool:
+    return all(UNKNOWN not in values and seen.isdisjoint(values) for seen in before)
 
 
 def _attribute(device: Device, driver: str, attribute: str) -> AttributeValue | None:
@@ -92,7 +100,7 @@ class Distinct:
 
     def add(self, _request: str, values: Values) -> bool:
         """See State."""
-        if not values or any(not seen.isdisjoint(values) for seen in self._seen):
+        if not values or not _distinct(values, self._seen):
             return False
         self._seen.append(values)
         return True
@@ -142,7 +150,7 @@ class DistinctFromLast:
         """See State."""
         if not values:
             return False
-        if self._devices and any(not last.isdisjoint(values) for last in self._last.values()):
+        if self._devices and not _distinct(values, self._last.values()):
             return False
         self._last[request] = values
         self._devices += 1

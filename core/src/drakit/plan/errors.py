@@ -5,6 +5,7 @@ DRAError
 │   ├── InvalidDocument       a claim, class or slice is not what the API server would take
 │   ├── SelectorFailed        a CEL selector does not compile, or fails on a device the scheduler would visit
 │   ├── Unallocatable         the scheduler would report an error of its own
+│   │   └── PoolsInvalid      of this node alone: others may do
 │   ├── NotSupported          the answer hangs on a feature this planner does not know
 │   └── Undecided             the search ran out of steps
 └── CelError                  one CEL expression; see `drakit.plan.cel`
@@ -29,6 +30,10 @@ class SelectorFailed(PlanError):
 
 class Unallocatable(PlanError):
     """The scheduler would stop with an error here: it is not that no device fits, the claim or a pool is at fault."""
+
+
+class PoolsInvalid(Unallocatable):
+    """A node has too few devices, and one of its pools is invalid. The scheduler goes on to other nodes."""
 
 
 class NotSupported(PlanError):

@@ -65,6 +65,7 @@ class Guided(Search):
         }
         self._untouched = (1 << len(task.candidates)) - 1
         self._common_ground = any(one.offer.shared for one in task.candidates)
+        self._repeats = self._common_ground and not task.profile.combinations
         self._admin = any(bound.option.request.admin_access for bound in self._domains)
         self._number_of = {bound: number for number, slot in enumerate(task.slots) for bound in slot.options}
         self._viable: dict[tuple[int, Group], int] = {}
@@ -157,11 +158,16 @@ class Guided(Search):
         for slot in slots[number:]:
             possible = [self._possible(bound, number) for bound in slot.options]
             counts = [mask.bit_count() for mask in possible]
-            if all(count < max(bound.needed, 1) for count, bound in zip(counts, slot.options, strict=True)):
+            least = [max(self._different(bound), 1) for bound in slot.options]
+            if all(count < enough for count, enough in zip(counts, least, strict=True)):
                 return False
             if len(slot.options) == 1 and self._exclusive(slot):
                 demands.append((slot.options[0].needed, possible[0]))
         return can_differ(demands)
+
+    def _different(self, bound: Bound) -> int:
+        """How many different devices a request takes: in permutations, one of them can be a shared one many times."""
+        return min(bound.needed, 1) if self._repeats else bound.needed
 
     def _exclusive(self, slot: Slot) -> bool:
         """Whether a device it is given is given to no other request."""
@@ -181,7 +187,7 @@ class Guided(Search):
                 own = self._domains[bound] & places & free
                 together |= own
                 needed += bound.needed
-                if own.bit_count() < bound.needed:
+                if own.bit_count() < self._different(bound):
                     enough = False
                     break
             # The requests of one claim never share a device that is not shared, whatever their access.

@@ -64,12 +64,16 @@ class SliceSet:
         self._of_pool: dict[PoolKey, list[Slice]] = {}
         self._of_node: dict[str, list[Slice]] = {}
         self._others: list[Slice] = []
+        self._counters: dict[PoolKey, list[Slice]] = {}
+        self._hollow: dict[KubeProfile, dict[PoolKey, NodePool]] = {}
         self._made: dict[tuple[object, ...], NodePool | None] = {}
         self._checked: dict[tuple[object, ...], str | None] = {}
         for one in self._all:
             self._of_pool.setdefault(one.pool, []).append(one)
             if isinstance(one.nodes, NamedNode):
                 self._of_node.setdefault(one.nodes.name, []).append(one)
+                if one.counters:
+                    self._counters.setdefault(one.pool, []).append(one)
             else:
                 self._others.append(one)
 
@@ -85,31 +89,40 @@ class SliceSet:
         looks at a pool that moves from one node to another, and only if all slices of it are there.
         """
         profile = profile or kube_profile()
-        reached: dict[PoolKey, list[Slice]] = {}
-        near = list(self._near(node, profile))
+        near = self._near(node, profile)
         if not profile.ordered:
             near.sort(key=lambda one: one.place)
-        for one in near:
-            known = reached.setdefault(one.pool, [])
-            if known and known[0].generation < one.generation:
-                known.clear()
-            if not known or known[0].generation == one.generation:
-                known.append(one)
+        reached = _newest(near)
         found = [pool for key, slices in reached.items() if (pool := self._pool(key, slices, profile))]
+        found += (pool for key, pool in self._hollow_pools(profile).items() if key not in reached)
         if profile.ordered:
             found.sort(key=lambda pool: (pool.binding, pool.driver, pool.name))
         return tuple(found)
 
-    def _near(self, node: NodeView, profile: KubeProfile) -> Iterable[Slice]:
+    def _near(self, node: NodeView, profile: KubeProfile) -> list[Slice]:
         partitions = profile.features.partitionable
-        for one in self._of_node.get(node.name, ()):
-            if partitions or not one.counters:
-                yield one
+        found = [one for one in self._of_node.get(node.name, ()) if partitions or not one.counters]
         for one in self._others:
             if not partitions and (one.nodes is PER_DEVICE or one.counters):
                 continue
             if one.reaches(node) or (profile.counters_reach and one.counters):
-                yield one
+                found.append(one)
+        if partitions and profile.counters_reach and self._counters:
+            own = set(map(id, found))
+            pools = dict.fromkeys(one.pool for one in found)
+            found += (one for pool in pools for one in self._counters.get(pool, ()) if id(one) not in own)
+        return found
+
+    def _hollow_pools(self, profile: KubeProfile) -> Mapping[PoolKey, NodePool]:
+        """Pools that nodes reach by counters of other nodes alone: they have no devices, but may be invalid."""
+        if profile not in self._hollow:
+            applies = profile.features.partitionable and profile.counters_reach
+            found = {
+                key: self._pool(key, _newest(slices)[key], profile)
+                for key, slices in (self._counters.items() if applies else ())
+            }
+            self._hollow[profile] = {key: pool for key, pool in found.items() if pool and pool.problem}
+        return self._hollow[profile]
 
     def _pool(self, key: PoolKey, slices: Sequence[Slice], profile: KubeProfile) -> NodePool | None:
         mark = (profile, *map(id, slices))
@@ -131,8 +144,8 @@ class SliceSet:
         partitions = profile.features.partitionable
         near = [one for one in slices if not (partitions and one.counters)]
         far = [one for one in whole if one not in slices and not (partitions and one.counters)]
-        sets = [s for one in (whole if profile.far_counters else slices) for s in one.counters] if partitions else []
-        mark = (partitions, *(id(one.content) for one in (*near, *far)), *map(id, sets))
+        sets = [s for one in whole for s in one.counters] if partitions else []
+        mark = (partitions, len(near), *(id(one.content) for one in (*near, *far)), *map(id, sets))
         if mark not in self._checked:
             self._checked[mark] = _contradiction(near, far, sets if partitions else None)
         if (contradiction := self._checked[mark]) is not None:
@@ -146,6 +159,18 @@ class SliceSet:
             counters={(one.name, counter): q.nanos for one in sets for counter, q in one.counters.items()},
             binding=any(one.content.binding for one in near),
         )
+
+
+def _newest(slices: Iterable[Slice]) -> dict[PoolKey, list[Slice]]:
+    """By pool, the slices of its highest generation among these."""
+    found: dict[PoolKey, list[Slice]] = {}
+    for one in slices:
+        known = found.setdefault(one.pool, [])
+        if known and known[0].generation < one.generation:
+            known.clear()
+        if not known or known[0].generation == one.generation:
+            known.append(one)
+    return found
 
 
 def read_slices(documents: Iterable[Document]) -> SliceSet:

@@ -1,7 +1,8 @@
 """What decides an allocation in a version of Kubernetes: features, which of upstream's allocators runs, and its bugs.
 
 Upstream keeps three allocators and runs the most stable one that has every enabled feature. Sources: the feature gates
-of kubernetes 1.37.2, and `structured/` of dynamic-resource-allocation 0.34.9, 0.35.6, 0.36.2 and 0.37.2.
+of kubernetes 1.37.2, and `structured/` of dynamic-resource-allocation 0.34.9, 0.35.6, 0.36.2, 0.36.3
+and 0.37.2.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Bug(enum.Enum):
     REFUSED_KEEP_CONSTRAINTS = "a shared device that lacks capacity for All stays in its constraints (with B2)"
 
 
-_BUGS_OF_1_36 = frozenset(Bug)
+_FIXED_IN_1_36_3 = frozenset(
+    {Bug.REFUSED_KEEP_COUNTERS, Bug.SHARED_KEEP_COUNTERS, Bug.REFUSED_KEEP_CONSTRAINTS},
+)
 
 
 @frozen(kw_only=True, cache_hash=True)
@@ -70,8 +73,8 @@ class KubeProfile:
     are listed, and an answer is one of several. `combinations`: a device of a request comes after the one before it.
     `all_by_size`: All leaves out devices that are too small, not those that are too full. `empties_requests`: the
     configuration that is for every request is written as being for all. `counters_reach`: a slice with counter sets
-    counts whatever nodes its selector is for; `far_counters`: so do those of other nodes by name.
-    `lists_fail`: while lists are off, a selector fails on a device that has one.
+    counts for every node, whatever nodes it is for.
+    `lists_fail`: a selector fails on a device that has a list.
     `cel_without`: what its selectors lack.
     """
 
@@ -84,7 +87,6 @@ class KubeProfile:
     all_by_size: bool = True
     empties_requests: bool = True
     counters_reach: bool = False
-    far_counters: bool = True
     lists_fail: bool = False
     cel_without: frozenset[str] = frozenset()
 
@@ -124,38 +126,50 @@ def kube_profile(
 ) -> KubeProfile:
     """The profile of a version: `1.36`, `v1.36.2` or `newest`, its bugs `as-is` or `fixed`.
 
+    A minor release alone stands for its first patches: 1.36.3 has fewer bugs.
     `features` are those of its gates by default, and `allocator` is the one it would choose for them. A server drops
-    what a gate that is off governs, so slices of a cluster that hold list attributes tell that `lists` is on. Raises
-    ConfigError for a version or a choice there is none of.
+    what a gate that is off governs, so slices of a cluster that hold list attributes tell that `lists` is on. The
+    scheduler of 1.36 lets selectors look into lists then, but never tells its allocator: constraints know no lists
+    there, unless an `allocator` that has them is asked for. Raises ConfigError for a version or a choice there is none
+    of.
     """
-    minor = _minor(version)
+    minor, patch = _parsed(version)
     if bugs not in ("as-is", "fixed"):
         raise ConfigError(f"bugs must be 'as-is' or 'fixed', not {bugs!r}")
     wanted = features or _GATES[minor]
+    selected = wanted.lists
+    if allocator is None and minor == "1.36":
+        wanted = evolve(wanted, lists=False)
     kind = allocator or _chosen(minor, wanted)
     combining = minor >= "1.36" and kind is not AllocatorKind.STABLE
     found = KubeProfile(
         version=minor,
         allocator=kind,
         features=wanted,
-        bugs=frozenset() if minor > "1.36" else _BUGS_OF_1_36,
+        bugs=_bugs(minor, patch),
         ordered=combining,
         combinations=combining,
         all_by_size=minor > "1.36",
         empties_requests=minor > "1.36",
         counters_reach=minor <= "1.36" or kind is AllocatorKind.STABLE,
-        far_counters=minor > "1.36" or kind is AllocatorKind.STABLE,
-        lists_fail=minor <= "1.36",
+        lists_fail=minor <= "1.36" and not selected,
         cel_without=frozenset({"includes"}) if minor < "1.36" else frozenset(),
     )
     return found.fixed() if bugs == "fixed" else found
 
 
-def _minor(version: str) -> str:
-    match = re.fullmatch(r"v?(1\.\d+)(?:\.\d+)?(?:[-+].*)?", NEWEST if version == "newest" else version)
+def _bugs(minor: str, patch: int) -> frozenset[Bug]:
+    if minor > "1.36":
+        return frozenset()
+    return frozenset(Bug) - (_FIXED_IN_1_36_3 if minor == "1.36" and patch >= 3 else frozenset())
+
+
+def _parsed(version: str) -> tuple[str, int]:
+    """The minor release and the patch, 0 if there is none."""
+    match = re.fullmatch(r"v?(1\.\d+)(?:\.(\d+))?(?:[-+].*)?", NEWEST if version == "newest" else version)
     if match is None or match[1] not in _GATES:
         raise ConfigError(f"no profile of Kubernetes {version!r}; there are {', '.join(VERSIONS)} and newest")
-    return match[1]
+    return match[1], int(match[2] or 0)
 
 
 def _chosen(version: str, features: Features) -> AllocatorKind:

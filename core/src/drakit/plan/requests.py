@@ -84,8 +84,7 @@ class Option:
         offer = candidate.offer
         if offer.conditions and not self.profile.features.binding:
             return NOT_IN_CLASS
-        features = self.profile.features
-        if self.criteria and self.profile.lists_fail and not features.lists and has_lists(offer):
+        if self.criteria and self.profile.lists_fail and has_lists(offer):
             raise SelectorFailed(f"{self.criteria[0].where} fails on device {candidate.ref}: it has a list attribute")
         for place, criterion in enumerate(self.criteria):
             try:
