@@ -76,9 +76,12 @@ def scenario(seed: int, features: Features, *, counters_anywhere: bool = True) -
     return Scenario(name=name, **_owned(documents, name))
 
 
-def barrier() -> Scenario:
-    """A pod that can only be scheduled by who has seen all that was submitted before it, of every kind."""
-    request = {"name": "some", "exactly": {"deviceClassName": "any"}}
+def barrier(name: str = "barrier", wanted: int = 1) -> Scenario:
+    """A pod that can only be scheduled by who has seen all that was submitted before it, of every kind.
+
+    It has a claim that holds a device, and one for some of those beside it, of which there is one.
+    """
+    request: Document = {"name": "some", "exactly": {"deviceClassName": "any"}}
     device = {"driver": "a.x", "pool": "n1", "device": "held"}
     spec = {
         "driver": "a.x",
@@ -90,14 +93,14 @@ def barrier() -> Scenario:
         "nodes": [_node("n1", "a")],
         "classes": [_class("any", 'device.driver == "a.x"')],
         "slices": [
-            {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "s"}, "spec": spec}
+            {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "n1"}, "spec": spec}
         ],
         "holder": _claim_document("holder", [request]),
         "held": {"devices": {"results": [{"request": "some", **device}]}, "allocationTimestamp": now()},
-        "claims": [_claim_document("c0", [request])],
+        "claims": [_claim_document("c0", [{"name": "some", "exactly": request["exactly"] | {"count": wanted}}])],
         "pod": pod("pod", ["c0", "holder"]),
     }
-    return Scenario(name="barrier", **_owned(documents, "barrier"))
+    return Scenario(name=name, **_owned(documents, name))
 
 
 def pod(name: str, claims: list[str]) -> Document:

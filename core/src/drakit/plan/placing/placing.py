@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from drakit.plan.allocator import Verdict
-from drakit.plan.errors import NotSupported, PlanError, SelectorFailed, Undecided
+from drakit.plan.errors import NotSupported, PlanError, Undecided
 from drakit.plan.outcome import Allocation, Unsatisfied
 from drakit.plan.placing.cluster import ClusterState, allocated_claims
 from drakit.plan.placing.holdings import Holdings
@@ -163,7 +163,7 @@ class Placing:
         if not refused.asked:
             refused.asked = True
             verdicts = self.cluster.survey(documents, nodes, self.holdings)
-            refused.add(verdicts, self.cluster.profile.version)
+            refused.add(verdicts)
             if refused.fatal is not None:
                 return None, None
             by_node = {view.name: verdict for verdict in verdicts for view in verdict.nodes}
@@ -173,7 +173,7 @@ class Placing:
         waiting, size = [node for node in nodes if node.name not in refused.names], 1
         while waiting:
             verdicts = self.cluster.survey(documents, waiting[:size], self.holdings)
-            refused.add(verdicts, self.cluster.profile.version)
+            refused.add(verdicts)
             by_node = {view.name: verdict for verdict in verdicts for view in verdict.nodes}
             for node in waiting[:size]:
                 if by_node[node.name].fits:
@@ -219,12 +219,12 @@ class _Refused:
         self.fatal: PlanError | None = None
         self._found: dict[str, Refusal] = {}
 
-    def add(self, verdicts: Iterable[Verdict], version: str) -> None:
+    def add(self, verdicts: Iterable[Verdict]) -> None:
         """Remember the verdicts that are none to fit."""
         for verdict in verdicts:
             if verdict.fits:
                 continue
-            if verdict.error is not None and ends_attempt(verdict.error, version):
+            if verdict.ends_attempt:
                 self.fatal = self.fatal or verdict.error
             names = tuple(view.name for view in verdict.nodes)
             self.names.update(names)
@@ -236,17 +236,6 @@ class _Refused:
     def merged(self) -> tuple[Refusal, ...]:
         """One refusal for each reason."""
         return tuple(self._found.values())
-
-
-def ends_attempt(error: PlanError, version: str) -> bool:
-    """Whether the scheduler gives the pod up for this error on any node, rather than the node.
-
-    Source: the plugin's Filter. A selector that fails is such an error; what a pool is lacking for a request for all
-    devices was one before 1.37.
-    """
-    if isinstance(error, Undecided | NotSupported):
-        return False
-    return isinstance(error, SelectorFailed) or version < "1.37"
 
 
 def reason_of(verdict: Verdict) -> str:
