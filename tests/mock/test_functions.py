@@ -15,7 +15,7 @@ MOCK = inspect("mock", MockPlugin)
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
 GPUS = {"vendor": 0x10DE, "classCode": 0x030200}
 EIGHT_GPUS = [name for name in NODE_TYPES if name != "generic-gpu-nic"]
-PER_ROOT = {"p4d": 2, "p5": 1, "p5e": 1, "p5en": 2, "p6-b200": 2, "g6e": 4}
+PER_ROOT = {"p4d": 2, "p4de": 2, "p5": 1, "p5e": 1, "p5en": 2, "p6-b200": 2, "g6e": 4}
 
 
 @pytest.fixture
