@@ -13,6 +13,7 @@ OF_THE_FAKE_ALONE = {
     "test_expired_watches_end_and_cannot_be_continued",
     "test_a_continued_list_expires_with_the_history",
     "test_a_field_behind_a_gate_that_is_off_is_dropped",
+    "test_a_field_is_kept_once_its_gate_is_on",
     # Nobody else writes to it meanwhile; a real one's own controllers do.
     "test_every_change_has_a_higher_resource_version",
     "test_an_update_that_changes_nothing_keeps_the_version",
