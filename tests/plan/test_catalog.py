@@ -195,7 +195,7 @@ def test_claims_made_from_a_template_say_which_it_was(catalog):
 
 WRONG = {
     "no YAML": ("templates: [\n", ":4:1: "),
-    "a duplicate key": ("templates: []\ntemplates: []\n", ":4:1: duplicate key 'templates'"),
+    "a duplicate key": ("templates: []\ntemplates: []\n", ":4:1: not YAML: duplicate key 'templates'"),
     "an unknown key": ("template: []\n", ":3: unknown key 'template'; known keys are guardrails, templates"),
     "an unknown key inside": (
         ONE.replace("deviceClassName: gpu.example.com", "class: x, deviceClassName: y"),
@@ -231,8 +231,10 @@ WRONG = {
     ),
     "a selector that is no CEL": (
         ONE.replace("{name: gpu,", "{name: gpu, selectors: ['device.driver ='],"),
-        ":5: templates[0]: one on big: ",
+        ":5: templates[0]: one on big: request 'gpu', selectors[0]: 'device.driver =' does not compile: ",
     ),
+    "a document that contains itself": (ONE.replace("templates:", "templates: &all\n- *all"), "contains itself, by an"),
+    "more than is read": ("# " + "x" * 2**21 + "\n", "of YAML at most 2 MiB are read: split it, or write it as JSON"),
     "a value nobody set": (
         ONE.replace("{name: gpu,", '{name: gpu, count: "{gpus}",'),
         "one on big: there is no value 'gpus'; there are: nodeType",
@@ -316,8 +318,17 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path, text):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="cannot read"):
-        read_catalog(tmp_path / "none.yaml")
+    path = tmp_path / "none.yaml"
+    with pytest.raises(ConfigError) as caught:
+        read_catalog(path)
+    assert str(caught.value) == f"cannot read {path}: No such file or directory"
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not text in UTF-8"):
+        read_catalog(path)
 
 
 def test_a_later_file_wins_over_an_earlier_one_and_over_what_is_shipped(catalog):
