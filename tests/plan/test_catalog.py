@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drakit.errors import ConfigError
 from drakit.plan import claim_from_template, read_claim
-from drakit.plan.catalog import claim_templates, combine, example_pods, read_catalog, variant_for
+from drakit.plan.catalog import claim_templates, combine, example_pods, hints, read_catalog, variant_for
 
 HEAD = "apiVersion: drakit/v1alpha1\nkind: TemplateCatalog\n"
 ONE = """
@@ -329,6 +329,40 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is not text in UTF-8"):
         read_catalog(path)
+
+
+def test_names_that_nothing_answers_to_are_hints_with_file_line_and_place(catalog, tmp_path):
+    guarded = ONE + "guardrails:\n  nodeTypes: [bgi]\n  selectors: {gpu.exmaple.com: []}\n"
+    path = tmp_path / "catalog.yaml"
+    assert hints(catalog(guarded), {"big"}, {"gpu.exampel.com"}) == [
+        (
+            f"{path}:9: templates[0].claims[0].requests[0].deviceClassName: no installed plugin has the device class "
+            "'gpu.example.com'; did you mean 'gpu.exampel.com'?"
+        ),
+        f"{path}:11: templates[0].nodes[0].types[1]: no installed plugin knows the node type 'huge'",
+        f"{path}:13: guardrails.nodeTypes[0]: no installed plugin knows the node type 'bgi'; did you mean 'big'?",
+        (
+            f"{path}:14: guardrails.selectors[gpu.exmaple.com]: no installed plugin has the device class "
+            "'gpu.exmaple.com'; did you mean 'gpu.exampel.com'?"
+        ),
+    ]
+
+
+def test_a_class_that_a_value_makes_is_hinted_at_once_with_its_template(catalog, tmp_path):
+    text = SIZED.replace("deviceClassName: gpu", 'deviceClassName: "{vendor}"\n      #').replace(
+        "values: {link: example.com/island}", "values: {link: example.com/island, vendor: gup.example.com}"
+    )
+    assert hints(catalog(text), {"big", "small"}, {"gpu.example.com"}) == [
+        (
+            f"{tmp_path / 'catalog.yaml'}:5: templates[0]: no installed plugin has the device class 'gup.example.com'; "
+            "did you mean 'gpu.example.com'?"
+        )
+    ]
+
+
+def test_what_is_known_is_no_hint(catalog):
+    assert hints(catalog(ONE), {"big", "huge"}, {"gpu.example.com"}) == []
+    assert hints(catalog(SIDES), {"big", "huge"}, {"gpu.example.com"}) == []
 
 
 def test_a_later_file_wins_over_an_earlier_one_and_over_what_is_shipped(catalog):

@@ -55,6 +55,11 @@ class Variant:
     per_node: int
     claims: tuple[Claim, ...]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The device classes that it asks for, each once."""
+        return tuple(dict.fromkeys(name for claim in self.claims for _, _, name in claim.requests))
+
     def renamed(self, template: str, name: str) -> Variant:
         """The same with claims that begin with another name than their template's. Raises LimitExceeded."""
         claims = [evolve(claim, name=f"{name}{claim.name.removeprefix(template)}") for claim in self.claims]

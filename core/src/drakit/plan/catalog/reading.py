@@ -54,6 +54,13 @@ class Catalog:
         hint = f"did you mean {' or '.join(map(repr, near[:3]))}?" if near else "`drakit template list` has them all"
         raise ConfigError(f"there is no template {name!r}; {hint}")
 
+    def nothing_for(self, node_type: str) -> str:
+        """What is said of a type of node that no template is for."""
+        known = sorted({one for template in self.templates.values() for one in template.variants})
+        near = difflib.get_close_matches(node_type, known, n=1, cutoff=0.8)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are some for: {', '.join(known) or 'none'}"
+        return f"no template is for {node_type!r}; {hint}"
+
 
 def variant_for(template: Template, node_type: str) -> Variant:
     """The template on this type of node. Raises ConfigError, with the types that it has."""
