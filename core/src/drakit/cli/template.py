@@ -126,7 +126,16 @@ def render(
     else:
         listed = {"apiVersion": "v1", "kind": "List", "items": documents}
         write(output, listed, lambda: _render_tables(documents, variant))
+    for plugin, options in found.plugin_options.items():
+        click.echo(f"Note: {_needed(plugin, options)}", err=True)
     conclude(problems)
+
+
+def _needed(plugin: str, options: Mapping[str, Any]) -> str:
+    return (
+        f"the configuration of the nodes' agents must have options {_in_line(options)} for plugin {plugin!r}, or no "
+        "device can be claimed so; give it to `drakit plan` by --config"
+    )
 
 
 def _renamed(found: Template, variant: Variant, alias: str) -> Variant:
