@@ -34,7 +34,8 @@ drakit topology --slices slices.yaml --claims claims.yaml
 ![The devices of a trn2.48xlarge in frames of NUMA nodes, PCIe roots and groups, and their links](topology.svg)
 
 This drawing, which `make docs` makes with the same code, is of a trn2.48xlarge on which one claim has a group of four
-accelerators with their network adapters, one accelerator is tainted, and two have the mark of devices that a plan gives.
+accelerators with their network adapters, one accelerator is tainted, and two have the mark of devices that a plan
+gives.
 
 | `-o` | what |
 | --- | --- |
@@ -81,7 +82,9 @@ do not all have a place of their own in a grid are drawn as a ring or a row wher
 come from the slices, allocations from the claims' status; administrative access takes nothing.
 
 `--cluster` lists ResourceSlices, ResourceClaims and Nodes, and needs to be allowed to. A file for `--slices` may hold
-all three, as `kubectl get resourceslices,resourceclaims,nodes -A -o yaml` writes them.
+all three, as `kubectl get resourceslices,resourceclaims,nodes -A -o yaml` writes them; DeviceClasses in it, as in a
+file for `drakit plan --slices`, are passed over. At most 2 MiB of YAML are read, or 256 MiB of JSON, which
+`-o json` writes.
 
 Exit code 1 means that something could not be drawn: a pool that is being updated or contradicts itself, a link to a
 device that is not there, or nothing at all; the picture or stderr says what. 2 is bad input.
