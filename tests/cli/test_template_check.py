@@ -70,6 +70,26 @@ def test_what_does_not_fit_at_all_is_a_finding(drakit, catalog):
     assert " quarter    trn2.48xlarge   wrong    4 fit, not 9" in table.splitlines()
 
 
+def test_a_claim_that_the_scheduler_stops_at_is_a_finding_with_its_reason(drakit, catalog):
+    selector = 'device.attributes["neuron.aws.com"].nothing == 1'
+    request = {"name": "neurons", "deviceClassName": "neuron.aws.com", "selectors": [selector]}
+    row, outcome = checked(drakit, catalog(claims=[{"requests": [request]}]))
+    assert (row["result"], outcome.code) == ("wrong", 1)
+    assert row["reason"].startswith("cannot be planned: ")
+    assert "requests[0].exactly: selector 0 fails on device" in row["reason"]
+
+
+def test_a_backend_that_cannot_be_surveyed_is_told_once(drakit, catalog, tmp_path):
+    config = tmp_path / "agent.yaml"
+    mock = {"plugin": "mock", "driver": "gpu.example.com", "options": {"profile": "/nowhere.yaml"}}
+    document = {"apiVersion": "drakit/v1alpha1", "kind": "AgentConfiguration", "backends": [{"plugin": "neuron"}, mock]}
+    config.write_text(yaml.safe_dump(document))
+    row, outcome = checked(drakit, catalog(), "--config", config)
+    assert (row["result"], outcome.code) == ("fits", 1)
+    assert outcome.err.startswith(f"Error: {TRN2}: ")
+    assert outcome.err.count("nowhere.yaml") == outcome.err.count("\n") == 1
+
+
 def test_a_misspelt_node_type_is_a_hint_with_its_line_and_a_finding_of_the_check(drakit, catalog):
     path = catalog(node_type="trn2.48xlrage")
     said = "no installed plugin knows the node type 'trn2.48xlrage'"
