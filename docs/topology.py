@@ -33,9 +33,8 @@ drakit topology --slices slices.yaml --claims claims.yaml
 
 ![The devices of a trn2.48xlarge in frames of NUMA nodes, PCIe roots and groups, and their links](topology.svg)
 
-This drawing, which `make docs` makes with the same code, is of a trn2.48xlarge on which one claim has a group of four
-accelerators with their network adapters, one accelerator is tainted, and two have the mark of devices that a plan
-gives.
+This drawing is of a trn2.48xlarge on which one claim has a group of four accelerators with their network adapters, one
+accelerator is tainted, and two stand out as the answer of a plan does.
 
 | `-o` | what |
 | --- | --- |
