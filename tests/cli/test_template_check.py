@@ -6,6 +6,15 @@ import pytest
 import yaml
 
 TRN2 = "trn2.48xlarge"
+PLUGIN = """
+from pathlib import Path
+
+class Plugin:
+    data = Path(__file__).parent / "data"
+
+    def __init__(self, *given, **named):
+        pass
+"""
 
 
 @pytest.fixture
@@ -110,11 +119,20 @@ def test_a_misspelt_device_class_is_a_hint_with_its_line_and_a_finding_of_the_ch
     assert "did you mean 'neuron.aws.com'?" in outcome.err
 
 
-def test_a_class_that_plugins_ask_for_is_known_but_cannot_be_checked(drakit, catalog):
-    _, outcome = checked(drakit, catalog(device_class="gpu.nvidia.com", node_type="p5.48xlarge"))
-    assert (outcome.code, outcome.err) == (1, "")
-    shipped = drakit("template", "check", "aligned-efa-nvidia", "--node", "p5.48xlarge", "-o", "json")
-    assert ([one["result"] for one in shipped.json], shipped.code) == (["not checked"], 0)
+def test_a_class_that_templates_of_plugins_ask_for_is_no_hint(drakit, catalog):
+    assert checked(drakit, catalog(device_class="gpu.nvidia.com", node_type="p5.48xlarge"))[1].err == ""
+
+
+def test_what_cannot_be_checked_of_a_plugin_is_told_but_no_finding(installed_drakit, distribution, catalog, tmp_path):
+    text = catalog(device_class="serial.example.com", name="serial-port").read_text()
+    environment = distribution("serial", PLUGIN, {"drakit.plugins": {"serial": "serial:Plugin"}})
+    (tmp_path / "site" / "data").mkdir()
+    (tmp_path / "site" / "data" / "catalog.yaml").write_text(text)
+    outcome = installed_drakit("template", "check", "serial-port", "-o", "json", **environment)
+    (row,) = outcome.json
+    said = "no installed plugin has the device class 'serial.example.com'"
+    assert (row["origin"], row["result"], row["reason"]) == ("plugin 'serial'", "not checked", said)
+    assert outcome.code == 0
 
 
 def test_a_template_is_planned_with_the_options_that_it_takes_of_plugins(drakit):
