@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+import contextlib
+import shlex
 from pathlib import Path
 
 from attrs import frozen
-from drakit.cli.offline import survey_node
-from drakit.cli.published import node_slices
-from drakit.decoding import read_yaml
-from drakit.documents import Document, claim_ref
-from drakit.loading import load_installed
-from drakit.model import DeviceRef
-from drakit.plan import Allocated, DeviceClass, NodeView, SliceSet, kube_profile, read_slices
-from drakit.plan.explain import Question, explain, render
-from drakit.plan.profiles import NEWEST
-from drakit.settings import BackendSettings, Settings
-from drakit.testing import lay_out
+from click.testing import CliRunner
+from drakit.cli import FINDING, main
 
 PAGE = Path(__file__).with_name("explain.md")
-EXAMPLES = Path(__file__).parent / "examples" / "unsatisfiable"
-BACKENDS = ("neuron", "efa")
-OTHER_TYPES = ("trn1.32xlarge", "trn2.48xlarge")
-"""The types of nodes that are tried where a claim is not met on one of them."""
+ROOT = PAGE.parents[1]
+EXAMPLES = PAGE.parent / "examples" / "unsatisfiable"
 
 HEAD = """\
 # Why a claim is not met
 
 A scheduler says of a claim that it cannot be allocated. The planner says why, and what is the least that would have to
-change. This page is made by planning claims that cannot be met (`make docs`), and a test compares it. The claims are in
-[examples/unsatisfiable](examples/unsatisfiable).
+change. This page is made by running the commands on it (`make docs`), on claims that cannot be met, and a test compares
+it. The claims are in [examples/unsatisfiable](examples/unsatisfiable).
 
 What is said of each kind of node:
 
@@ -56,36 +43,42 @@ said.
 
 @frozen(kw_only=True)
 class Example:
-    """One claim, what is wrong with it, and the node it is planned on: a type, or a file of its slices."""
+    """One claim, what is wrong with it, and the node it is planned on: a type, or a file of its slices.
+
+    `other` is a type of node that is tried besides.
+    """
 
     name: str
     title: str
     text: str
     node_type: str = ""
     slices: str = ""
+    other: str = ""
     version: str = ""
 
     @property
     def command(self) -> str:
-        """How the page says it was planned."""
-        where = f"--node {self.node_type}" if self.node_type else f"--slices {_shown(_slices_file(self.slices))}"
+        """What is run, in the directory of the project, and shown."""
+        where = f"--node {self.node_type}" if self.node_type else f"--slices {_shown(slices_file(self.slices))}"
+        other = f" --try {self.other}" if self.other else ""
         version = f" --kube-version {self.version}" if self.version else ""
-        return f"drakit plan -f {_shown(_file(self.name))} {where}{version}"
+        return f"drakit plan -f {_shown(_file(self.name))} {where}{other}{version}"
 
 
 def _file(name: str) -> Path:
     return EXAMPLES / f"{name}.yaml"
 
 
-def _slices_file(name: str) -> Path:
+def slices_file(name: str) -> Path:
+    """The file of a node's slices."""
     return EXAMPLES / "nodes" / f"{name}.yaml"
 
 
 def _shown(path: Path) -> str:
-    return path.relative_to(PAGE.parents[1]).as_posix()
+    return path.relative_to(ROOT).as_posix()
 
 
-TRN1, TRN2 = OTHER_TYPES
+TRN1, TRN2 = "trn1.32xlarge", "trn2.48xlarge"
 ALL = (
     Example(
         name="too-many-devices",
@@ -98,6 +91,7 @@ ALL = (
         title="A condition that no device meets",
         text="A template for one type of node, on another. The conditions are asked one by one.",
         node_type=TRN1,
+        other=TRN2,
     ),
     Example(
         name="misspelt-attribute",
@@ -111,6 +105,7 @@ ALL = (
         text="There are enough devices of both kinds, but a group of four Neuron devices has two adapters on this "
         "type of node. The published template for Trn2 is no good here.",
         node_type=TRN1,
+        other=TRN2,
     ),
     Example(
         name="two-efas-four-neurons",
@@ -161,57 +156,12 @@ ALL = (
 )
 
 
-@functools.cache
-def slices_of(node_type: str) -> Sequence[Document]:
-    """What the plugins publish on a faked node of a type."""
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(os.path.realpath(directory)) / "root"
-        lay_out(node_type, root)
-        backends = [BackendSettings(plugin=name) for name in BACKENDS]
-        documents, problems = node_slices(
-            survey_node(Settings(root=root, node_name=node_type, backends=backends)),
-        )
-    assert not problems, problems
-    return documents
-
-
-@functools.cache
-def classes() -> Mapping[str, DeviceClass]:
-    """The device classes that installed plugins bring."""
-    places = [plugin.declarations.data for plugin in load_installed().loaded.values() if plugin.declarations.data]
-    files = [path for place in places for path in sorted((place / "deviceclasses").glob("*.yaml"))]
-    return {one.name: one for path in files for one in map(DeviceClass.from_document, read_yaml(path))}
-
-
-def question(example: Example) -> Question:
-    """What the page asks about an example."""
-    (claim,) = read_yaml(_file(example.name))
-    node_type = example.node_type
-    documents = slices_of(node_type) if node_type else read_yaml(_slices_file(example.slices))
-    slices = [one for one in documents if one["kind"] == "ResourceSlice"]
-    claims = [one for one in documents if one["kind"] == "ResourceClaim"]
-    name = slices[0]["spec"]["nodeName"]
-    return Question(
-        claims=[claim],
-        nodes=[NodeView(name)],
-        slices=read_slices(slices),
-        classes=classes(),
-        allocated=Allocated.of_claims(claims),
-        profile=kube_profile(example.version or NEWEST),
-        holders={ref: f"claim {claim_ref(one)}" for one in claims for ref in _held(one)},
-        kinds={name: node_type} if node_type else {},
-        node_types={
-            other: functools.partial(_empty, other) for other in OTHER_TYPES if node_type and other != node_type
-        },
-    )
-
-
-def _empty(node_type: str) -> tuple[SliceSet, NodeView]:
-    return read_slices(slices_of(node_type)), NodeView(node_type)
-
-
-def _held(claim: Document) -> frozenset[DeviceRef]:
-    return Allocated.of_claims([claim]).every
+def said(command: str) -> str:
+    """All that a command writes, in a pipe, of a claim that is not met. What is set in our environment is no matter."""
+    with contextlib.chdir(ROOT):
+        result = CliRunner(env={"DRAKIT_CONFIG": None}).invoke(main, shlex.split(command)[1:])
+    assert result.exit_code == FINDING, f"{command}: exit code {result.exit_code}: {result.output}"
+    return result.output
 
 
 def page() -> str:
@@ -220,9 +170,8 @@ def page() -> str:
 
 
 def _section(example: Example) -> str:
-    lines = "\n".join(map(str, render(explain(question(example)))))
     text = _filled(f"{example.text} The claim is [{example.name}.yaml](examples/unsatisfiable/{example.name}.yaml).")
-    return f"## {example.title}\n\n{text}\n\n```console\n$ {example.command}\n{lines}\n```\n"
+    return f"## {example.title}\n\n{text}\n\n```console\n$ {example.command}\n{said(example.command)}```\n"
 
 
 def _filled(text: str, width: int = 120) -> str:

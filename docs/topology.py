@@ -81,7 +81,9 @@ do not all have a place of their own in a grid are drawn as a ring or a row wher
 come from the slices, allocations from the claims' status; administrative access takes nothing.
 
 `--cluster` lists ResourceSlices, ResourceClaims and Nodes, and needs to be allowed to. A file for `--slices` may hold
-all three, as `kubectl get resourceslices,resourceclaims,nodes -A -o yaml` writes them.
+all three, as `kubectl get resourceslices,resourceclaims,nodes -A -o yaml` writes them; DeviceClasses in it, as in a
+file for `drakit plan --slices`, are passed over. At most 2 MiB of YAML are read, or 256 MiB of JSON, which
+`-o json` writes.
 
 Exit code 1 means that something could not be drawn: a pool that is being updated or contradicts itself, a link to a
 device that is not there, or nothing at all; the picture or stderr says what. 2 is bad input.

@@ -69,8 +69,16 @@ def test_list_for_a_node_has_only_what_fits_there(drakit):
 def test_list_for_a_node_nothing_is_for_is_a_finding(drakit):
     outcome = drakit("template", "list", "--node", "m5.large")
     assert outcome.code == 1
+    assert outcome.out == ""
     assert "no template is for 'm5.large'; there are some for: " in outcome.err
     assert "trn2.48xlarge" in outcome.err
+
+
+def test_list_for_a_misspelt_node_type_says_which_was_meant(drakit):
+    outcome = drakit("template", "list", "--node", "trn2.48xlrage")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == "Error: no template is for 'trn2.48xlrage'; did you mean 'trn2.48xlarge'?\n"
+    assert drakit("template", "list", "--node", "trn2.48xlrage", "-o", "json").json == []
 
 
 def test_show_tells_what_a_template_asks_for_on_each_node(drakit):
@@ -91,6 +99,23 @@ def test_show_tells_which_options_a_template_takes(drakit):
     shown = drakit("template", "show", "shared-efa", "-o", "yaml").yaml[0]
     assert shown["pluginOptions"] == {"efa": {"sharing": {"shares": 4}}}
     assert shown["nodes"]["p5.48xlarge"]["perNode"] == 128
+
+
+def test_render_tells_beside_the_documents_which_options_the_agents_must_have(drakit, tmp_path):
+    rendered = drakit("template", "render", "shared-efa", "--node", "p5.48xlarge")
+    assert rendered.code == 0
+    (note,) = rendered.err.splitlines()
+    assert "must have options {sharing: {shares: 4}} for plugin 'efa'" in note
+    assert "`drakit plan` by --config" in note
+    assert drakit("template", "render", "single-efa", "--node", "p5.48xlarge").err == ""
+    template, config = tmp_path / "shared.yaml", tmp_path / "agent.yaml"
+    template.write_text(rendered.out)
+    backend = {"plugin": "efa", "options": yaml.safe_load(note.split("options ")[1].split(" for plugin")[0])}
+    config.write_text(
+        yaml.safe_dump({"apiVersion": "drakit/v1alpha1", "kind": "AgentConfiguration", "backends": [backend]})
+    )
+    plan = ("plan", "-f", template, "--node", "p5.48xlarge")
+    assert (drakit(*plan).code, drakit(*plan, "--config", config).code) == (1, 0)
 
 
 def test_render_gives_one_document_for_each_claim(drakit):

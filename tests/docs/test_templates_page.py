@@ -10,10 +10,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from drakit.cli import main
-from drakit.cli.template import load_catalog
+from drakit.cli.catalogs import load_catalog
 from drakit.decoding import camel, decode_config, read_document
 from drakit.model import ConfigSource, OpaqueConfig
-from drakit.plan.catalog import API_VERSION, KIND, model, read_catalog
+from drakit.plan.catalog import API_VERSION, KIND, MAX_COPIES, model, read_catalog
+from drakit.plan.workload.reading import MAX_YAML_BYTES
 from drakit_mock.plugin import MockConfig
 
 TEXT = (Path(__file__).parents[2] / "docs" / "templates.md").read_text()
@@ -39,11 +40,24 @@ templates:
 """
 
 
+AGENT = """\
+apiVersion: drakit/v1alpha1
+kind: AgentConfiguration
+backends:
+- plugin: mock
+  driver: gpu.example.com
+  options: {profile: generic-gpu}
+"""
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """The directory that the commands of the page are given in."""
     (tmp_path / "gpus.yaml").write_text(CATALOG)
     (tmp_path / "wrong.yaml").write_text(WRONG)
+    (tmp_path / "promises.yaml").write_text(CATALOG.replace("s: 8", "s: 99"))
+    (tmp_path / "misspelt.yaml").write_text(CATALOG.replace("types: [generic-gpu-nic]", "types: [generic-gpu-nci]"))
+    (tmp_path / "agent.yaml").write_text(AGENT)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -52,6 +66,17 @@ def place(tmp_path, monkeypatch):
 def test_every_command_says_what_the_page_shows(place, arguments, shown):
     result = CliRunner().invoke(main, arguments.split())
     assert result.output == shown
+
+
+def test_what_is_misspelt_is_told_as_the_page_says(place):
+    result = CliRunner().invoke(main, ["template", "show", "s-gpus", "--catalog", "misspelt.yaml"])
+    assert result.exit_code == 0
+    assert f"```\n{result.stderr}```" in TEXT
+
+
+def test_the_limits_are_those_of_the_code():
+    assert f"At most {MAX_YAML_BYTES >> 20} MiB of YAML" in TEXT
+    assert f"at most {MAX_COPIES} are tried" in " ".join(TEXT.split())
 
 
 def test_the_catalog_of_the_page_is_one_and_its_configuration_too(place):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from drakit.cli.topology import topology
+from drakit.plan.workload.reading import MAX_JSON_BYTES, MAX_YAML_BYTES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "topology.md").read_text()
@@ -40,3 +41,8 @@ def test_every_option_the_page_names_is_one_of_the_command():
 def test_every_form_is_on_the_page():
     (output,) = [parameter for parameter in topology.params if parameter.name == "output"]
     assert [form for form in output.type.choices if f"| `{form}` |" not in PAGE] == []
+
+
+def test_the_limits_are_those_of_the_code():
+    said = f"At most {MAX_YAML_BYTES >> 20} MiB of YAML are read, or {MAX_JSON_BYTES >> 20} MiB of JSON"
+    assert said in " ".join(PAGE.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drakit.errors import ConfigError
 from drakit.plan import claim_from_template, read_claim
-from drakit.plan.catalog import claim_templates, combine, example_pods, read_catalog, variant_for
+from drakit.plan.catalog import claim_templates, combine, example_pods, hints, read_catalog, variant_for
 
 HEAD = "apiVersion: drakit/v1alpha1\nkind: TemplateCatalog\n"
 ONE = """
@@ -195,7 +195,7 @@ def test_claims_made_from_a_template_say_which_it_was(catalog):
 
 WRONG = {
     "no YAML": ("templates: [\n", ":4:1: "),
-    "a duplicate key": ("templates: []\ntemplates: []\n", ":4:1: duplicate key 'templates'"),
+    "a duplicate key": ("templates: []\ntemplates: []\n", ":4:1: not YAML: duplicate key 'templates'"),
     "an unknown key": ("template: []\n", ":3: unknown key 'template'; known keys are guardrails, templates"),
     "an unknown key inside": (
         ONE.replace("deviceClassName: gpu.example.com", "class: x, deviceClassName: y"),
@@ -231,8 +231,10 @@ WRONG = {
     ),
     "a selector that is no CEL": (
         ONE.replace("{name: gpu,", "{name: gpu, selectors: ['device.driver ='],"),
-        ":5: templates[0]: one on big: ",
+        ":5: templates[0]: one on big: request 'gpu', selectors[0]: 'device.driver =' does not compile: ",
     ),
+    "a document that contains itself": (ONE.replace("templates:", "templates: &all\n- *all"), "contains itself, by an"),
+    "more than is read": ("# " + "x" * 2**21 + "\n", "of YAML at most 2 MiB are read: split it, or write it as JSON"),
     "a value nobody set": (
         ONE.replace("{name: gpu,", '{name: gpu, count: "{gpus}",'),
         "one on big: there is no value 'gpus'; there are: nodeType",
@@ -316,8 +318,51 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path, text):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="cannot read"):
-        read_catalog(tmp_path / "none.yaml")
+    path = tmp_path / "none.yaml"
+    with pytest.raises(ConfigError) as caught:
+        read_catalog(path)
+    assert str(caught.value) == f"cannot read {path}: No such file or directory"
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not text in UTF-8"):
+        read_catalog(path)
+
+
+def test_names_that_nothing_answers_to_are_hints_with_file_line_and_place(catalog, tmp_path):
+    guarded = ONE + "guardrails:\n  nodeTypes: [bgi]\n  selectors: {gpu.exmaple.com: []}\n"
+    path = tmp_path / "catalog.yaml"
+    assert hints(catalog(guarded), {"big"}, {"gpu.exampel.com"}) == [
+        (
+            f"{path}:9: templates[0].claims[0].requests[0].deviceClassName: no installed plugin has the device class "
+            "'gpu.example.com'; did you mean 'gpu.exampel.com'?"
+        ),
+        f"{path}:11: templates[0].nodes[0].types[1]: no installed plugin knows the node type 'huge'",
+        f"{path}:13: guardrails.nodeTypes[0]: no installed plugin knows the node type 'bgi'; did you mean 'big'?",
+        (
+            f"{path}:14: guardrails.selectors[gpu.exmaple.com]: no installed plugin has the device class "
+            "'gpu.exmaple.com'; did you mean 'gpu.exampel.com'?"
+        ),
+    ]
+
+
+def test_a_class_that_a_value_makes_is_hinted_at_once_with_its_template(catalog, tmp_path):
+    text = SIZED.replace("deviceClassName: gpu", 'deviceClassName: "{vendor}"\n      #').replace(
+        "values: {link: example.com/island}", "values: {link: example.com/island, vendor: gup.example.com}"
+    )
+    assert hints(catalog(text), {"big", "small"}, {"gpu.example.com"}) == [
+        (
+            f"{tmp_path / 'catalog.yaml'}:5: templates[0]: no installed plugin has the device class 'gup.example.com'; "
+            "did you mean 'gpu.example.com'?"
+        )
+    ]
+
+
+def test_what_is_known_is_no_hint(catalog):
+    assert hints(catalog(ONE), {"big", "huge"}, {"gpu.example.com"}) == []
+    assert hints(catalog(SIDES), {"big", "huge"}, {"gpu.example.com"}) == []
 
 
 def test_a_later_file_wins_over_an_earlier_one_and_over_what_is_shipped(catalog):

@@ -7,7 +7,7 @@ import string
 import yaml
 from drakit.decoding import read_yaml
 from drakit.errors import ConfigError
-from drakit.plan.catalog import FILE_NAME, read_catalog
+from drakit.plan.catalog import FILE_NAME, hints, read_catalog
 from drakit.plan.catalog.filling import fill
 from drakit_efa.plugin import EfaPlugin
 from drakit_neuron.plugin import NeuronPlugin
@@ -62,11 +62,12 @@ STRANGE = st.one_of(
 
 
 def refusal(path, otherwise):
-    """What is said of a catalog that is refused."""
+    """What is said of a catalog that is refused; of one that is not, each hint has its place."""
     try:
-        read_catalog(path)
+        file = read_catalog(path)
     except ConfigError as error:
         return str(error)
+    assert all(hint.startswith(f"{path}:") for hint in hints(file, (), ()))
     return otherwise
 
 

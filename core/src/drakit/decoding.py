@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
@@ -123,13 +123,19 @@ def load_yaml(text: str, where: str) -> list[Any]:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
 
 
+def read_text(path: Path) -> str:
+    """The text of a file. Raises ConfigError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read {path}: it is not text in UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+
+
 def read_yaml(path: Path) -> list[Any]:
     """Every document of a YAML file. Raises ConfigError where it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from None
-    return load_yaml(text, str(path))
+    return load_yaml(read_text(path), str(path))
 
 
 def camel(name: str) -> str:
@@ -241,12 +247,24 @@ def structure(kind: type[T], value: Any, where: str, *, placed: Placed | None = 
         raise ConfigError("; ".join(map(write, problems(error)))) from None
 
 
-def read_document(path: Path, kind: type[T], api_version: str, kind_name: str, *, placed: Placed | None = None) -> T:
+def read_document(path: Path, kind: type[T], api_version: str, kind_name: str) -> T:
     """Decode a YAML file that holds one document with this apiVersion and kind, strictly.
 
     Raises ConfigError with the file and the place, as `structure` does. For files of a format of their own.
     """
-    documents = read_yaml(path)
+    return the_document(read_yaml(path), path, kind, api_version, kind_name)
+
+
+def the_document(
+    documents: Sequence[Any],
+    path: Path,
+    kind: type[T],
+    api_version: str,
+    kind_name: str,
+    *,
+    placed: Placed | None = None,
+) -> T:
+    """The same of the documents that are in a file. `placed` is as in `structure`."""
     if len(documents) != 1 or not isinstance(documents[0], Mapping):
         raise ConfigError(f"{path}: must hold one {kind_name} document, a mapping with apiVersion and kind")
     content = dict(documents[0])

@@ -203,8 +203,10 @@ def read_settings(
         where = str(path)
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"cannot read the configuration {path}: it is not text in UTF-8") from None
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error.strerror or error}") from None
     return parse_settings(text, where, environment, overrides)
 
 

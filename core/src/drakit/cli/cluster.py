@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drakit.decoding import read_yaml
+from drakit.decoding import read_text
 from drakit.documents import API_VERSION, Document
 from drakit.errors import ConfigError, DRAError, LimitExceeded, describe, shorten
 from drakit.kube.client import NODES, RESOURCE_CLAIMS, RESOURCE_SLICES, ApiError, KubeClient
@@ -17,6 +17,7 @@ from drakit.kube.credentials import Credentials, find_credentials
 from drakit.model import Quantity
 from drakit.model.converters import frozen_tuple
 from drakit.plan import NodeView
+from drakit.plan.workload import read_documents
 
 VERSIONS: Mapping[str, str] = {"ResourceSlice": API_VERSION, "ResourceClaim": API_VERSION, "Node": "v1"}
 REQUEST_SECONDS = 30.0
@@ -63,44 +64,42 @@ _REMEDIES = {
 }
 
 
+IGNORED = ("DeviceClass", "Node")
+"""What is in a dump of a cluster beside what was asked for, and says nothing here."""
+
+
 def read_file(path: Path, kinds: Collection[str]) -> ClusterState:
     """What a file of YAML or JSON has, of some of the kinds in VERSIONS; lists count as what is in them.
 
-    Raises ConfigError with file and place, for what is not YAML also with line and column.
+    Raises ConfigError with file and line.
     """
     return _state(_checked(path, kinds))
 
 
 def _checked(path: Path, kinds: Collection[str]) -> Iterator[tuple[str, str, Document]]:
-    for number, document in enumerate(read_yaml(path), 1):
-        for where, item in _unfolded(f"{path}: document {number}", document):
-            if not isinstance(item, dict):
-                raise ConfigError(f"{where}: must be a mapping with apiVersion and kind, not {shorten(item)}")
-            kind = item.get("kind")
-            if not isinstance(kind, str) or kind not in kinds:
-                raise ConfigError(f"{where}: kind {shorten(kind)} has no place here; give {' or '.join(kinds)}")
-            if item.get("apiVersion") != VERSIONS[kind]:
-                version = shorten(item.get("apiVersion"))
-                raise ConfigError(f"{where} ({kind}): apiVersion must be {VERSIONS[kind]!r}, not {version}")
-            yield f"{where} ({kind})", kind, item
-
-
-def _unfolded(where: str, document: Any) -> Iterator[tuple[str, Any]]:
-    """A document, or the items of a list; those of a list of one kind need not say what they are."""
-    kind = document.get("kind") if isinstance(document, dict) else None
-    if not isinstance(kind, str) or not kind.endswith("List"):
-        yield where, document
-        return
-    inherited = {"kind": kind.removesuffix("List"), "apiVersion": document.get("apiVersion")}
-    for number, item in enumerate(_list(f"{where}: items", document.get("items"))):
-        own = inherited | item if kind != "List" and isinstance(item, dict) else item
-        yield f"{where}: items[{number}]", own
+    for one in read_documents(read_text(path), str(path)):
+        document = one.document
+        if not isinstance(document, dict):
+            raise ConfigError(f"{one.place()}: must be a mapping with apiVersion and kind, not {shorten(document)}")
+        kind = document.get("kind")
+        if isinstance(kind, str) and kind.endswith("List"):
+            _list(f"{one.place(('items',))}: items", document.get("items"))
+        elif not isinstance(kind, str) or kind not in kinds:
+            if kind not in IGNORED:
+                place = one.place(("kind",))
+                raise ConfigError(f"{place}: kind {shorten(kind)} has no place here; give {' or '.join(kinds)}")
+        elif document.get("apiVersion") != VERSIONS[kind]:
+            version = shorten(document.get("apiVersion"))
+            place = one.place(("apiVersion",))
+            raise ConfigError(f"{place}: {one.label}apiVersion must be {VERSIONS[kind]!r}, not {version}")
+        else:
+            yield f"{one.place()}: {one.label.removesuffix(': ')}", kind, document
 
 
 def _state(found: Iterable[tuple[str, str, Document]]) -> ClusterState:
     slices, claims, nodes = [], [], []
     for where, kind, document in found:
-        metadata = _mapping(where, document, "metadata")
+        metadata = _mapping(f"{where}:", document, "metadata")
         if kind == "ResourceSlice":
             _check_slice(where, document)
             slices.append(document)
@@ -115,7 +114,7 @@ def _state(found: Iterable[tuple[str, str, Document]]) -> ClusterState:
 
 def _check_slice(where: str, document: Document) -> None:
     """Which pool a slice is of, and of which node. What is in it is the reader's to judge."""
-    spec = _mapping(where, document, "spec")
+    spec = _mapping(f"{where}:", document, "spec")
     _text(f"{where}: spec", spec, "driver")
     _text(f"{where}: spec.pool", _mapping(f"{where}: spec", spec, "pool"), "name")
     if spec.get("nodeName") is not None:
@@ -124,7 +123,7 @@ def _check_slice(where: str, document: Document) -> None:
 
 def _check_claim(where: str, document: Document) -> None:
     """The devices that it has. One without any is as good."""
-    allocation = _mapping(f"{where}: status", _mapping(where, document, "status"), "allocation")
+    allocation = _mapping(f"{where}: status", _mapping(f"{where}:", document, "status"), "allocation")
     devices = _mapping(f"{where}: status.allocation", allocation, "devices")
     place = f"{where}: status.allocation.devices.results"
     for number, result in enumerate(_list(place, devices.get("results"))):
@@ -149,12 +148,17 @@ def _mapping(where: str, document: Mapping[str, Any], name: str) -> Mapping[str,
     """A mapping in another; an absent one is empty."""
     value = document.get(name)
     if value is not None and not isinstance(value, dict):
-        raise ConfigError(f"{where}.{name} must be a mapping, not {shorten(value)}")
+        raise ConfigError(f"{_inside(where, name)} must be a mapping, not {shorten(value)}")
     return value or {}
 
 
 def _text(where: str, document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{where}.{name} must be a name, not {shorten(value)}")
+        raise ConfigError(f"{_inside(where, name)} must be a name, not {shorten(value)}")
     return value
+
+
+def _inside(where: str, name: str) -> str:
+    """A field of a document, or of a field in it."""
+    return f"{where} {name}" if where.endswith(":") else f"{where}.{name}"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from attrs import evolve, frozen
 
 from drakit.cli.offline import OfflineNode, is_configured, offline_settings, survey_node
 from drakit.cli.published import node_slices
 from drakit.documents import Document
+from drakit.loading import load_installed
 from drakit.model import ResolvedPool
 from drakit.settings import Settings
 from drakit.testing import lay_out
@@ -33,16 +36,25 @@ class NodeOfType:
     """Whom each concerns, a driver or a plugin, and what it is."""
 
 
-def survey_of(node_type: str, config: Path | None = None, *, node_name: str | None = None) -> NodeOfType:
+def survey_of(
+    node_type: str,
+    config: Path | None = None,
+    *,
+    node_name: str | None = None,
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> NodeOfType:
     """Lay out a node of a type in a directory that is gone afterwards, and let the backends survey it.
 
     With a configuration those are the backends it has; without one, all installed that have hardware on such a node.
+    `options`, by plugin, go over those that its backends have.
     The node is called `node_name`, or as its type: what this machine is called is no matter. The answer is the same
     every time, and names no path of the directory.
 
     Raises ConfigError for a type that no plugin knows, with those that are close, and for a bad configuration.
     """
     settings, problems = offline_settings(config, {})
+    backends = [evolve(one, options={**one.options, **options.get(one.plugin, {})}) for one in settings.backends]
+    settings = evolve(settings, backends=backends)
     with tempfile.TemporaryDirectory(prefix="drakit-node-") as directory:
         root = Path(os.path.realpath(directory)) / "root"
         layout = lay_out(node_type, root)
@@ -62,6 +74,12 @@ def survey_of(node_type: str, config: Path | None = None, *, node_name: str | No
     )
     documents, said = node_slices(found)
     return NodeOfType(node=found, slices=documents, problems=said)
+
+
+def known_types() -> frozenset[str]:
+    """The types of nodes that the installed plugins know."""
+    plugins = load_installed().loaded.values()
+    return frozenset(one for plugin in plugins if "layout" in plugin.hooks for one in plugin.declarations.node_types)
 
 
 def _plugins(settings: Settings) -> set[str]:

@@ -10,39 +10,17 @@ from typing import Any
 import click
 import yaml
 
-from drakit.cli import FINDING
+from drakit.cli.catalog_check import check
+from drakit.cli.catalogs import catalog_option, conclude, load_catalog
 from drakit.cli.options import Command, output_option
 from drakit.cli.output import line, table, to_yaml, write
 from drakit.documents import Document
-from drakit.errors import ConfigError, LimitExceeded
-from drakit.loading import load_installed
+from drakit.errors import LimitExceeded
 from drakit.model.names import check_label
-from drakit.plan.catalog import (
-    FILE_NAME,
-    Catalog,
-    CatalogFile,
-    Claim,
-    Template,
-    Variant,
-    claim_templates,
-    combine,
-    example_pods,
-    read_catalog,
-    variant_for,
-)
+from drakit.plan.catalog import Claim, Template, Variant, claim_templates, example_pods, variant_for
 
 _LISTED = 3
 """How many node types of a kind the list names; `show` has them all."""
-
-catalog_option = click.option(
-    "--catalog",
-    "files",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    multiple=True,
-    help="A catalog of your own, beside those of the plugins; may be given several times. A template of it stands in "
-    "place of others of its name, and its guardrails hold for all.",
-)
 
 
 def node_type_option(*, required: bool) -> Callable[[Command], Command]:
@@ -59,6 +37,9 @@ def template() -> None:
     """
 
 
+template.add_command(check)
+
+
 @template.command("list")
 @node_type_option(required=False)
 @catalog_option
@@ -73,9 +54,9 @@ def list_(node_type: str | None, files: Sequence[Path], output: str) -> None:
     catalog, problems = load_catalog(files)
     found = [one for one in catalog.templates.values() if one.variants and node_type in (None, *one.variants)]
     if node_type is not None and not found:
-        problems.append(f"no template is for {node_type!r}; there are some for: {', '.join(_node_types(catalog))}")
-    write(output, [_summary(one, node_type) for one in found], lambda: _list_tables(found, node_type))
-    _conclude(problems)
+        problems.append(catalog.nothing_for(node_type))
+    write(output, [_summary(one, node_type) for one in found], lambda: _list_tables(found, node_type) if found else ())
+    conclude(problems)
 
 
 @template.command()
@@ -87,7 +68,7 @@ def show(name: str, files: Sequence[Path], output: str) -> None:
     catalog, problems = load_catalog(files)
     found = catalog.get(name)
     write(output, _details(found), lambda: _show_tables(found))
-    _conclude(problems)
+    conclude(problems)
 
 
 def _checked(_ctx: click.Context, _option: click.Parameter, namespace: str | None) -> str | None:
@@ -145,7 +126,16 @@ def render(
     else:
         listed = {"apiVersion": "v1", "kind": "List", "items": documents}
         write(output, listed, lambda: _render_tables(documents, variant))
-    _conclude(problems)
+    for plugin, options in found.plugin_options.items():
+        click.echo(f"Note: {_needed(plugin, options)}", err=True)
+    conclude(problems)
+
+
+def _needed(plugin: str, options: Mapping[str, Any]) -> str:
+    return (
+        f"the configuration of the nodes' agents must have options {_in_line(options)} for plugin {plugin!r}, or no "
+        "device can be claimed so; give it to `drakit plan` by --config"
+    )
 
 
 def _renamed(found: Template, variant: Variant, alias: str) -> Variant:
@@ -153,36 +143,6 @@ def _renamed(found: Template, variant: Variant, alias: str) -> Variant:
         return variant.renamed(found.name, alias)
     except LimitExceeded as error:
         raise click.BadParameter(str(error), param_hint="'--as'") from None
-
-
-def load_catalog(files: Iterable[Path]) -> tuple[Catalog, list[str]]:
-    """The catalogs of installed plugins and those given, as one, and what is wrong with those of plugins.
-
-    Raises ConfigError for what is wrong with a file that was given.
-    """
-    report = load_installed()
-    problems = [str(error) for error in report.failed.values()]
-    shipped: list[CatalogFile] = []
-    for name, plugin in report.loaded.items():
-        path = plugin.declarations.data and plugin.declarations.data / FILE_NAME
-        if path and path.is_file():
-            try:
-                shipped.append(read_catalog(path, origin=f"plugin {name!r}"))
-            except ConfigError as error:
-                problems.append(f"the catalog of plugin {name!r} is left out: {error}")
-    catalog, left_out = combine(shipped, [read_catalog(path) for path in files])
-    return catalog, problems + left_out
-
-
-def _conclude(problems: Sequence[str]) -> None:
-    for problem in problems:
-        click.echo(f"Error: {problem}", err=True)
-    if problems:
-        raise SystemExit(FINDING)
-
-
-def _node_types(catalog: Catalog) -> list[str]:
-    return sorted({node_type for one in catalog.templates.values() for node_type in one.variants})
 
 
 def _summary(one: Template, node_type: str | None = None) -> dict[str, Any]:

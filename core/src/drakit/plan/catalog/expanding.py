@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from drakit.errors import DRAError, LimitExceeded
+from drakit.errors import DRAError, LimitExceeded, shorten
 from drakit.model.converters import frozen_mapping
 from drakit.model.names import check_subdomain
 from drakit.plan.catalog.filling import fill
@@ -25,7 +25,7 @@ from drakit.plan.catalog.model import (
     TemplateEntry,
     Values,
 )
-from drakit.plan.cel import compile_selector
+from drakit.plan.cel import CelError, compile_selector
 from drakit.plan.claims import read_claim
 from drakit.plan.task import MAX_RESULTS
 
@@ -54,6 +54,11 @@ class Variant:
     node_type: str
     per_node: int
     claims: tuple[Claim, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The device classes that it asks for, each once."""
+        return tuple(dict.fromkeys(name for claim in self.claims for _, _, name in claim.requests))
 
     def renamed(self, template: str, name: str) -> Variant:
         """The same with claims that begin with another name than their template's. Raises LimitExceeded."""
@@ -161,11 +166,18 @@ def _check(name: str, devices: Mapping[str, Any]) -> None:
     spec = read_claim({"metadata": {"name": name}, "spec": {"devices": devices}})
     for request in spec.requests:
         for _, wanted in request.alternatives:
-            for selector in wanted.selectors:
-                compile_selector(selector.cel.expression)
+            for index, selector in enumerate(wanted.selectors):
+                _compile(f"request {request.name!r}, selectors[{index}]", selector.cel.expression)
     asked = _asked(devices)
     if asked is not None and asked > MAX_RESULTS:
         raise ValueError(f"asks for {asked} devices; one claim can have at most {MAX_RESULTS}")
+
+
+def _compile(where: str, expression: str) -> None:
+    try:
+        compile_selector(expression)
+    except CelError as error:
+        raise ValueError(f"{where}: {shorten(expression)} does not compile: {error}") from None
 
 
 def _asked(devices: Mapping[str, Any]) -> int | None:

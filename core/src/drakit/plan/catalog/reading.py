@@ -9,13 +9,14 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from drakit.decoding import read_document
+from drakit.decoding import read_text, the_document
 from drakit.errors import ConfigError, DRAError
 from drakit.model.converters import frozen_mapping
 from drakit.plan.catalog.expanding import Template, Variant, expand
 from drakit.plan.catalog.model import API_VERSION, KIND, CatalogDocument, Guardrails
 from drakit.plan.catalog.places import placed
 from drakit.plan.cel import compile_selector
+from drakit.plan.workload.reading import Located, read_documents
 
 FILE_NAME = "catalog.yaml"
 """In the `data` of a plugin."""
@@ -23,11 +24,18 @@ FILE_NAME = "catalog.yaml"
 
 @frozen(kw_only=True)
 class CatalogFile:
-    """One file, read and checked."""
+    """One file, read and checked. `entries` is in which of its entries each template is."""
 
     path: Path
+    document: CatalogDocument = field(repr=False)
+    located: Located = field(repr=False)
     templates: Mapping[str, Template] = field(converter=frozen_mapping)
-    guardrails: Guardrails
+    entries: Mapping[str, int] = field(converter=frozen_mapping)
+
+    @property
+    def guardrails(self) -> Guardrails:
+        """What holds for the templates of all files."""
+        return self.document.guardrails
 
 
 @frozen
@@ -46,6 +54,13 @@ class Catalog:
         hint = f"did you mean {' or '.join(map(repr, near[:3]))}?" if near else "`drakit template list` has them all"
         raise ConfigError(f"there is no template {name!r}; {hint}")
 
+    def nothing_for(self, node_type: str) -> str:
+        """What is said of a type of node that no template is for."""
+        known = sorted({one for template in self.templates.values() for one in template.variants})
+        near = difflib.get_close_matches(node_type, known, n=1, cutoff=0.8)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are some for: {', '.join(known) or 'none'}"
+        return f"no template is for {node_type!r}; {hint}"
+
 
 def variant_for(template: Template, node_type: str) -> Variant:
     """The template on this type of node. Raises ConfigError, with the types that it has."""
@@ -62,9 +77,11 @@ def read_catalog(path: Path, origin: str | None = None) -> CatalogFile:
 
     `origin` is how the file's templates are said to be whose; the path by default.
     """
-    write = functools.partial(placed, path)
-    document = read_document(path, CatalogDocument, API_VERSION, KIND, placed=write)
+    found = read_documents(read_text(path), str(path)) or [Located(str(path), None)]
+    write = functools.partial(placed, found[0])
+    document = the_document([one.document for one in found], path, CatalogDocument, API_VERSION, KIND, placed=write)
     templates: dict[str, Template] = {}
+    entries: dict[str, int] = {}
     problems = [f"guardrails{problem}" for problem in _wrong_guardrails(document.guardrails)]
     for index, entry in enumerate(document.templates):
         try:
@@ -72,11 +89,12 @@ def read_catalog(path: Path, origin: str | None = None) -> CatalogFile:
                 if template.name in templates:
                     raise ValueError(f"name: there is another template {template.name!r} in this file")  # noqa: TRY301
                 templates[template.name] = template
+                entries[template.name] = index
         except ValueError as error:
             problems.append(f"templates[{index}]: {error}")
     if problems:
         raise ConfigError("; ".join(map(write, problems)))
-    return CatalogFile(path=path, templates=templates, guardrails=document.guardrails)
+    return CatalogFile(path=path, document=document, located=found[0], templates=templates, entries=entries)
 
 
 def _wrong_guardrails(guardrails: Guardrails) -> Iterable[str]:

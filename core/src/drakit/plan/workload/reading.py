@@ -59,7 +59,10 @@ class Located:
         return f"{' '.join(words)}: " if words else ""
 
     def items(self) -> Iterator[Located]:
-        """The document itself, or those of a List, or of a list within one."""
+        """The document itself, or those of a List, or of a list within one.
+
+        Those of a list of one kind, as the API server answers with, need not say what they are.
+        """
         waiting = [self]
         while waiting:
             one = waiting.pop()
@@ -67,11 +70,17 @@ class Located:
             if not (isinstance(entries, list) and str(one.document.get("kind", "")).endswith("List")):
                 yield one
                 continue
-            waiting += [
-                Located(self.source, entry, (*one.inside, "items", index), self._root)
-                for index, entry in reversed(list(enumerate(entries)))
-                if entry is not None
-            ]
+            own = _kind_within(one.document)
+            for index, entry in reversed(list(enumerate(entries))):
+                item = own | entry if isinstance(entry, dict) else entry
+                if item is not None:
+                    waiting.append(Located(self.source, item, (*one.inside, "items", index), self._root))
+
+
+def _kind_within(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The header that items of a list inherit: that of a ThingList is a Thing's."""
+    kind = document["kind"].removesuffix("List")
+    return {"apiVersion": document.get("apiVersion"), "kind": kind} if kind else {}
 
 
 def read_documents(text: str, source: str) -> list[Located]:
