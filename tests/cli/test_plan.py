@@ -236,7 +236,7 @@ def test_where_a_release_tries_pools_in_random_order_the_answer_is_one_of_severa
 @pytest.mark.parametrize(("args", "bugs"), [((), "as-is"), (("--fixed-bugs",), "none")])
 def test_the_bugs_of_a_release_are_its_own_or_left_out_and_told(planned, args, bugs):
     _, answer = planned(TEMPLATES / "m-trn2.yaml", TRN2, args=("--kube-version", "1.36", *args))
-    assert answer["kubernetes"] == {"version": "1.36", "allocator": "incubating", "bugs": bugs}
+    assert answer["kubernetes"] == {"version": "1.36", "allocator": "incubating", "bugs": bugs, "gates": {}}
 
 
 def test_the_table_names_devices_nodes_and_what_is_left_of_groups_within_eighty_columns(

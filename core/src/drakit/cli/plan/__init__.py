@@ -15,6 +15,7 @@ from drakit.cli.options import config_option, output_option
 from drakit.cli.output import write
 from drakit.cli.plan.clusters import of_cluster, pending_pods
 from drakit.cli.plan.documents import Answer, Told, to_document
+from drakit.cli.plan.release import release_of
 from drakit.cli.plan.screens import screens
 from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
 from drakit.cli.plan.why import explained, why_not
@@ -27,7 +28,6 @@ from drakit.plan import (
     NodeView,
     PlanError,
     SliceSet,
-    kube_profile,
 )
 from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
 from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
@@ -45,6 +45,7 @@ class Options:
     kubeconfig: str | None
     namespace: str | None
     kube_version: str | None
+    feature_gates: Sequence[str]
     fixed_bugs: bool
     fit: bool
     explain: bool
@@ -94,6 +95,13 @@ class Asked:
     metavar="VERSION",
     help=f"Answer as this release does: {', '.join(VERSIONS)} or newest. {NEWEST}, or the cluster's own, by default.",
 )
+@click.option(
+    "--feature-gate",
+    "feature_gates",
+    multiple=True,
+    metavar="NAME=true|false",
+    help="A gate that is not as the release comes; slices tell of some. May be given several times.",
+)
 @click.option("--fixed-bugs", is_flag=True, help="As that release would without its known allocation bugs.")
 @click.option("--fit", is_flag=True, help="Say how many copies of the first pod fit, on each type of node and in all.")
 @click.option("--explain", is_flag=True, help="Say also of pods that fit what there was to choose from.")
@@ -117,7 +125,7 @@ def plan(**given: Any) -> None:
     options = Options(**given)
     _check(options)
     source = _source(options)
-    profile, strange = _profile(options, source)
+    profile, strange = release_of(source, options.kube_version, options.feature_gates, fixed_bugs=options.fixed_bugs)
     asked = _asked(options, source)
     if not asked.pods and (options.fit or (asked.workload and not asked.workload.works)):
         raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
@@ -143,16 +151,6 @@ def _check(options: Options) -> None:
         raise click.UsageError("give what is to be planned with -f FILE")
     if sum(str(path) == STDIN for path in (*options.files, options.slices)) > 1:
         raise click.UsageError("stdin can be read once")
-
-
-def _profile(options: Options, source: Source) -> tuple[KubeProfile, tuple[str, ...]]:
-    """The release to answer for, and what is to be said where that is not the cluster's own."""
-    bugs = "fixed" if options.fixed_bugs else "as-is"
-    wanted = options.kube_version or source.version or NEWEST
-    if options.kube_version is None and wanted not in VERSIONS:
-        note = f"the cluster runs Kubernetes {wanted}, of which the planner has no profile; {NEWEST} is answered for"
-        return kube_profile(NEWEST, bugs=bugs), (note,)
-    return kube_profile(wanted, bugs=bugs), ()
 
 
 def _source(options: Options) -> Source:

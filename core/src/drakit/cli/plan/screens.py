@@ -14,7 +14,7 @@ from rich.text import Text
 from drakit.cli.output import console, counted, line, table
 from drakit.cli.plan.documents import Answer, Told, verdict_of
 from drakit.cli.plan.why import named_nodes
-from drakit.plan import KubeProfile
+from drakit.plan import KubeProfile, changed_gates
 from drakit.plan.explain import Tone, render
 from drakit.plan.placing import ClaimOutcome, Fit, GroupUse, PlannedNode, PodOutcome
 
@@ -43,7 +43,8 @@ def screens(answer: Answer) -> Iterator[Any]:
 def _version(profile: KubeProfile) -> str:
     bugs = "with its known bugs" if profile.bugs else "without known bugs"
     order = "" if profile.ordered else "; it tries pools in random order"
-    return f"{profile.version}, {profile.allocator} allocator, {bugs}{order}"
+    gates = "".join(f", {name}={str(on).lower()}" for name, on in changed_gates(profile).items())
+    return f"{profile.version}{gates}, {profile.allocator} allocator, {bugs}{order}"
 
 
 def _nodes(nodes: Sequence[PlannedNode]) -> str:
