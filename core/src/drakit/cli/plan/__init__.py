@@ -11,10 +11,11 @@ import click
 from attrs import evolve, frozen
 
 from drakit.cli import FINDING, BadInput
-from drakit.cli.options import config_option, output_option
+from drakit.cli.options import FORMATS, config_option, output_option
 from drakit.cli.output import write
 from drakit.cli.plan.clusters import of_cluster, pending_pods
 from drakit.cli.plan.documents import Answer, Told, to_document
+from drakit.cli.plan.drawing import DRAWN, draw_answer
 from drakit.cli.plan.release import release_of
 from drakit.cli.plan.screens import screens
 from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
@@ -113,7 +114,7 @@ class Asked:
     help="Say of what does not fit whether it would on an empty node of this type. May be given several times.",
 )
 @config_option
-@output_option("table")
+@output_option("table", (*FORMATS, *DRAWN))
 def plan(**given: Any) -> None:
     """Say whether pods and claims would be scheduled: which devices on which node, and if not, why.
 
@@ -131,7 +132,10 @@ def plan(**given: Any) -> None:
         raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
     answer = _answer(asked, source, profile, options)
     answer = evolve(answer, notes=(*strange, *answer.notes))
-    write(options.output, to_document(answer), lambda: screens(answer))
+    if options.output in DRAWN:
+        draw_answer(answer, source, options.output)
+    else:
+        write(options.output, to_document(answer), lambda: screens(answer))
     for problem in answer.problems:
         click.echo(f"Warning: {problem}", err=True)
     for hint in answer.hints:
@@ -143,6 +147,8 @@ def plan(**given: Any) -> None:
 def _check(options: Options) -> None:
     if sum((bool(options.types), options.slices is not None, options.cluster)) != 1:
         raise click.UsageError("give one of --node TYPE[=COUNT], --slices FILE and --cluster")
+    if options.fit and options.output in DRAWN:
+        raise click.UsageError(f"of --fit there is no picture: leave -o {options.output} or --fit out")
     if options.objects and not options.cluster:
         raise click.UsageError(f"{options.objects[0]!r} is of a cluster: give --cluster, or a file with -f")
     if options.objects and options.files:

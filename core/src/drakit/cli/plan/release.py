@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from drakit.cli import BadInput
 from drakit.cli.plan.sources import Source
@@ -37,7 +37,7 @@ def release_of(
     return with_gates(wanted, told | given, bugs="fixed" if fixed_bugs else "as-is"), notes
 
 
-def _given(gates: Sequence[str], minor: str) -> Mapping[str, bool]:
+def _given(gates: Sequence[str], minor: str) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for one in gates:
         name, _, switch = one.partition("=")

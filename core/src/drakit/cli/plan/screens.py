@@ -35,7 +35,7 @@ def screens(answer: Answer) -> Iterator[Any]:
         yield from _pods(answer.pods)
         yield from _reasons(answer.pods)
         yield from _groups(answer.groups)
-        yield _conclusion(answer.pods)
+        yield conclusion(answer.pods)
     for note in answer.notes:
         yield line("Note:", note)
 
@@ -175,7 +175,8 @@ def _group_rows(uses: Iterable[GroupUse]) -> Iterator[tuple[object, ...]]:
         yield use.size, use.driver, f"{use.free} of {use.groups}", len(use.stranded), ", ".join(holders[:4]) + more
 
 
-def _conclusion(pods: Sequence[Told]) -> Text:
+def conclusion(pods: Sequence[Told]) -> Text:
+    """How many pods are placed."""
     numbers = Counter(verdict_of(told.outcome) for told in pods)
     missing = len(pods) - numbers["placed"]
     if not missing:

@@ -32,11 +32,12 @@ STDIN = "-"
 class Source:
     """What there is to plan on. `others` are documents of it that workloads may refer to: classes, claims, templates.
 
-    `problems` are what went wrong on the way, in parts of it that are left out.
+    `problems` are what went wrong on the way, in parts of it that are left out; `documents` are the slices as given.
     """
 
     nodes: tuple[PlannedNode, ...]
     slices: SliceSet
+    documents: tuple[Document, ...] = ()
     others: tuple[Document, ...] = ()
     problems: tuple[str, ...] = ()
     pods: tuple[Document, ...] = ()
@@ -86,6 +87,7 @@ def of_types(wanted: Sequence[str], config: Path | None) -> Source:
     return Source(
         nodes=tuple(nodes),
         slices=read_slices(documents),
+        documents=tuple(documents),
         others=tuple(shipped_classes()),
         problems=tuple(problems),
     )
@@ -161,6 +163,7 @@ def of_file(path: Path) -> Source:
     return Source(
         nodes=tuple(nodes) or tuple(_named_in(one.document for one in by_kind.of("ResourceSlice"))),
         slices=slices,
+        documents=tuple(one.document for one in by_kind.of("ResourceSlice")),
         others=(*(classes or shipped_classes()), *others),
     )
 
