@@ -271,6 +271,28 @@ def test_other_types_of_nodes_are_tried_for_what_does_not_fit(drakit, inventorie
     assert found.json["pods"][0]["explanation"]["nodeTypes"] == [TRN2]
 
 
+def test_without_being_asked_the_types_that_the_classes_point_to_are_tried(drakit):
+    found = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--node", "p5.48xlarge")
+    assert found.code == 1
+    assert "as it is, it fits on an empty trn2.48xlarge" in found.out
+
+
+def test_types_that_a_selector_names_are_those_that_are_tried(drakit, tmp_path):
+    template = claim_template("t", 1)
+    expression = f'device.attributes["{NEURON}"].instanceType == "inf2.48xlarge"'
+    template["spec"]["spec"]["devices"]["requests"][0]["exactly"]["selectors"] = [{"cel": {"expression": expression}}]
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(template))
+    found = drakit("plan", "-f", tmp_path / "t.yaml", "--node", TRN2, "-o", "json")
+    assert found.json["pods"][0]["explanation"]["nodeTypes"] == ["inf2.48xlarge"]
+
+
+@pytest.mark.parametrize("template", ["l-trn2", "m-trn2"])
+def test_a_type_to_try_that_there_is_not_is_bad_input_whether_it_is_needed_or_not(drakit, template):
+    found = drakit("plan", "-f", TEMPLATES / f"{template}.yaml", "--node", TRN2, "--try", "trn2.48xlrage")
+    assert (found.code, found.out) == (2, "")
+    assert "did you mean 'trn2.48xlarge'?" in found.err
+
+
 def test_yaml_says_what_json_says(drakit, inventories):
     command = ("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2), "-o")
     assert drakit(*command, "yaml").yaml == [drakit(*command, "json").json]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from drakit.cli.plan.drawing import DRAWN, draw_answer
 from drakit.cli.plan.release import release_of
 from drakit.cli.plan.screens import screens
 from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
+from drakit.cli.plan.trying import types_to_try
 from drakit.cli.plan.why import explained, why_not
 from drakit.errors import LimitExceeded
 from drakit.plan import (
@@ -26,9 +26,7 @@ from drakit.plan import (
     VERSIONS,
     DeviceClass,
     KubeProfile,
-    NodeView,
     PlanError,
-    SliceSet,
 )
 from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
 from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
@@ -111,7 +109,8 @@ class Asked:
     "others",
     multiple=True,
     metavar="TYPE",
-    help="Say of what does not fit whether it would on an empty node of this type. May be given several times.",
+    help="Try what does not fit on an empty node of this type, not of those that the claims point to. May be given "
+    "several times.",
 )
 @config_option
 @output_option("table", (*FORMATS, *DRAWN))
@@ -214,23 +213,17 @@ def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], opt
     Of pods alike, which all fail for the same reason, only the first is explained.
     """
     placing, told, known = Placing(state), [], set[object]()
-    node_types = {name: functools.partial(_empty_node, name, options.config) for name in options.others}
+    types = types_to_try(options.others, state.classes, options.config)
     placed = placing.place_all(pods)
     before = placing.holdings.allocated()
     while (outcome := next(placed, None)) is not None:
         explanation = None
         if not outcome.satisfied and outcome.pod.alike not in known:
             known.add(outcome.pod.alike)
-            explanation = explained(outcome, placing, placing.holdings.allocated(), node_types)
+            explanation = explained(outcome, placing, placing.holdings.allocated(), types(outcome))
         elif outcome.satisfied and options.explain:
-            explanation = explained(outcome, placing, before, node_types)
+            explanation = explained(outcome, placing, before, {})
             before = placing.holdings.allocated()
         reasons = () if outcome.satisfied else tuple(why_not(outcome))
         told.append(Told(outcome=outcome, reasons=reasons, explanation=explanation))
     return evolve(answer, pods=told, groups=groups_of(state, placing.holdings))
-
-
-def _empty_node(node_type: str, config: Path | None) -> tuple[SliceSet, NodeView]:
-    """A node of another type, to be tried."""
-    source = of_types([node_type], config)
-    return source.slices, source.nodes[0].view
