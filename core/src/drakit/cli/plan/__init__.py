@@ -130,7 +130,7 @@ def plan(**given: Any) -> None:
     if not asked.pods and (options.fit or (asked.workload and not asked.workload.works)):
         raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
     answer = _answer(asked, source, profile, options)
-    answer = evolve(answer, notes=(*strange, *answer.notes))
+    answer = evolve(answer, notes=(*strange, *source.notes, *answer.notes))
     if options.output in DRAWN:
         draw_answer(answer, source, options.output)
     else:
