@@ -1,4 +1,4 @@
-"""`drakit plan` on clusters whose feature gates are not as their release comes."""
+"""`drakit plan` on clusters whose feature gates are not as their release comes, and answers that rest on bugs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def slices(*devices: Any, **spec: Any) -> Any:
 
 @pytest.fixture
 def plan(drakit, tmp_path):
-    def run(items: Any, *args: Any, count: int = 2, match: str | None = None) -> Any:
+    def run(items: Any, *args: Any, count: int = 2, **constraint: str) -> Any:
         klass = {
             "apiVersion": "resource.k8s.io/v1",
             "kind": "DeviceClass",
@@ -54,7 +54,7 @@ def plan(drakit, tmp_path):
             "apiVersion": "resource.k8s.io/v1",
             "kind": "ResourceClaim",
             "metadata": {"name": "c"},
-            "spec": {"devices": devices | ({"constraints": [{"matchAttribute": match}]} if match else {})},
+            "spec": {"devices": devices | ({"constraints": [constraint]} if constraint else {})},
         }
         (tmp_path / "slices.json").write_text(json.dumps({"kind": "List", "items": [*items, klass]}))
         (tmp_path / "claim.json").write_text(json.dumps(claim))
@@ -68,15 +68,17 @@ OVERLAPPING = slices(lists(0, 1), lists(1), lists(1))
 
 
 def test_slices_with_list_attributes_are_of_a_cluster_that_has_them_on(plan):
-    found = plan(OVERLAPPING, match=NUMA)
+    found = plan(OVERLAPPING, matchAttribute=NUMA)
     assert found.code == 0, found.out
     assert "DRAListTypeAttributes=true" in found.out.splitlines()[0]
     assert "assumed to be on, since the slices hold what it governs: DRAListTypeAttributes" in found.out
-    assert plan(OVERLAPPING, "-o", "json", match=NUMA).json["kubernetes"]["gates"] == {"DRAListTypeAttributes": True}
+    assert plan(OVERLAPPING, "-o", "json", matchAttribute=NUMA).json["kubernetes"]["gates"] == {
+        "DRAListTypeAttributes": True
+    }
 
 
 def test_a_gate_that_is_given_outweighs_the_slices_and_lists_are_shown_as_they_are(plan):
-    found = plan(OVERLAPPING, "--feature-gate", "DRAListTypeAttributes=false", match=NUMA)
+    found = plan(OVERLAPPING, "--feature-gate", "DRAListTypeAttributes=false", matchAttribute=NUMA)
     assert found.code == 1
     assert "[0, 1] as a whole (DRAListTypeAttributes is off)" in found.out
     assert "assumed" not in found.out
@@ -125,3 +127,20 @@ def test_a_gate_of_a_later_release_is_refused(plan):
     found = plan(slices({}), "--kube-version", "1.35", "--feature-gate", "DRAListTypeAttributes=true")
     assert found.code == 2
     assert "Kubernetes 1.35 has no such gate; 1.36 is the first" in found.err
+
+
+RACKS = slices(*({"attributes": {"rack": {"string": rack}}} for rack in "aba"))
+
+
+def test_a_placement_that_only_a_bug_allows_is_told_with_the_bug(plan):
+    asked = {"count": 3, "distinctAttribute": f"{DRIVER}/rack"}
+    found = plan(RACKS, "--kube-version", "1.36", **asked)
+    assert found.code == 0, found.out
+    assert "Note: only known bugs of 1.36 let c fit where placed" in found.out
+    assert "B4: distinctAttribute knows only the last value" in found.out
+    assert plan(RACKS, "--kube-version", "1.36", "--fixed-bugs", **asked).code == 1
+
+
+def test_a_placement_that_rests_on_no_bug_is_not_noted(plan):
+    found = plan(RACKS, "--kube-version", "1.36", count=2, distinctAttribute=f"{DRIVER}/rack")
+    assert (found.code, "known bugs of" in found.out) == (0, False)

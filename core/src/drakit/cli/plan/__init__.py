@@ -15,7 +15,7 @@ from drakit.cli.output import write
 from drakit.cli.plan.clusters import of_cluster, pending_pods
 from drakit.cli.plan.documents import Answer, Told, to_document
 from drakit.cli.plan.drawing import DRAWN, draw_answer
-from drakit.cli.plan.release import release_of
+from drakit.cli.plan.release import by_bugs, release_of
 from drakit.cli.plan.screens import screens
 from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
 from drakit.cli.plan.trying import types_to_try
@@ -226,4 +226,5 @@ def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], opt
             before = placing.holdings.allocated()
         reasons = () if outcome.satisfied else tuple(why_not(outcome))
         told.append(Told(outcome=outcome, reasons=reasons, explanation=explanation))
-    return evolve(answer, pods=told, groups=groups_of(state, placing.holdings))
+    notes = (*answer.notes, *by_bugs((one.outcome for one in told), state.profile))
+    return evolve(answer, pods=told, groups=groups_of(state, placing.holdings), notes=notes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from drakit.cli import BadInput
 from drakit.cli.plan.sources import Source
-from drakit.plan import GATES, NEWEST, VERSIONS, KubeProfile, gates_told, kube_profile, with_gates
+from drakit.cli.plan.why import MAX_NAMED
+from drakit.plan import GATES, NEWEST, VERSIONS, Bug, KubeProfile, gates_told, kube_profile, with_gates
+from drakit.plan.placing import PodOutcome
 from drakit.plan.workload import meant_or_known
 
 _SWITCH = {"true": True, "false": False}
@@ -53,3 +55,18 @@ def _given(gates: Sequence[str], minor: str) -> dict[str, bool]:
         if found.setdefault(name, _SWITCH[switch]) is not _SWITCH[switch]:
             raise BadInput(f"--feature-gate {one!r}: {name} is given as true and as false")
     return found
+
+
+def by_bugs(outcomes: Iterable[PodOutcome], profile: KubeProfile) -> Iterator[str]:
+    """What is to be said of placements that only known bugs of the release allow."""
+    pods: dict[tuple[Bug, ...], list[str]] = {}
+    for outcome in outcomes:
+        if outcome.by_bugs is not None:
+            pods.setdefault(outcome.by_bugs, []).append(outcome.pod.name)
+    for bugs, names in pods.items():
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        why = " or ".join(bug.value for bug in bugs) or "several at once"
+        yield (
+            f"only known bugs of {profile.version} let {', '.join(names[:MAX_NAMED])}{more} fit where placed; "
+            f"a scheduler without them refuses it: {why}"
+        )

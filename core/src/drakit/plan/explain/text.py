@@ -259,6 +259,11 @@ def _drift(drift: Drift) -> Rows:
         yield _row(4, f"because of bug {bug.value}")
     if drift.fixed.refuses is not drift.answer.refuses and not drift.bugs:
         yield _row(4, "because of several known bugs at once")
+    by_cause: dict[str, list[str]] = {}
+    for version, cause in drift.causes:
+        by_cause.setdefault(cause, []).append(version)
+    for cause, versions in by_cause.items():
+        yield _row(4, f"{', '.join(versions)} because of {cause}")
 
 
 def _given(given: Given) -> Rows:
