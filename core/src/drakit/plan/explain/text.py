@@ -157,8 +157,12 @@ def _reasons(node: NodeExplanation) -> Rows:
 
 def _poison(poison: Poison, *, known: bool) -> Rows:
     """`known`: it has been told already which selector fails, and on which device."""
-    where = shown(poison.device) if poison.devices == 1 else f"{poison.devices} devices, such as {shown(poison.device)}"
-    if not known or poison.devices > 1:
+    if known:
+        if poison.devices > 1:
+            yield _row(2, f"the selector fails on {counted(poison.devices, 'device')}", Tone.BAD)
+    else:
+        of_many = f"{poison.devices} devices, such as {shown(poison.device)}"
+        where = shown(poison.device) if poison.devices == 1 else of_many
         yield _row(2, f"a selector fails on {where}: {shown(poison.error)}", Tone.BAD)
         yield _row(4, f"{shown(poison.where)}")
     yield _row(4, f"as it is: {shown(poison.expression)}")
