@@ -80,7 +80,8 @@ def test_slices_with_list_attributes_are_of_a_cluster_that_has_them_on(plan):
 def test_a_gate_that_is_given_outweighs_the_slices_and_lists_are_shown_as_they_are(plan):
     found = plan(OVERLAPPING, "--feature-gate", "DRAListTypeAttributes=false", matchAttribute=NUMA)
     assert found.code == 1
-    assert "[0, 1] as a whole (DRAListTypeAttributes is off)" in found.out
+    assert "[0, 1] as a whole" in found.out
+    assert "lists count as a whole, since DRAListTypeAttributes is off" in found.out
     assert "assumed" not in found.out
 
 
@@ -144,3 +145,8 @@ def test_a_placement_that_only_a_bug_allows_is_told_with_the_bug(plan):
 def test_a_placement_that_rests_on_no_bug_is_not_noted(plan):
     found = plan(RACKS, "--kube-version", "1.36", count=2, distinctAttribute=f"{DRIVER}/rack")
     assert (found.code, "known bugs of" in found.out) == (0, False)
+
+
+def test_a_gate_that_an_older_version_has_not_is_named(plan):
+    found = plan(OVERLAPPING, "--explain", matchAttribute=NUMA)
+    assert "1.34, 1.35 because of the gate DRAListTypeAttributes, which is not there" in " ".join(found.out.split())

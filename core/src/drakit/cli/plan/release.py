@@ -30,10 +30,10 @@ def release_of(
     given = _given(gates, minor)
     told = {name: on for name, on in gates_told(source.slices, minor).items() if name not in given}
     if told:
-        several = len(told) > 1
+        them, govern = ("them", "they govern") if len(told) > 1 else ("it", "it governs")
         text = (
-            f"assumed to be on, since the slices hold what {'they govern' if several else 'it governs'}: "
-            f"{', '.join(told)}; {minor} has {'them' if several else 'it'} off by default (--feature-gate NAME=false)"
+            f"assumed to be on, since the slices hold what {govern}: {', '.join(told)}; {minor} has {them} off by "
+            "default. Where that is wrong, give --feature-gate NAME=false"
         )
         notes = (*notes, text)
     return with_gates(wanted, told | given, bugs="fixed" if fixed_bugs else "as-is"), notes

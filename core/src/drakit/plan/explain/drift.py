@@ -89,6 +89,12 @@ def _cause(theirs: KubeProfile, ours: KubeProfile, answer: Answer, ask: Ask) -> 
             return f"the gate {name}, which is {'off' if on else 'on'} there"
     if len(gates) > 1 and _with(theirs, dict(gates), answer, ask):
         return f"the gates {', '.join(name for name, _ in gates)}, which are otherwise there"
+    absent = [
+        name for name, gate in GATES.items() if gate.since > theirs.version and getattr(ours.features, gate.feature)
+    ]
+    for name in absent:
+        if ask(with_gates(ours.version, changed_gates(ours) | {name: False})).refuses is not answer.refuses:
+            return f"the gate {name}, which is not there"
     return ""
 
 

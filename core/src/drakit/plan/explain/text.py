@@ -14,7 +14,7 @@ from drakit.plan.explain.funnel import ConjunctCount, RequestFunnel
 from drakit.plan.explain.given import Given
 from drakit.plan.explain.problems import Poison, spelled
 from drakit.plan.explain.question import Answer
-from drakit.plan.explain.values import ValueTable, by_value
+from drakit.plan.explain.values import AS_A_WHOLE, ValueTable, by_value
 from drakit.plan.explain.words import counted, listed, shown, tallied
 from drakit.plan.inspection import Stage
 
@@ -232,6 +232,8 @@ def _table(table: ValueTable, width: int) -> Rows:
     if not table.rows:
         rows.append(("none has it", *("" for _ in table.requests)))
     yield from _columns(rows, width - 4)
+    if any(row.value is not None and row.value.endswith(AS_A_WHOLE) for row in table.rows):
+        yield _row(4, "lists count as a whole, since DRAListTypeAttributes is off")
 
 
 def _columns(rows: Sequence[Sequence[str]], width: int) -> Rows:

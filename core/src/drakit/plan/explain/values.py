@@ -12,6 +12,9 @@ from drakit.plan.explain.edits import Part
 from drakit.plan.inspection import RequestView, Stage
 from drakit.plan.task import Task
 
+AS_A_WHOLE = " as a whole"
+"""How the text of a list ends that the release does not look into."""
+
 
 @frozen(kw_only=True)
 class ValueRow:
@@ -130,7 +133,7 @@ def written(value: Value | None, attribute: str, offer: Offer) -> str:
     if value is None or value[0] is not tuple:
         return "" if value is None else _text(value)
     own = values_of(offer.device, offer.driver, attribute)
-    return f"[{', '.join(_text(one) for one in sorted(own, key=_place_of))}] as a whole (DRAListTypeAttributes is off)"
+    return f"[{', '.join(_text(one) for one in sorted(own, key=_place_of))}]{AS_A_WHOLE}"
 
 
 def by_value(table: ValueTable) -> Mapping[tuple[tuple[int, ...], tuple[int, ...]], list[str]]:
