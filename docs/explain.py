@@ -30,7 +30,7 @@ What is said of each kind of node:
 - for each constraint that matters, how many devices there are for each value, `usable of all`.
 - selectors that *fail* on a device: the scheduler stops with the error as soon as it looks at that device, whatever
   other devices there are.
-- where versions of Kubernetes differ, which do, and because of which known bug.
+- where versions of Kubernetes differ, which do, and because of which known bug or feature gate.
 
 What is said to help was tried: the planner was asked again with the change, and met the claim. Changes are ordered by
 how little they change: names and guards first, then tolerations, counts and capacities, then other values and

@@ -29,12 +29,14 @@ drakit topology --root /                                 # this machine
 drakit topology --cluster                                # all nodes of the current kubeconfig, with their claims
 drakit topology --cluster --node-name worker-7
 drakit topology --slices slices.yaml --claims claims.yaml
+drakit plan -f job.yaml --cluster -o html > plan.html    # and which devices the pods of a file would be given
 ```
 
 ![The devices of a trn2.48xlarge in frames of NUMA nodes, PCIe roots and groups, and their links](topology.svg)
 
 This drawing is of a trn2.48xlarge on which one claim has a group of four accelerators with their network adapters, one
-accelerator is tainted, and two stand out as the answer of a plan does.
+accelerator is tainted, and two stand out: what a pod would be given, as `drakit plan … -o svg` and `-o html` draw it on
+all nodes that they plan for ([plan.md](plan.md#the-answer-drawn)).
 
 | `-o` | what |
 | --- | --- |

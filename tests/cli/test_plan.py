@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from drakit.cli.plan.screens import ranges
 
 from tests.cli.planning import (
     EFA,
@@ -236,7 +237,7 @@ def test_where_a_release_tries_pools_in_random_order_the_answer_is_one_of_severa
 @pytest.mark.parametrize(("args", "bugs"), [((), "as-is"), (("--fixed-bugs",), "none")])
 def test_the_bugs_of_a_release_are_its_own_or_left_out_and_told(planned, args, bugs):
     _, answer = planned(TEMPLATES / "m-trn2.yaml", TRN2, args=("--kube-version", "1.36", *args))
-    assert answer["kubernetes"] == {"version": "1.36", "allocator": "incubating", "bugs": bugs}
+    assert answer["kubernetes"] == {"version": "1.36", "allocator": "incubating", "bugs": bugs, "gates": {}}
 
 
 def test_the_table_names_devices_nodes_and_what_is_left_of_groups_within_eighty_columns(
@@ -271,6 +272,56 @@ def test_other_types_of_nodes_are_tried_for_what_does_not_fit(drakit, inventorie
     assert found.json["pods"][0]["explanation"]["nodeTypes"] == [TRN2]
 
 
+def test_without_being_asked_the_types_that_the_classes_point_to_are_tried(drakit):
+    found = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--node", "p5.48xlarge")
+    assert found.code == 1
+    assert "as it is, it fits on an empty trn2.48xlarge" in found.out
+
+
+def test_types_that_a_selector_names_are_those_that_are_tried(drakit, tmp_path):
+    template = claim_template("t", 1)
+    expression = f'device.attributes["{NEURON}"].instanceType == "inf2.48xlarge"'
+    template["spec"]["spec"]["devices"]["requests"][0]["exactly"]["selectors"] = [{"cel": {"expression": expression}}]
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(template))
+    found = drakit("plan", "-f", tmp_path / "t.yaml", "--node", TRN2, "-o", "json")
+    assert found.json["pods"][0]["explanation"]["nodeTypes"] == ["inf2.48xlarge"]
+
+
+@pytest.mark.parametrize("template", ["l-trn2", "m-trn2"])
+def test_a_type_to_try_that_there_is_not_is_bad_input_whether_it_is_needed_or_not(drakit, template):
+    found = drakit("plan", "-f", TEMPLATES / f"{template}.yaml", "--node", TRN2, "--try", "trn2.48xlrage")
+    assert (found.code, found.out) == (2, "")
+    assert "did you mean 'trn2.48xlarge'?" in found.err
+
+
 def test_yaml_says_what_json_says(drakit, inventories):
     command = ("plan", "-f", TEMPLATES / "m-trn2.yaml", "--slices", inventories.file(TRN2), "-o")
     assert drakit(*command, "yaml").yaml == [drakit(*command, "json").json]
+
+
+def test_names_that_begin_and_end_alike_are_folded_and_none_is_left_out():
+    assert ranges(["pci-0000-4f-00-0", "pci-0000-60-00-0", "pci-0000-71-00-0", "pci-0000-82-00-0"]) == (
+        "pci-0000-{4f, 60, 71, 82}-00-0"
+    )
+    assert ranges(["a", "b", "c", "d"]) == "a, b, c, d"
+    assert ranges(["gpu-0", "gpu-1", "gpu-2", "gpu-3"]) == "gpu-0 to gpu-3"
+    assert ranges(["x-1-a", "x-3-a", "x-a", "x-5-a"]) == "x-{1-a, 3-a, a, 5-a}"
+
+
+def test_an_error_of_a_selector_is_told_once(drakit, tmp_path):
+    template = claim_template("t", 1)
+    expression = f'device.attributes["{NEURON}"].nothing == "x"'
+    template["spec"]["spec"]["devices"]["requests"][0]["exactly"]["selectors"] = [{"cel": {"expression": expression}}]
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(template))
+    found = drakit("plan", "-f", tmp_path / "t.yaml", "--node", TRN2)
+    said = " ".join(found.out.split())
+    assert "gives it up for an error, whatever other nodes have" in said
+    assert said.count("selector 0 fails on device") == 1
+    assert "the selector fails on 16 devices" in said
+
+
+def test_groups_of_a_driver_of_which_nothing_is_taken_are_one_row(drakit):
+    found = drakit("plan", "-f", TEMPLATES / "m-trn2.yaml", "--node", TRN2)
+    rows = [line.split() for line in found.out.splitlines()]
+    assert [row for row in rows if EFA in row] == [["any", EFA, "all", "0"]]
+    assert sum(NEURON in row for row in rows) > 2

@@ -99,7 +99,7 @@ def test_devices_of_running_pods_are_in_use_and_a_pod_that_runs_does_not_wait(pl
     cluster.create(pod("a", "two"))
     found = plan("-o", "json")
     assert outcomes(found) == [("a", "unsatisfied", None)]
-    assert "1 of them free" in found.json["pods"][0]["reasons"][1]["reason"]
+    assert "1 of them usable (1 in use)" in found.json["pods"][0]["reasons"][1]["reason"]
     assert "no Pod 'running' waits for a node" in plan("pod/running").err
 
 

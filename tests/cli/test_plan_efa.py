@@ -91,3 +91,20 @@ def test_so_many_copies_fit_on_a_node(planned, name, node_type, copies):
 
 def test_every_published_template_is_planned_here():
     assert {path.stem for path in TEMPLATES.glob("*.yaml")} == {name for name, *_ in (*PLACED, *PENDING, *ERROR)}
+
+
+@pytest.mark.parametrize(("name", "node_type", "gpus", "adapters"), PLACED)
+def test_a_published_template_needs_neither_a_configuration_nor_a_class_beside_it(
+    drakit, name, node_type, gpus, adapters
+):
+    found = drakit("plan", "-f", TEMPLATES / f"{name}.yaml", "--node", node_type, "-o", "json")
+    assert found.code == 0, found.err
+    (pod,) = found.json["pods"]
+    given = [one["driver"] for claim in pod["claims"] for one in claim["allocation"]["devices"]["results"]]
+    assert (given.count("gpu.nvidia.com"), given.count("dra.net")) == (gpus, adapters)
+    (note,) = [note for note in found.json["notes"] if "stand-ins" in note]
+    assert note.startswith(f"the devices of gpu.nvidia.com on {node_type} are stand-ins")
+
+
+def test_what_an_agent_would_publish_has_no_stand_ins():
+    assert {one["spec"]["driver"] for one in survey_of(P5).slices} == {"dra.net"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from drakit.cli import main
 from drakit.cli.plan import plan
+from drakit.plan import GATES
 from drakit.plan.workload import MAX_PODS
 from drakit.plan.workload.kinds import KINDS
 from drakit.plan.workload.reading import MAX_JSON_BYTES, MAX_YAML_BYTES
@@ -33,6 +34,10 @@ def test_every_option_of_its_own_is_told():
     own = {option for parameter in plan.params for option in parameter.opts if option.startswith("--")}
     shared = {"--output", "--file", "--namespace", "--kubeconfig"}
     assert {option for option in own - shared if f"`{option}" not in PAGE} == set()
+
+
+def test_every_gate_is_told():
+    assert {name for name in GATES if f"`{name}`" not in PAGE} == set()
 
 
 def test_every_field_of_the_answer_is_told():

@@ -160,7 +160,7 @@ def test_a_node_that_refused_is_tainted_so_that_the_jobs_next_pod_goes_elsewhere
     (taint,) = api.wait_for(lambda it: taints(it, "node-2"), BOUND_SECONDS)
     assert (taint["effect"], taint["value"]) == ("NoExecute", "ultraserver-mode")
     bad.end(pods[1], claim)
-    with pytest.raises(Unschedulable, match="0 of them free and without untolerated taints"):
+    with pytest.raises(Unschedulable, match="0 of them usable"):
         bad.schedule(pods[2])
     assert taints(api, "node-1") == []
     assert good.prepare(good.schedule(pods[0])) == ""

@@ -253,7 +253,7 @@ def test_pods_of_one_template_fill_a_node_group_by_group_and_the_next_must_wait(
         for index, (pod, claims) in enumerate(made[:-1]):
             (claim,) = stage.control_plane.schedule(pod, claims)
             assert numbers(claim) == list(range(index * size, (index + 1) * size))
-        with pytest.raises(Unschedulable, match=f"needs {size}: .* 0 of them free"):
+        with pytest.raises(Unschedulable, match=f"needs {size}: .* 0 of them usable"):
             stage.control_plane.schedule(*made[-1])
 
 
@@ -264,7 +264,7 @@ def test_seventeen_devices_of_a_node_with_sixteen_stay_pending(nodes):
     more = [request | {"exactly": request["exactly"] | {"count": 17}}]
     with (
         submitted(stage, changed(manifest, requests=more)) as ((pod, claims),),
-        pytest.raises(Unschedulable, match=r"needs 17: .* 16 of them free"),
+        pytest.raises(Unschedulable, match=r"needs 17: .* 16 of them usable"),
     ):
         stage.control_plane.schedule(pod, claims)
 

@@ -114,8 +114,25 @@ def test_too_few_devices_are_said_with_what_became_of_them():
     outcome = allocate(node_pools(), document, allocated=taken)
     assert str(outcome) == (
         f"node 'n1' cannot serve: request 'gpus' needs 9: 32 devices on the node, 16 of class '{GPU}', 12 match its "
-        "selectors, 6 of them free and without untolerated taints"
+        "selectors, 6 of them usable (6 in use)"
     )
+
+
+def test_too_few_values_for_devices_that_must_differ_are_said_of_one_request_too():
+    document = claim(request("gpus", GPU, count=3), constraints=[{"distinctAttribute": GROUP}])
+    assert str(allocate([pool(GPU, grouped("gpu", 2, 4))], document)) == (
+        f"node 'n1' cannot serve: each device must have another value of {GROUP} ('gpus' needs 3), and the usable ones "
+        "have 2"
+    )
+
+
+def test_one_request_whose_devices_do_not_go_together_is_not_said_to_be_several():
+    consumes = (CounterConsumption("c", {"m": 2}),)
+    devices = [Device(name=f"part-{number}", consumes=consumes) for number in range(3)]
+    outcome = allocate(
+        [pool(GPU, devices, counters=(CounterSet("c", {"m": 4}),))], claim(request("parts", GPU, count=3))
+    )
+    assert str(outcome).endswith("3 of them usable. there are enough, but they do not go together")
 
 
 def test_the_document_is_the_one_the_scheduler_writes():

@@ -186,6 +186,21 @@ def test_where_versions_differ_the_bug_is_named():
     assert "because of bug B1, B2" in text(found)
 
 
+def test_a_bug_of_another_version_is_named_where_the_version_asked_has_it_not():
+    found = explain(question(partitioned(), claim(request("r")), profile=kube_profile("1.37")))
+    drift = found.nodes[0].drift
+    assert (drift.answer, dict(drift.others)["1.36"]) == (Answer.FITS, Answer.DOES_NOT_FIT)
+    assert dict(drift.causes)["1.36"].startswith("bug B1, B2")
+    assert "1.36 because of bug B1, B2" in text(found)
+
+
+@pytest.mark.parametrize(("version", "other", "switch"), [("1.37", "1.35", "off"), ("1.35", "1.37", "on")])
+def test_a_gate_that_is_otherwise_in_another_version_is_named_in_both_directions(version, other, switch):
+    tainted = [pool(GPU, [Device(name="a", taints=(Taint("k"),))])]
+    found = explain(question(tainted, claim(request("r")), profile=kube_profile(version)))
+    assert dict(found.nodes[0].drift.causes)[other] == f"the gate DRADeviceTaints, which is {switch} there"
+
+
 def test_versions_that_agree_are_not_mentioned():
     assert explain(question([pool(GPU, grouped("gpu", 1, 1))], claim(request("r", count=2)))).nodes[0].drift is None
 

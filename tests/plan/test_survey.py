@@ -125,4 +125,5 @@ def test_a_share_is_written_with_an_id_and_what_it_consumes():
     held = Allocated.of_claims([{"metadata": {"name": "c"}, "status": {"allocation": both[0].to_api()}}])
     again = Allocator(read_slices([slice_of("n0", device)]), CLASSES, held)
     assert again.allocate(wanted, NodeView("n0")).results
-    assert "0 of them free" in str(again.allocate(claim(capacity={"requests": {"memory": "3Gi"}}), NodeView("n0")))
+    refused = str(again.allocate(claim(capacity={"requests": {"memory": "3Gi"}}), NodeView("n0")))
+    assert "0 of them usable (1 too little capacity" in refused

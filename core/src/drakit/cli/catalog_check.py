@@ -69,7 +69,7 @@ class Nodes:
         """A node of a type whose plugins have these options besides. Raises ConfigError."""
         key = repr((node_type, sorted(options.items())))
         if key not in self._made:
-            found = survey_of(node_type, self.config, options=options)
+            found = survey_of(node_type, self.config, stand_ins=True, options=options)
             settings = found.node.settings
             self.problems.extend(f"{node_type}: {of}: {problem}" for of, problem in found.problems)
             configured = device_classes(settings, load_installed().loaded)

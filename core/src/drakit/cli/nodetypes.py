@@ -11,14 +11,16 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from drakit.cli.demo.scenarios import load_scenarios
 from drakit.cli.offline import OfflineNode, is_configured, offline_settings, survey_node
 from drakit.cli.published import node_slices
+from drakit.decoding import structure
 from drakit.documents import Document
 from drakit.loading import load_installed
 from drakit.model import ResolvedPool
-from drakit.settings import Settings
+from drakit.settings import BackendSettings, Settings
 from drakit.testing import lay_out
-from drakit.testing.nodes import VARIANT
+from drakit.testing.nodes import VARIANT, machine_type
 
 _BUS_ID = "resource.kubernetes.io/pciBusID"
 
@@ -27,13 +29,14 @@ _BUS_ID = "resource.kubernetes.io/pciBusID"
 class NodeOfType:
     """A faked node of a type: its inventory, its ResourceSlices, and what kept others from being made.
 
-    What plugins warn of is in `node.warnings`.
+    What plugins warn of is in `node.warnings`. `stand_ins` are the drivers for which an installed plugin stands in.
     """
 
     node: OfflineNode
     slices: Sequence[Document]
     problems: Sequence[tuple[str, str]] = ()
     """Whom each concerns, a driver or a plugin, and what it is."""
+    stand_ins: Sequence[str] = ()
 
 
 def survey_of(
@@ -42,6 +45,7 @@ def survey_of(
     *,
     node_name: str | None = None,
     options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    stand_ins: bool = False,
 ) -> NodeOfType:
     """Lay out a node of a type in a directory that is gone afterwards, and let the backends survey it.
 
@@ -49,6 +53,9 @@ def survey_of(
     `options`, by plugin, go over those that its backends have.
     The node is called `node_name`, or as its type: what this machine is called is no matter. The answer is the same
     every time, and names no path of the directory.
+
+    With `stand_ins` and no configuration, the node also has what the scenarios for its type put there for drivers of
+    others: backends of installed plugins under the name of a driver that is not theirs.
 
     Raises ConfigError for a type that no plugin knows, with those that are close, and for a bad configuration.
     """
@@ -58,6 +65,7 @@ def survey_of(
     with tempfile.TemporaryDirectory(prefix="drakit-node-") as directory:
         root = Path(os.path.realpath(directory)) / "root"
         layout = lay_out(node_type, root)
+        others: Sequence[BackendSettings] = ()
         settings = evolve(settings, root=root, node_name=node_name or node_type.replace(VARIANT, "-"))
         problems = [*problems, *((problem.plugin, str(problem)) for problem in layout.problems)]
         if is_configured(config):
@@ -65,6 +73,8 @@ def survey_of(
         else:
             failed = {problem.plugin for problem in layout.problems}
             addresses = {function.address for own in layout.functions.values() for function in own}
+            others = [one for one in _stand_ins(node_type) if one.plugin in layout.functions] if stand_ins else ()
+            settings = evolve(settings, backends=[*settings.backends, *others])
             found = _survey_hardware(settings, _of({*layout.functions, *failed}, problems), layout.functions, addresses)
     found = evolve(
         found,
@@ -73,7 +83,24 @@ def survey_of(
         warnings=_without(root, found.warnings),
     )
     documents, said = node_slices(found)
-    return NodeOfType(node=found, slices=documents, problems=said)
+    shown = {one.driver for one in others if one.driver in found.survey.pools}
+    return NodeOfType(node=found, slices=documents, problems=said, stand_ins=sorted(filter(None, shown)))
+
+
+def _stand_ins(node_type: str) -> list[BackendSettings]:
+    """The backends that scenarios for the type have under the name of a driver that no installed plugin has."""
+    loaded = load_installed().loaded
+    own = {plugin.declarations.driver_name for plugin in loaded.values()}
+    machine = machine_type(node_type)
+    found: dict[str, BackendSettings] = {}
+    for name, scenario in load_scenarios().loaded.items():
+        if machine not in (machine_type(scenario.node_type), *scenario.also_for):
+            continue
+        backends = structure(tuple[BackendSettings, ...], list(map(dict, scenario.backends)), f"scenario {name}")
+        for one in backends:
+            if one.driver is not None and one.driver not in own and one.plugin in loaded:
+                found.setdefault(one.driver, one)
+    return list(found.values())
 
 
 def known_types() -> frozenset[str]:
@@ -104,11 +131,10 @@ def _survey_hardware(
     strange = {driver for driver, pools in found.survey.pools.items() if not _any_at(addresses, pools)}
     if not strange:
         return found
-    left_out = {one.plugin for one in found.assembly.host.instances.values() if one.driver in strange}
-    return survey_node(
-        evolve(settings, backends=[one for one in settings.backends if one.plugin not in left_out]),
-        [problem for problem in problems if problem[0] not in left_out],
-    )
+    drivers = {name: plugin.declarations.driver_name for name, plugin in load_installed().loaded.items()}
+    kept = [one for one in settings.backends if (one.driver or drivers.get(one.plugin)) not in strange]
+    left_out = {one.plugin for one in settings.backends} - {one.plugin for one in kept}
+    return survey_node(evolve(settings, backends=kept), [problem for problem in problems if problem[0] not in left_out])
 
 
 def _any_at(addresses: Collection[str], pools: Iterable[ResolvedPool]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,12 +36,12 @@ node_type_option = click.option(
 node_option = click.option("--node-name", metavar="NAME", help="The node's name in the cluster; NODE_NAME by default.")
 
 
-def output_option(default: str) -> Callable[[Command], Command]:
+def output_option(default: str, formats: Sequence[str] = FORMATS) -> Callable[[Command], Command]:
     """`-o`: how the result is written."""
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(FORMATS),
+        type=click.Choice(formats),
         default=default,
         show_default=True,
         help="How the result is shown.",

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from attrs import evolve
-from rich.text import Text
 
 from drakit.cli import FINDING, BadInput
 from drakit.cli.cluster import ClusterState, read_cluster, read_file
 from drakit.cli.nodetypes import survey_of
 from drakit.cli.offline import read_node
 from drakit.cli.options import config_option, node_option, node_type_option, one_source, overrides, root_option
-from drakit.cli.output import console, show
+from drakit.cli.pictures import MAX_NAMED, write_pictures
 from drakit.cli.published import node_slices
-from drakit.plan.topology import Inputs, Picture, draw, html_page, pictures_of, svg_document, text_of
-
-TEXT_WIDTH = 80
-"""Of text that is not for a window."""
-_MAX_NAMED = 8
-"""So many nodes are named in a line."""
+from drakit.plan.topology import Inputs, Picture, pictures_of
 
 
 @click.command()
@@ -89,7 +82,7 @@ def topology(  # noqa: PLR0917 - click's options, by name
         pictures = _only(pictures, node_name)
     if not any(picture.boxes or picture.notes for picture in pictures):
         problems = [*problems, ("topology", "there are no devices to draw")]
-    _write(pictures, output)
+    write_pictures(pictures, output)
     for of, warning in warnings:
         click.echo(f"Warning: {of}: {warning}", err=True)
     for of, problem in problems:
@@ -102,52 +95,7 @@ def _only(pictures: Sequence[Picture], name: str | None) -> Sequence[Picture]:
     """The picture of one node, where one was asked for. Raises BadInput where it is not there."""
     chosen = [picture for picture in pictures if name in (None, picture.name)]
     if name is not None and not chosen:
-        there = ", ".join(picture.name for picture in pictures[:_MAX_NAMED]) or "none"
-        more = len(pictures) - _MAX_NAMED
+        there = ", ".join(picture.name for picture in pictures[:MAX_NAMED]) or "none"
+        more = len(pictures) - MAX_NAMED
         raise BadInput(f"no node {name!r} has devices; there are {there}{f' and {more} more' if more > 0 else ''}")
     return chosen
-
-
-def _write(pictures: Sequence[Picture], output: str) -> None:
-    if not pictures:
-        return
-    title = f"Topology of {pictures[0].name}" if len(pictures) == 1 else f"Topology of {len(pictures)} nodes"
-    if output == "html":
-        click.echo(html_page(pictures, title), nl=False)
-    elif output == "svg":
-        figures = [draw(picture, _heading(names)) for picture, names in _folded(pictures)]
-        click.echo(svg_document(figures, title), nl=False)
-    else:
-        screen = console()
-        width = screen.width if screen.is_terminal else TEXT_WIDTH
-        parts = [Text("\n").join(text_of(picture, width, names)) for picture, names in _folded(pictures)]
-        show(Text("\n\n").join(parts))
-
-
-def _folded(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, list[str]]]:
-    """Pictures that differ in nothing but the node's name once, with the names of all; in the order of the first."""
-    alike: list[tuple[Picture, Picture, list[str]]] = []
-    for picture in pictures:
-        bare = _anonymous(picture)
-        same = next((entry for entry in alike if entry[0] == bare), None)
-        if same is None:
-            alike.append((bare, picture, [picture.name]))
-        else:
-            same[2].append(picture.name)
-    yield from ((picture, names) for _, picture, names in alike)
-
-
-def _anonymous(picture: Picture) -> Picture:
-    """Without what is another on every node: its name, that of its pools, and the values of groups."""
-    return evolve(
-        picture,
-        name="",
-        boxes=[evolve(box, ref=evolve(box.ref, pool="pool")) for box in picture.boxes],
-        bands=[evolve(band, groups=[evolve(group, value="") for group in band.groups]) for band in picture.bands],
-    )
-
-
-def _heading(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_NAMED
-    listed = ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"{len(names)} nodes: {listed}" if len(names) > 1 else listed

@@ -43,6 +43,7 @@ from drakit.plan.errors import (
     Unallocatable,
     Undecided,
 )
+from drakit.plan.gates import GATES, changed_gates, gates_told, with_gates
 from drakit.plan.inspection import ConjunctView, DeviceView, RequestView, SelectorView, Stage, inspect
 from drakit.plan.nodes import NodeView
 from drakit.plan.outcome import Allocation, AllocationResult, ConstraintTable, Funnel, Unsatisfied
@@ -50,6 +51,7 @@ from drakit.plan.pools import NodePool, SliceSet, read_slices
 from drakit.plan.profiles import NEWEST, VERSIONS, AllocatorKind, Bug, Features, KubeProfile, kube_profile
 
 __all__ = [
+    "GATES",
     "NEWEST",
     "VERSIONS",
     "Allocated",
@@ -80,9 +82,12 @@ __all__ = [
     "Undecided",
     "Unsatisfied",
     "Verdict",
+    "changed_gates",
     "claim_from_template",
+    "gates_told",
     "inspect",
     "kube_profile",
     "read_claim",
     "read_slices",
+    "with_gates",
 ]

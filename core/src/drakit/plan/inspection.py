@@ -18,7 +18,7 @@ from drakit.plan.cel.errors import CelRuntimeError
 from drakit.plan.counters import CounterLedger
 from drakit.plan.errors import SelectorFailed
 from drakit.plan.requests import IN_CLASS, NOT_IN_CLASS, Criterion, Option
-from drakit.plan.task import Bound, Task
+from drakit.plan.task import Bound, Slot, Task
 
 
 class Stage(enum.Enum):
@@ -98,15 +98,16 @@ class RequestView:
 
 def inspect(task: Task) -> tuple[RequestView, ...]:
     """Every alternative of every request, with every device."""
-    return tuple(
-        RequestView(
-            claim=task.ask.claims[slot.claim].name,
-            option=bound.option,
-            needed=None if bound.everything is not None else bound.needed,
-            devices=tuple(_device(task, bound, candidate) for candidate in task.candidates),
-        )
-        for slot in task.slots
-        for bound in slot.options
+    return tuple(view_of(task, slot, bound) for slot in task.slots for bound in slot.options)
+
+
+def view_of(task: Task, slot: Slot, bound: Bound) -> RequestView:
+    """One alternative of a request, with every device."""
+    return RequestView(
+        claim=task.ask.claims[slot.claim].name,
+        option=bound.option,
+        needed=None if bound.everything is not None else bound.needed,
+        devices=tuple(_device(task, bound, candidate) for candidate in task.candidates),
     )
 
 

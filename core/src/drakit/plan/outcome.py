@@ -105,7 +105,10 @@ def merged_config(
 
 @frozen(kw_only=True)
 class Funnel:
-    """How many devices of the node are left for one request after each question. Each count includes the later ones."""
+    """How many devices of the node are left for one request after each question. Each count includes the later ones.
+
+    `lost` are those that match the selectors and are not usable, by what keeps them from it.
+    """
 
     claim: str
     request: str
@@ -115,6 +118,7 @@ class Funnel:
     in_class: int
     selected: int
     usable: int
+    lost: Mapping[str, int] = field(factory=dict)
     failed: int = 0
 
     @property
@@ -126,11 +130,14 @@ class Funnel:
 
     def __str__(self) -> str:
         wanted = "all" if self.needed is None else str(self.needed)
-        counts = f"{self.seen} devices on the node, {self.in_class} of class {self.device_class!r}"
+        devices = "device" if self.seen == 1 else "devices"
+        counts = f"{self.seen} {devices} on the node, {self.in_class} of class {self.device_class!r}"
         failed = f", {self.failed} on which a selector fails" if self.failed else ""
+        lost = "; ".join(f"{count} {why}" for why, count in self.lost.items())
         return (
-            f"request {self.request!r} needs {wanted}: {counts}, {self.selected} match its selectors, "
-            f"{self.usable} of them free and without untolerated taints{failed}"
+            f"request {self.request!r} needs {wanted}: {counts}, {self.selected} "
+            f"{'matches' if self.selected == 1 else 'match'} its selectors, "
+            f"{self.usable} of them usable{f' ({lost})' if lost else ''}{failed}"
         )
 
 
@@ -155,19 +162,36 @@ class ConstraintTable:
 
 
 @frozen(kw_only=True)
+class DistinctTable:
+    """For one distinctAttribute: how many devices each request needs, and how many values the usable ones have."""
+
+    claim: str
+    attribute: str
+    needed: Mapping[str, int]
+    values: int
+
+    def __str__(self) -> str:
+        requests = ", ".join(f"{name!r} needs {count}" for name, count in self.needed.items())
+        wanted = f"each device must have another value of {self.attribute} ({requests})"
+        return f"{wanted}, and the usable ones have {self.values}"
+
+
+@frozen(kw_only=True)
 class Unsatisfied:
     """No devices of the node meet the claims. `str()` says why, in a sentence or two."""
 
     node: str
     funnels: tuple[Funnel, ...] = field(repr=False)
-    constraints: tuple[ConstraintTable, ...] = field(default=(), repr=False)
-    """Those that cannot be met by any one value."""
+    constraints: tuple[ConstraintTable | DistinctTable, ...] = field(default=(), repr=False)
+    """Those that cannot be met by themselves."""
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         reasons: list[object] = [funnel for funnel in self.funnels if funnel.short] or [*self.constraints]
         if not reasons:
-            reasons = [*self.funnels, "each request could be met alone, but not all together"]
+            several = len({(one.claim, one.request.partition("/")[0]) for one in self.funnels}) > 1
+            alone = "each request could be met alone, but not all together"
+            reasons = [*self.funnels, alone if several else "there are enough, but they do not go together"]
         return f"node {self.node!r} cannot serve: " + ". ".join(str(reason) for reason in [*reasons, *self.notes])
 
 

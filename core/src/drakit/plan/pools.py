@@ -82,6 +82,11 @@ class SliceSet:
         """An agent's own pools. Those of THIS_NODE belong to whatever node is asked about."""
         return cls(one for place, pool in enumerate(pools) for one in _slices_of(pool, place))
 
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """All of them, as they were listed."""
+        return self._all
+
     def pools(self, node: NodeView, profile: KubeProfile | None = None) -> tuple[NodePool, ...]:
         """The pools that the node reaches, in the order in which they are tried.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from drakit.plan.constraints import Value
 from drakit.plan.errors import SelectorFailed
-from drakit.plan.outcome import ConstraintTable, Funnel
-from drakit.plan.requests import IN_CLASS, SELECTED, ConstraintSpec
+from drakit.plan.inspection import Stage, view_of
+from drakit.plan.outcome import ConstraintTable, DistinctTable, Funnel
+from drakit.plan.requests import SELECTED, ConstraintSpec
 from drakit.plan.task import Bound, Slot, Task
 
 
@@ -38,24 +41,30 @@ def funnels(task: Task) -> tuple[Funnel, ...]:
 
 
 def _funnel(task: Task, slot: Slot, bound: Bound) -> Funnel:
-    places = range(len(task.candidates))
-    verdicts = [verdict_or_none(task, bound, place) for place in places]
+    view = view_of(task, slot, bound)
+    stages = Counter(device.stage for device in view.devices)
+    in_class = len(view.devices) - stages[Stage.NOT_IN_CLASS] - stages[Stage.FAILED]
+    lost = {stage.value: stages[stage] for stage in _AFTER_SELECTORS if stages[stage]}
     return Funnel(
-        claim=task.ask.claims[slot.claim].name,
+        claim=view.claim,
         request=bound.option.label,
         device_class=bound.option.request.device_class_name,
-        needed=None if bound.everything is not None else bound.needed,
-        seen=len(verdicts),
-        in_class=sum(verdict in (IN_CLASS, SELECTED) for verdict in verdicts),
-        selected=verdicts.count(SELECTED),
-        usable=sum(usable(task, bound, place) for place in places),
-        failed=verdicts.count(None),
+        needed=view.needed,
+        seen=len(view.devices),
+        in_class=in_class,
+        selected=in_class - stages[Stage.NOT_SELECTED],
+        usable=stages[Stage.USABLE],
+        lost=lost,
+        failed=stages[Stage.FAILED],
     )
 
 
-def tables(task: Task) -> tuple[ConstraintTable, ...]:
-    """The matchAttributes that no value can meet, with what there is per value."""
-    found = []
+_AFTER_SELECTORS = (Stage.OTHER_NODE, Stage.IN_USE, Stage.NO_ROOM, Stage.NO_COUNTERS, Stage.TAINTED)
+
+
+def tables(task: Task) -> tuple[ConstraintTable | DistinctTable, ...]:
+    """The matchAttributes that no value can meet, and the distinctAttributes for which there are too few."""
+    found: list[ConstraintTable | DistinctTable] = []
     for index, claim in enumerate(task.ask.claims):
         for number, constraint in enumerate(claim.constraints):
             members = certain_members(task, index, number)
@@ -63,6 +72,8 @@ def tables(task: Task) -> tuple[ConstraintTable, ...]:
                 table, viable = _table(task, claim.name, constraint, members)
                 if not viable:
                     found.append(table)
+            elif members and (lack := _distinct(task, claim.name, constraint, members)) is not None:
+                found.append(lack)
     return tuple(found)
 
 
@@ -94,5 +105,24 @@ def _table(task: Task, claim: str, constraint: ConstraintSpec, members: list[Bou
         and (not alone or len(together[value]) >= sum(needed.values()))
         for value, row in counts.items()
     )
-    shown = {str(value): row for (_, value), row in counts.items()}
+    shown = {_shown(value): row for value, row in counts.items()}
     return ConstraintTable(claim=claim, attribute=constraint.spec.attribute, needed=needed, usable=shown), viable
+
+
+def _distinct(task: Task, claim: str, constraint: ConstraintSpec, members: list[Bound]) -> DistinctTable | None:
+    values = {
+        value
+        for bound in members
+        for place, candidate in enumerate(task.candidates)
+        if usable(task, bound, place)
+        for value in constraint.values(candidate.offer)
+    }
+    needed = {bound.option.label: bound.needed for bound in members}
+    if sum(needed.values()) <= len(values):
+        return None
+    return DistinctTable(claim=claim, attribute=constraint.spec.attribute, needed=needed, values=len(values))
+
+
+def _shown(value: Value) -> str:
+    kind, plain = value
+    return "a list" if kind is tuple else str(plain)

@@ -81,20 +81,20 @@ def _of_manifest(ordered: Sequence[Scenario], manifest: Path) -> Scenario:
     if own := [one for one in ordered if one.manifest.resolve() == manifest.resolve()]:
         return own[0]
     wanted = read_manifest(manifest).classes
-    return next((one for one in ordered if wanted <= _classes(one)), ordered[0])
+    return next((one for one in ordered if wanted <= classes_in(one)), ordered[0])
 
 
 def _check_classes(scenario: Scenario, manifest: Path, others: Sequence[Scenario]) -> None:
     wanted = read_manifest(manifest).classes
-    missing = wanted - _classes(scenario)
-    if missing and (suited := [one.name for one in others if wanted <= _classes(one)]):
+    missing = wanted - classes_in(scenario)
+    if missing and (suited := [one.name for one in others if wanted <= classes_in(one)]):
         raise ConfigError(
             f"{manifest}: scenario {scenario.name} has no DeviceClass {', '.join(sorted(missing))}; "
             f"leave out --scenario, or use {' or '.join(suited)}"
         )
 
 
-def _classes(scenario: Scenario) -> set[str]:
+def classes_in(scenario: Scenario) -> set[str]:
     """The names of the DeviceClasses that there are in a scenario; none where its plugins cannot be had."""
     try:
         backends = structure(tuple[BackendSettings, ...], list(map(dict, scenario.backends)), scenario.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,15 @@ import click
 from attrs import evolve, frozen
 
 from drakit.cli import FINDING, BadInput
-from drakit.cli.options import config_option, output_option
+from drakit.cli.options import FORMATS, config_option, output_option
 from drakit.cli.output import write
 from drakit.cli.plan.clusters import of_cluster, pending_pods
 from drakit.cli.plan.documents import Answer, Told, to_document
+from drakit.cli.plan.drawing import DRAWN, draw_answer
+from drakit.cli.plan.release import by_bugs, release_of
 from drakit.cli.plan.screens import screens
 from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
+from drakit.cli.plan.trying import types_to_try
 from drakit.cli.plan.why import explained, why_not
 from drakit.errors import LimitExceeded
 from drakit.plan import (
@@ -24,10 +26,7 @@ from drakit.plan import (
     VERSIONS,
     DeviceClass,
     KubeProfile,
-    NodeView,
     PlanError,
-    SliceSet,
-    kube_profile,
 )
 from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
 from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
@@ -45,6 +44,7 @@ class Options:
     kubeconfig: str | None
     namespace: str | None
     kube_version: str | None
+    feature_gates: Sequence[str]
     fixed_bugs: bool
     fit: bool
     explain: bool
@@ -94,6 +94,13 @@ class Asked:
     metavar="VERSION",
     help=f"Answer as this release does: {', '.join(VERSIONS)} or newest. {NEWEST}, or the cluster's own, by default.",
 )
+@click.option(
+    "--feature-gate",
+    "feature_gates",
+    multiple=True,
+    metavar="NAME=true|false",
+    help="A gate that is not as the release comes; slices tell of some. May be given several times.",
+)
 @click.option("--fixed-bugs", is_flag=True, help="As that release would without its known allocation bugs.")
 @click.option("--fit", is_flag=True, help="Say how many copies of the first pod fit, on each type of node and in all.")
 @click.option("--explain", is_flag=True, help="Say also of pods that fit what there was to choose from.")
@@ -102,10 +109,11 @@ class Asked:
     "others",
     multiple=True,
     metavar="TYPE",
-    help="Say of what does not fit whether it would on an empty node of this type. May be given several times.",
+    help="Try what does not fit on an empty node of this type, not of those that the claims point to. May be given "
+    "several times.",
 )
 @config_option
-@output_option("table")
+@output_option("table", (*FORMATS, *DRAWN))
 def plan(**given: Any) -> None:
     """Say whether pods and claims would be scheduled: which devices on which node, and if not, why.
 
@@ -117,13 +125,16 @@ def plan(**given: Any) -> None:
     options = Options(**given)
     _check(options)
     source = _source(options)
-    profile, strange = _profile(options, source)
+    profile, strange = release_of(source, options.kube_version, options.feature_gates, fixed_bugs=options.fixed_bugs)
     asked = _asked(options, source)
     if not asked.pods and (options.fit or (asked.workload and not asked.workload.works)):
         raise BadInput("there is nothing to plan: no pod, and no claim or claim template")
     answer = _answer(asked, source, profile, options)
-    answer = evolve(answer, notes=(*strange, *answer.notes))
-    write(options.output, to_document(answer), lambda: screens(answer))
+    answer = evolve(answer, notes=(*strange, *source.notes, *answer.notes))
+    if options.output in DRAWN:
+        draw_answer(answer, source, options.output)
+    else:
+        write(options.output, to_document(answer), lambda: screens(answer))
     for problem in answer.problems:
         click.echo(f"Warning: {problem}", err=True)
     for hint in answer.hints:
@@ -135,6 +146,8 @@ def plan(**given: Any) -> None:
 def _check(options: Options) -> None:
     if sum((bool(options.types), options.slices is not None, options.cluster)) != 1:
         raise click.UsageError("give one of --node TYPE[=COUNT], --slices FILE and --cluster")
+    if options.fit and options.output in DRAWN:
+        raise click.UsageError(f"of --fit there is no picture: leave -o {options.output} or --fit out")
     if options.objects and not options.cluster:
         raise click.UsageError(f"{options.objects[0]!r} is of a cluster: give --cluster, or a file with -f")
     if options.objects and options.files:
@@ -143,16 +156,6 @@ def _check(options: Options) -> None:
         raise click.UsageError("give what is to be planned with -f FILE")
     if sum(str(path) == STDIN for path in (*options.files, options.slices)) > 1:
         raise click.UsageError("stdin can be read once")
-
-
-def _profile(options: Options, source: Source) -> tuple[KubeProfile, tuple[str, ...]]:
-    """The release to answer for, and what is to be said where that is not the cluster's own."""
-    bugs = "fixed" if options.fixed_bugs else "as-is"
-    wanted = options.kube_version or source.version or NEWEST
-    if options.kube_version is None and wanted not in VERSIONS:
-        note = f"the cluster runs Kubernetes {wanted}, of which the planner has no profile; {NEWEST} is answered for"
-        return kube_profile(NEWEST, bugs=bugs), (note,)
-    return kube_profile(wanted, bugs=bugs), ()
 
 
 def _source(options: Options) -> Source:
@@ -210,23 +213,18 @@ def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], opt
     Of pods alike, which all fail for the same reason, only the first is explained.
     """
     placing, told, known = Placing(state), [], set[object]()
-    node_types = {name: functools.partial(_empty_node, name, options.config) for name in options.others}
+    types = types_to_try(options.others, state.classes, options.config)
     placed = placing.place_all(pods)
     before = placing.holdings.allocated()
     while (outcome := next(placed, None)) is not None:
         explanation = None
         if not outcome.satisfied and outcome.pod.alike not in known:
             known.add(outcome.pod.alike)
-            explanation = explained(outcome, placing, placing.holdings.allocated(), node_types)
+            explanation = explained(outcome, placing, placing.holdings.allocated(), types(outcome))
         elif outcome.satisfied and options.explain:
-            explanation = explained(outcome, placing, before, node_types)
+            explanation = explained(outcome, placing, before, {})
             before = placing.holdings.allocated()
         reasons = () if outcome.satisfied else tuple(why_not(outcome))
         told.append(Told(outcome=outcome, reasons=reasons, explanation=explanation))
-    return evolve(answer, pods=told, groups=groups_of(state, placing.holdings))
-
-
-def _empty_node(node_type: str, config: Path | None) -> tuple[SliceSet, NodeView]:
-    """A node of another type, to be tried."""
-    source = of_types([node_type], config)
-    return source.slices, source.nodes[0].view
+    notes = (*answer.notes, *by_bugs((one.outcome for one in told), state.profile))
+    return evolve(answer, pods=told, groups=groups_of(state, placing.holdings), notes=notes)

@@ -33,6 +33,7 @@ def of_cluster(kubeconfig: str | None) -> Source:
     return Source(
         nodes=tuple(PlannedNode.of_document(document) for document in found.nodes),
         slices=slices,
+        documents=tuple(found.slices),
         others=tuple(_others(found)),
         pods=tuple(found.pods),
         version=found.version,

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from drakit.cli.plan.why import Why
-from drakit.plan import KubeProfile
+from drakit.plan import KubeProfile, changed_gates
 from drakit.plan.explain import Explanation
 from drakit.plan.explain import to_document as explained_document
 from drakit.plan.placing import ClaimOutcome, Fit, GroupUse, PlannedNode, PodOutcome
@@ -51,6 +51,7 @@ def to_document(answer: Answer) -> dict[str, Any]:
             "version": answer.profile.version,
             "allocator": str(answer.profile.allocator),
             "bugs": "as-is" if answer.profile.bugs else "none",
+            "gates": changed_gates(answer.profile),
         },
         "satisfied": answer.satisfied,
         "nodes": _nodes(answer.nodes),

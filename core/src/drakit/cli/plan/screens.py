@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.padding import Padding
@@ -13,9 +13,9 @@ from rich.text import Text
 
 from drakit.cli.output import console, counted, line, table
 from drakit.cli.plan.documents import Answer, Told, verdict_of
-from drakit.cli.plan.why import named_nodes
-from drakit.plan import KubeProfile
-from drakit.plan.explain import Tone, render
+from drakit.cli.plan.why import Why, named_nodes
+from drakit.plan import KubeProfile, changed_gates
+from drakit.plan.explain import Explanation, Tone, render
 from drakit.plan.placing import ClaimOutcome, Fit, GroupUse, PlannedNode, PodOutcome
 
 MAX_NODES_SHOWN = 12
@@ -35,7 +35,7 @@ def screens(answer: Answer) -> Iterator[Any]:
         yield from _pods(answer.pods)
         yield from _reasons(answer.pods)
         yield from _groups(answer.groups)
-        yield _conclusion(answer.pods)
+        yield conclusion(answer.pods)
     for note in answer.notes:
         yield line("Note:", note)
 
@@ -43,7 +43,8 @@ def screens(answer: Answer) -> Iterator[Any]:
 def _version(profile: KubeProfile) -> str:
     bugs = "with its known bugs" if profile.bugs else "without known bugs"
     order = "" if profile.ordered else "; it tries pools in random order"
-    return f"{profile.version}, {profile.allocator} allocator, {bugs}{order}"
+    gates = "".join(f", {name}={str(on).lower()}" for name, on in changed_gates(profile).items())
+    return f"{profile.version}{gates}, {profile.allocator} allocator, {bugs}{order}"
 
 
 def _nodes(nodes: Sequence[PlannedNode]) -> str:
@@ -104,8 +105,32 @@ def ranges(names: Sequence[str]) -> str:
             runs[-1].append(name)
         else:
             runs.append([name])
+    if len(runs) == len(names) > FEW and (folded := _folded(names)):
+        return folded
     shown = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs]
     return ", ".join(shown)
+
+
+FEW = 3
+"""More names than these are folded where they begin and end alike."""
+
+
+def _folded(names: Sequence[str]) -> str:
+    """Names that begin and end alike: `pci-0000-{4f, 50}-00-0`; empty where they do not."""
+    parts = [name.split("-") for name in names]
+    begin = _alike(parts)
+    end = min(_alike([part[::-1] for part in parts]), min(map(len, parts)) - begin - 1)
+    if begin < 1:
+        return ""
+    own = ["-".join(part[begin : len(part) - end]) for part in parts]
+    after = "".join(f"-{one}" for one in parts[0][len(parts[0]) - end :]) if end > 0 else ""
+    return f"{'-'.join(parts[0][:begin])}-{{{', '.join(own)}}}{after}"
+
+
+def _alike(parts: Sequence[Sequence[str]]) -> int:
+    """How many of the first parts all have in common, less than all of any."""
+    least = min(map(len, parts)) - 1
+    return next((at for at in range(least) if len({part[at] for part in parts}) > 1), least)
 
 
 def _reasons(pods: Sequence[Told]) -> Iterator[Any]:
@@ -121,13 +146,19 @@ def _reasons(pods: Sequence[Told]) -> Iterator[Any]:
         yield Text.assemble((_heading(alike), "bold"))
         explanation = next((told.explanation for told in alike if told.explanation is not None), None)
         for why in alike[0].reasons:
-            if explanation is None or not why.explained:
+            if explanation is None or not (why.explained or _says(explanation, why)):
                 where = f"{why.where}: " if why.nodes else ""
                 yield Padding(Text(f"{where}{why.text}"), (0, 0, 0, 2))
         if explanation is not None:
             width = console().width if console().is_terminal else WIDTH
             for row in render(explanation, width - 2):
                 yield Padding(Text(f"{row}", style=_TONES[row.tone]), (0, 0, 0, 2))
+
+
+def _says(explanation: Explanation, why: Why) -> bool:
+    """Whether the explanation has the error that is the reason."""
+    errors = (explanation.error, *(node.error for node in explanation.nodes))
+    return any(error and error in " ".join(why.text.split()) for error in errors)
 
 
 _TONES = {Tone.HEADING: "bold", Tone.BAD: "red", Tone.GOOD: "green", Tone.PLAIN: ""}
@@ -139,7 +170,7 @@ _VERDICTS = {
     "placed": "placed",
     "unsatisfied": "not placed",
     "undecided": "undecided: the planner cannot tell",
-    "error": "not placed, the scheduler stops with an error",
+    "error": "not placed: the scheduler gives it up for an error, whatever other nodes have",
 }
 
 
@@ -167,14 +198,20 @@ def _groups(groups: Sequence[GroupUse]) -> Iterator[Any]:
         yield line("Device groups:", f"all free on {counted(len(by_node) - len(touched), 'node')}")
 
 
-def _group_rows(uses: Iterable[GroupUse]) -> Iterator[tuple[object, ...]]:
+def _group_rows(uses: Sequence[GroupUse]) -> Iterator[tuple[object, ...]]:
+    """The groups by size; of a driver of which nothing is taken, all in one row."""
+    touched = {use.driver for use in uses if not use.quiet}
     for use in uses:
-        holders = [name.removeprefix("pod ").removeprefix("default/") for name in use.blocked_by]
-        more = f" and {len(holders) - 4} more" if len(holders) > 4 else ""
-        yield use.size, use.driver, f"{use.free} of {use.groups}", len(use.stranded), ", ".join(holders[:4]) + more
+        if use.driver in touched:
+            holders = [name.removeprefix("pod ").removeprefix("default/") for name in use.blocked_by]
+            more = f" and {len(holders) - 4} more" if len(holders) > 4 else ""
+            yield use.size, use.driver, f"{use.free} of {use.groups}", len(use.stranded), ", ".join(holders[:4]) + more
+    for driver in dict.fromkeys(use.driver for use in uses if use.driver not in touched):
+        yield "any", driver, "all", 0, ""
 
 
-def _conclusion(pods: Sequence[Told]) -> Text:
+def conclusion(pods: Sequence[Told]) -> Text:
+    """How many pods are placed."""
     numbers = Counter(verdict_of(told.outcome) for told in pods)
     missing = len(pods) - numbers["placed"]
     if not missing:

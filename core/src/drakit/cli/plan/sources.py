@@ -26,19 +26,23 @@ MAX_NODES = 5_000
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 HOSTNAME = "kubernetes.io/hostname"
 STDIN = "-"
+_STANDS_IN = "the devices of {driver} on {type} are stand-ins for those of that driver, which is none of the plugins'"
 
 
 @frozen(kw_only=True)
 class Source:
     """What there is to plan on. `others` are documents of it that workloads may refer to: classes, claims, templates.
 
-    `problems` are what went wrong on the way, in parts of it that are left out.
+    `problems` are what went wrong on the way, in parts of it that are left out; `documents` are the slices as given,
+    and `notes` what else is to be said of it.
     """
 
     nodes: tuple[PlannedNode, ...]
     slices: SliceSet
+    documents: tuple[Document, ...] = ()
     others: tuple[Document, ...] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     pods: tuple[Document, ...] = ()
     version: str | None = None
 
@@ -56,11 +60,18 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def shipped_classes() -> Iterator[Document]:
-    """The device classes that the installed plugins bring. One that cannot be read is left to its plugin's tests."""
-    for plugin in load_installed().loaded.values():
-        if (data := plugin.declarations.data) is not None:
-            for path in sorted((data / "deviceclasses").glob("*.yaml")):
-                yield from (one.document for one in read_documents(*read_text(path)))
+    """The device classes that the installed plugins bring, and those of other drivers that their templates use.
+
+    Of one name there is one: a plugin's own comes first.
+    """
+    found: dict[str, Document] = {}
+    for folder in ("deviceclasses", "others"):
+        for plugin in load_installed().loaded.values():
+            if (data := plugin.declarations.data) is not None:
+                for path in sorted((data / folder).glob("*.yaml")):
+                    for one in read_documents(*read_text(path)):
+                        found.setdefault(one.document["metadata"]["name"], one.document)
+    yield from found.values()
 
 
 def of_types(wanted: Sequence[str], config: Path | None) -> Source:
@@ -74,8 +85,10 @@ def of_types(wanted: Sequence[str], config: Path | None) -> Source:
     nodes: list[PlannedNode] = []
     documents: list[Document] = []
     problems: list[str] = []
+    notes: list[str] = []
     for node_type, count in counted.items():
-        first = survey_of(node_type, config)
+        first = survey_of(node_type, config, stand_ins=True)
+        notes += [_STANDS_IN.format(driver=driver, type=node_type) for driver in first.stand_ins]
         plain = first.node.settings.node_name
         problems += [f"{node_type}: {of}: {problem}" for of, problem in first.problems]
         for place in range(count):
@@ -86,8 +99,10 @@ def of_types(wanted: Sequence[str], config: Path | None) -> Source:
     return Source(
         nodes=tuple(nodes),
         slices=read_slices(documents),
+        documents=tuple(documents),
         others=tuple(shipped_classes()),
         problems=tuple(problems),
+        notes=tuple(notes),
     )
 
 
@@ -161,6 +176,7 @@ def of_file(path: Path) -> Source:
     return Source(
         nodes=tuple(nodes) or tuple(_named_in(one.document for one in by_kind.of("ResourceSlice"))),
         slices=slices,
+        documents=tuple(one.document for one in by_kind.of("ResourceSlice")),
         others=(*(classes or shipped_classes()), *others),
     )
 

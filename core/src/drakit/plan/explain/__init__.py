@@ -15,7 +15,7 @@ count, `reasons` finds the smallest part of the claims that fails, `problems` wh
 may help, `changes` tries them. `explanation` puts it together, `text` and `document` show it.
 """
 
-from drakit.plan.explain.changes import Change, Edit, applied
+from drakit.plan.explain.changes import MAX_TYPES, Change, Edit, applied
 from drakit.plan.explain.document import to_document
 from drakit.plan.explain.explanation import Explanation, NodeExplanation, explain
 from drakit.plan.explain.question import Answer, Limits, NodeType, Question
@@ -23,6 +23,7 @@ from drakit.plan.explain.reasons import Reason, ReasonKind
 from drakit.plan.explain.text import Line, Tone, render
 
 __all__ = [
+    "MAX_TYPES",
     "Answer",
     "Change",
     "Edit",

@@ -14,7 +14,7 @@ from drakit.plan.explain.question import Answer, Question, Trials
 PAIRED = 12
 """So many of the smallest changes are tried two and two, where none is enough by itself."""
 
-TYPES = 12
+MAX_TYPES = 12
 """So many other types of nodes are tried."""
 
 
@@ -128,7 +128,7 @@ def _change(edits: tuple[Edit, ...], questions: Sequence[Question], trials: Tria
 def types_of(question: Question, trials: Trials) -> tuple[str, ...]:
     """The other types of nodes on which the claims, as they are, would be met on an empty node."""
     found = []
-    for name, made in islice(question.node_types.items(), TYPES):
+    for name, made in islice(question.node_types.items(), MAX_TYPES):
         if trials.spent:
             break
         try:

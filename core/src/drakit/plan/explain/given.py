@@ -11,6 +11,7 @@ from drakit.model import DeviceRef
 from drakit.plan.allocator import Verdict
 from drakit.plan.explain.funnel import taints_of
 from drakit.plan.explain.reasons import Found
+from drakit.plan.explain.values import written
 from drakit.plan.explain.words import listed, shown
 from drakit.plan.inspection import RequestView, Stage
 
@@ -88,7 +89,8 @@ def _common(claim: int, view: RequestView, own: list[int], found: Found) -> Iter
         if constraint.spec.match_attribute is None:
             continue
         shared = frozenset.intersection(*(constraint.values(found.task.candidates[place].offer) for place in own))
-        yield constraint.spec.attribute, listed(sorted(str(value) for _, value in shared))
+        attribute, first = constraint.spec.attribute, found.task.candidates[own[0]].offer
+        yield attribute, listed(sorted(written(value, attribute, first) for value in shared))
 
 
 def _earlier(claim: int, view: RequestView, found: Found) -> Iterator[str]:

@@ -14,7 +14,7 @@ from drakit.plan.explain.funnel import ConjunctCount, RequestFunnel
 from drakit.plan.explain.given import Given
 from drakit.plan.explain.problems import Poison, spelled
 from drakit.plan.explain.question import Answer
-from drakit.plan.explain.values import ValueTable, by_value
+from drakit.plan.explain.values import AS_A_WHOLE, ValueTable, by_value
 from drakit.plan.explain.words import counted, listed, shown, tallied
 from drakit.plan.inspection import Stage
 
@@ -157,8 +157,12 @@ def _reasons(node: NodeExplanation) -> Rows:
 
 def _poison(poison: Poison, *, known: bool) -> Rows:
     """`known`: it has been told already which selector fails, and on which device."""
-    where = shown(poison.device) if poison.devices == 1 else f"{poison.devices} devices, such as {shown(poison.device)}"
-    if not known or poison.devices > 1:
+    if known:
+        if poison.devices > 1:
+            yield _row(2, f"the selector fails on {counted(poison.devices, 'device')}", Tone.BAD)
+    else:
+        of_many = f"{poison.devices} devices, such as {shown(poison.device)}"
+        where = shown(poison.device) if poison.devices == 1 else of_many
         yield _row(2, f"a selector fails on {where}: {shown(poison.error)}", Tone.BAD)
         yield _row(4, f"{shown(poison.where)}")
     yield _row(4, f"as it is: {shown(poison.expression)}")
@@ -228,6 +232,8 @@ def _table(table: ValueTable, width: int) -> Rows:
     if not table.rows:
         rows.append(("none has it", *("" for _ in table.requests)))
     yield from _columns(rows, width - 4)
+    if any(row.value is not None and row.value.endswith(AS_A_WHOLE) for row in table.rows):
+        yield _row(4, "lists count as a whole, since DRAListTypeAttributes is off")
 
 
 def _columns(rows: Sequence[Sequence[str]], width: int) -> Rows:
@@ -259,6 +265,11 @@ def _drift(drift: Drift) -> Rows:
         yield _row(4, f"because of bug {bug.value}")
     if drift.fixed.refuses is not drift.answer.refuses and not drift.bugs:
         yield _row(4, "because of several known bugs at once")
+    by_cause: dict[str, list[str]] = {}
+    for version, cause in drift.causes:
+        by_cause.setdefault(cause, []).append(version)
+    for cause, versions in by_cause.items():
+        yield _row(4, f"{', '.join(versions)} because of {cause}")
 
 
 def _given(given: Given) -> Rows:

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from drakit.plan.constraints import Value
+from drakit.plan.constraints import Value, values_of
+from drakit.plan.contents import Offer
 from drakit.plan.explain.edits import Part
 from drakit.plan.inspection import RequestView, Stage
 from drakit.plan.task import Task
+
+AS_A_WHOLE = " as a whole"
+"""How the text of a list ends that the release does not look into."""
 
 
 @frozen(kw_only=True)
@@ -62,18 +66,20 @@ def _table(task: Task, number: int, index: int, members: Sequence[RequestView]) 
     constraint = claim.constraints[index]
     free: dict[Value | None, list[int]] = {}
     every: dict[Value | None, list[int]] = {}
+    texts: dict[Value | None, dict[str, None]] = {}
     for place, view in enumerate(members):
         for device in view.devices:
             if device.stage in (Stage.FAILED, Stage.NOT_IN_CLASS, Stage.NOT_SELECTED, Stage.OTHER_NODE):
                 continue
             for value in constraint.values(device.candidate.offer) or {None}:
+                texts.setdefault(value, {})[written(value, constraint.spec.attribute, device.candidate.offer)] = None
                 every.setdefault(value, [0] * len(members))[place] += 1
                 free.setdefault(value, [0] * len(members))[place] += device.stage is Stage.USABLE
     needed = tuple(view.needed for view in members)
     must = _must(task, number, members)
     rows = tuple(
         ValueRow(
-            value=None if value is None else _text(value),
+            value=None if value is None else " or ".join(texts[value]),
             free=tuple(free[value]),
             all=tuple(counts),
             enough=value is not None and all(free[value][at] >= (needed[at] or 1) for at in must),
@@ -102,14 +108,16 @@ def _must(task: Task, number: int, members: Sequence[RequestView]) -> list[int]:
 
 
 def _order(item: tuple[Value | None, object]) -> tuple[object, ...]:
-    """Numbers by size, text by length first, so that g2 comes before g10; devices without the attribute last."""
-    value = item[0]
-    if value is None:
-        return (2, "", 0, "")
+    """Devices without the attribute last."""
+    return (2,) if item[0] is None else _place_of(item[0])
+
+
+def _place_of(value: Value) -> tuple[object, ...]:
+    """Numbers by size, text by length first, so that g2 comes before g10; lists as they come."""
     kind, plain = value
     if kind is int and isinstance(plain, int):
         return (0, "", plain, "")
-    text = _text(value)
+    text = "" if kind is tuple else _text(value)
     return (1, kind.__name__, len(text), text)
 
 
@@ -117,7 +125,15 @@ def _text(value: Value) -> str:
     kind, plain = value
     if kind is bool:
         return str(plain).lower()
-    return "a list" if kind is tuple else str(plain)
+    return str(plain)
+
+
+def written(value: Value | None, attribute: str, offer: Offer) -> str:
+    """A value for people: of a list that the release does not look into, what is in it."""
+    if value is None or value[0] is not tuple:
+        return "" if value is None else _text(value)
+    own = values_of(offer.device, offer.driver, attribute)
+    return f"[{', '.join(_text(one) for one in sorted(own, key=_place_of))}]{AS_A_WHOLE}"
 
 
 def by_value(table: ValueTable) -> Mapping[tuple[tuple[int, ...], tuple[int, ...]], list[str]]:

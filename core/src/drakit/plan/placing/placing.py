@@ -17,6 +17,7 @@ from drakit.plan.outcome import Allocation, Unsatisfied
 from drakit.plan.placing.cluster import ClusterState, allocated_claims
 from drakit.plan.placing.holdings import Holdings
 from drakit.plan.placing.nodes import PlannedNode, eligibility, matches_terms
+from drakit.plan.profiles import Bug
 from drakit.plan.workload.manifest import ClaimUse, PlannedPod
 
 MAX_CONSUMERS = 256
@@ -52,6 +53,7 @@ class PodOutcome:
     """What becomes of one pod. Without a `node`, the refusals or the `error` say why; `assumed` are labels of nodes.
 
     `pending` are the claims that were to be allocated for it, `asked` the nodes that were asked for their devices.
+    `by_bugs`: it would not fit where it is placed without known bugs of the version, these or, if empty, several.
     """
 
     pod: PlannedPod
@@ -63,6 +65,7 @@ class PodOutcome:
     assumed: tuple[str, ...] = ()
     pending: tuple[ClaimUse, ...] = ()
     asked: tuple[PlannedNode, ...] = ()
+    by_bugs: tuple[Bug, ...] | None = None
 
     @property
     def satisfied(self) -> bool:
@@ -150,8 +153,25 @@ class Placing:
             return evolve(asked, error=error)
         if chosen is None or verdict is None:
             return evolve(asked, refusals=refused.merged(), error=refused.fatal)
+        by_bugs = self._by_bugs(documents, chosen)
         bound = self._bind(pod, chosen, pending, verdict)
-        return evolve(bound, refusals=refused.merged(), pending=asked.pending, asked=asked.asked)
+        return evolve(bound, refusals=refused.merged(), pending=asked.pending, asked=asked.asked, by_bugs=by_bugs)
+
+    def _by_bugs(self, documents: Sequence[Mapping[str, Any]], node: PlannedNode) -> tuple[Bug, ...] | None:
+        """The bugs without any single one of which claims would not fit that do; None where they do without all."""
+        profile = self.cluster.profile
+
+        def refused(bugs: frozenset[Bug]) -> bool:
+            other = evolve(self.cluster, profile=evolve(profile, bugs=bugs), pools={})
+            try:
+                (verdict,) = other.survey(documents, [node], self.holdings)
+            except Undecided:
+                return False
+            return not verdict.fits and not isinstance(verdict.error, Undecided)
+
+        if not profile.bugs or not refused(frozenset()):
+            return None
+        return tuple(bug for bug in sorted(profile.bugs, key=lambda one: one.value) if refused(profile.bugs - {bug}))
 
     def _first_fit(
         self, documents: Sequence[Mapping[str, Any]], nodes: Sequence[PlannedNode], refused: _Refused
