@@ -30,6 +30,8 @@ from drakit.plan import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.plan.plain_search import plain_search
+
 NODE = NodeView("n1", {"zone": "a"})
 GROUP = "resource.example.com/group4_id"
 GPU, NIC = "gpu.example.com", "nic.example.com"
@@ -332,38 +334,6 @@ def test_a_search_that_takes_too_long_is_undecided_rather_than_wrong():
     assert "each request could be met alone, but not all together" in str(allocate(pools, document))
     with pytest.raises(Undecided, match="no answer after 10 steps"):
         planner(pools, steps=10).allocate(document, NODE)
-
-
-def plain_search(devices, wanted, match, distinct, limit):
-    """The first solution by trying everything, with every rule checked from scratch: the definition of the answer.
-
-    `devices` are (group, size, in use); `wanted` are (least size, count).
-    """
-    slots = [(number, least) for number, (least, count) in enumerate(wanted) for _ in range(count)]
-
-    def allowed(chosen):
-        groups = [devices[place][0] for place in chosen]
-        used = sum(size for _, size, in_use in devices if in_use) + sum(devices[place][1] for place in chosen)
-        return (
-            (not match or (None not in groups and len(set(groups)) <= 1))
-            and (not distinct or (None not in groups and len(set(groups)) == len(groups)))
-            and used <= limit
-        )
-
-    def extend(chosen):
-        if len(chosen) == len(slots):
-            return chosen
-        number, least = slots[len(chosen)]
-        same = chosen and slots[len(chosen) - 1][0] == number
-        for place in range(chosen[-1] + 1 if same else 0, len(devices)):
-            _, size, in_use = devices[place]
-            if in_use or place in chosen or size < least or not allowed([*chosen, place]):
-                continue
-            if found := extend([*chosen, place]):
-                return found
-        return None
-
-    return extend([])
 
 
 @settings(max_examples=300)
