@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from drakit.cli.plan.release import release_of
+from drakit.kube.cluster import read_cluster
+from drakit.kube.credentials import Credentials
+from drakit.plan import SliceSet
 from drakit.testing import InMemoryApiServer
 from drakit.testing.controlplane import ControlPlane
 
@@ -136,6 +141,17 @@ def test_a_pod_that_waits_for_what_is_not_there_is_told_so_and_hides_no_other(pl
     assert outcomes(found) == [("lost", "unsatisfied", None), ("other", "placed", "n2")]
     (why,) = found.json["pods"][0]["reasons"]
     assert why["reason"] == "it waits for ResourceClaimTemplate 'tow', which is not there; did you mean 'two'?"
+
+
+def test_bugs_that_a_patch_of_the_clusters_release_has_mended_are_not_answered_with(cluster):
+    bugs = []
+    for patch in ("1.36.2", "1.36.3"):
+        cluster.upgrade(f"v{patch}")
+        found = read_cluster(Credentials(server=cluster.url))
+        assert found.version == patch
+        source = SimpleNamespace(version=found.version, slices=SliceSet.of_pools([]))
+        bugs.append(release_of(source, None, (), fixed_bugs=False)[0].bugs)
+    assert set(bugs[1]) < set(bugs[0])
 
 
 @pytest.mark.parametrize(("minor", "answered", "notes"), [(35, "1.35", 0), (36, "1.36", 0), (99, "1.37", 1)])

@@ -184,6 +184,10 @@ class KubeClient:
         except (OSError, ConfigError) as error:
             raise ApiUnreachable(call, self._no_answer(error)) from error
 
+    async def server_release(self) -> str:
+        """The release of the API server as it calls itself, such as `v1.37.2`; "" where it does not say."""
+        return str((await self._call("GET", "/version")).get("gitVersion", ""))
+
     async def server_version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""
         document = await self._call("GET", "/version")

@@ -43,7 +43,7 @@ def read_cluster(credentials: Credentials) -> ClusterSnapshot:
 async def _read(credentials: Credentials) -> ClusterSnapshot:
     client = KubeClient(credentials, timeout_seconds=LIST_SECONDS)
     try:
-        major, minor = await client.server_version()
+        release = await client.server_release()
         nodes, slices, classes, claims, templates, pods = await asyncio.gather(
             _listed(client, NODES, "Node"),
             _listed(client, RESOURCE_SLICES, "ResourceSlice"),
@@ -56,7 +56,7 @@ async def _read(credentials: Credentials) -> ClusterSnapshot:
         await client.close()
     return ClusterSnapshot(
         server=credentials.server,
-        version=f"{major}.{minor}",
+        version=release.removeprefix("v"),
         nodes=nodes,
         slices=slices,
         classes=classes,

@@ -23,7 +23,7 @@ def release_of(
     """
     wanted = version or source.version or NEWEST
     notes: tuple[str, ...] = ()
-    if version is None and wanted not in VERSIONS:
+    if version is None and ".".join(wanted.split(".")[:2]) not in VERSIONS:
         text = f"the cluster runs Kubernetes {wanted}, of which the planner has no profile; {NEWEST} is answered for"
         wanted, notes = NEWEST, (text,)
     minor = kube_profile(wanted).version
