@@ -4,6 +4,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 UPGRADE ?=
 KUBE ?=
+# One more than there are cores: many tests wait, for processes and for each other.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
@@ -19,7 +21,7 @@ demo: $(READY)
 
 # The two runs are counted apart, and the second is made whatever the first came to.
 test: lint
-	@$(BIN)/pytest -n auto $(PYTEST_ARGS); quick=$$?; \
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS); quick=$$?; \
 	$(BIN)/pytest tests/cluster -m "control_plane or node" -v --durations=25; cluster=$$?; \
 	test $$quick -eq 0 && test $$cluster -eq 0
 

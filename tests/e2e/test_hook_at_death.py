@@ -169,9 +169,10 @@ def test_an_extension_that_kills_the_agent_is_held_out_and_no_backend_is_blamed(
     extensions = [{"plugin": "crash"}]
     for _ in range(3):
         assert dies(node, "devicegroups", f"[{MOCK}]", extensions=extensions) == -signal.SIGSEGV
+    seen = len(kubelet.history)  # what died was registered, too, and its sockets are still there
     node.start(f"[{MOCK}]", extensions=extensions)
     claim = new_claim("one", {BESIDE: ("y", ["dev-0"])})
-    kubelet.wait_for(BESIDE)
+    kubelet.wait_until(lambda: BESIDE in {one.driver for one in kubelet.history[seen:]}, "the driver")
     assert not kubelet.prepare([claim], BESIDE)[claim.uid].error
     log = node.log.read_text()
     assert "crash is not served: plugin 'crash': is held out: the agent died 3 times within an hour" in log
