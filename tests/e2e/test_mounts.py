@@ -47,7 +47,7 @@ def served(node, kubelet, api, claim) -> tuple[object, ...]:
 
 
 def test_the_chart_mounts_three_things_of_a_nodes_hardware():
-    assert MOUNTED == ["/sys", "/dev", f"/{BOOT_ID}"]
+    assert ["/sys", "/dev", f"/{BOOT_ID}"] == MOUNTED
 
 
 def test_with_what_is_mounted_a_node_is_served_as_with_all_of_it(node, show, kubelet, api, new_claim):
