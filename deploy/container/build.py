@@ -31,7 +31,7 @@ def main() -> int:
         else:
             _build(asked)
     except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command's output
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -54,7 +54,7 @@ def _build(asked: argparse.Namespace) -> None:
         return
     index, bills = write_image(workshop, description, platforms, asked.output)
     for line in (f"{asked.output}: {asked.repository}:{description.tag}", f"  {index['digest']}", *map(str, bills)):
-        print(line)  # noqa: T201
+        print(line)
 
 
 def _arguments() -> argparse.Namespace:

@@ -19,7 +19,7 @@ def run(command: Sequence[str | Path], directory: Path | None = None, env: Mappi
     """Run a program to its end; returns what it prints. Raises BuildError. `env` is added to this process's."""
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - no shell is asked
             words,
             cwd=directory,
             env={**os.environ, **(env or {})},

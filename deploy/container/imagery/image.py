@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +78,7 @@ class Description:
         made = {"created_by": "deploy/container/build.py"}
         if self.time is None:
             return {"config": containers, "history": [made | {"comment": name} for name in LAYERS]}
-        created = datetime.datetime.fromtimestamp(self.time, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        created = dt.datetime.fromtimestamp(self.time, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         history = [made | {"comment": name, "created": created} for name in LAYERS]
         return {"created": created, "config": containers, "history": history}
 
@@ -129,4 +129,11 @@ def write_trees(workshop: Workshop, description: Description, platform: Platform
 
 
 def _bill(description: Description, image: Descriptor, platform: Platform, parts: Parts) -> bytes:
-    return bill(NAME, description.version, image["digest"], platform.name, parts.packages, parts.wheels)
+    return bill(
+        parts.packages,
+        parts.wheels,
+        name=NAME,
+        version=description.version,
+        digest=image["digest"],
+        architecture=platform.name,
+    )

@@ -33,7 +33,7 @@ PLATFORMS = {
 
 
 def native() -> Platform:
-    """This machine's. Raises BuildError if there is no image for it: the build runs the image's own Python."""
+    """The one of this machine. Raises BuildError if there is no image for it: the build runs the image's own Python."""
     machine = platform.machine()
     for found in PLATFORMS.values():
         if found.machine == machine:

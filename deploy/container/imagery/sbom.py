@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -16,23 +16,23 @@ _NAMESPACE = uuid.UUID("3a2f1c1e-7a0b-5d9a-9d0e-0f6a4a1f6e21")
 
 
 def bill(
-    name: str, version: str, image: str, architecture: str, packages: Sequence[Package], wheels: Iterable[Wheel]
+    packages: Iterable[Package], wheels: Iterable[Wheel], *, name: str, version: str, digest: str, architecture: str
 ) -> bytes:
-    """The bill of the image with a digest. The same contents give the same bytes."""
+    """The bill of the image with that digest. The same contents give the same bytes."""
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, image)}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, digest)}",
         "version": 1,
         "metadata": {
             "component": {
                 "type": "container",
-                "bom-ref": image,
+                "bom-ref": digest,
                 "name": name,
                 "version": version,
-                "purl": f"pkg:oci/{name}@{quote(image, safe='')}?arch={architecture}&tag={quote(version, safe='')}",
-                "hashes": _hashes(image.removeprefix("sha256:")),
+                "purl": f"pkg:oci/{name}@{quote(digest, safe='')}?arch={architecture}&tag={quote(version, safe='')}",
+                "hashes": _hashes(digest.removeprefix("sha256:")),
             }
         },
         "components": [*map(_package, packages), *map(_wheel, wheels)],

@@ -139,7 +139,7 @@ def _project_name(member: Path) -> str:
 
 
 def _pip() -> Sequence[str]:
-    """This environment's, or else that of the Python it was made with."""
+    """The pip of this environment, or else that of the Python it was made with."""
     for python in (sys.executable, getattr(sys, "_base_executable", sys.executable), shutil.which("python3")):
         try:
             run([str(python), "-m", "pip", "--version"])
