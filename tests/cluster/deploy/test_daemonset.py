@@ -33,7 +33,16 @@ pytestmark = [pytest.mark.cluster, pytest.mark.node]
 EXAMPLE = Path(__file__).parents[3] / "docs/examples/aligned-efa-neuron.yaml"
 KUBELET = "/var/lib/kubelet"
 WRITABLE = {f"{KUBELET}/plugins", f"{KUBELET}/plugins_registry", "/var/run/cdi"}
-GIVEN_TO_ALL = {"/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/dev/termination-log", "/etc/hosts", "/proc"}
+GIVEN_TO_ALL = {
+    "/dev",
+    "/dev/mqueue",
+    "/dev/pts",
+    "/dev/shm",
+    "/dev/termination-log",
+    "/etc/hosts",
+    "/proc",
+    "/sys/fs/cgroup",
+}
 """What the kubelet and the runtime mount into every container: nothing of it is the node's."""
 PODS = 16
 """How many pods come and go during an update, two at a time."""
@@ -125,20 +134,32 @@ def test_system_calls_are_filtered(cluster: Cluster, agent: Document):
     assert status(cluster, agent)["Seccomp"] == "2"
 
 
-def test_the_agent_can_write_the_kubelets_two_directories_and_that_of_cdi_and_nothing_else(
+def writable(cluster: Cluster, agent: Document) -> set[str]:
+    """The mounts that the agent's process may write, but for what every container has."""
+    lines = run_in(cluster, agent, "python3", "-c", "print(open('/proc/1/mountinfo').read())").output.splitlines()
+    mounts = {fields[4]: fields[5].split(",") for fields in (line.split() for line in lines) if fields}
+    assert "ro" in mounts["/"]
+    found = {path for path, options in mounts.items() if "rw" in options}
+    masked = {path for path in found if path.startswith("/proc/")}
+    return found - masked - GIVEN_TO_ALL
+
+
+def recursively_read_only(agent: Document) -> bool:
+    """Whether the runtime knows mounts that are read-only with all below them: see docs/image.md."""
+    (container,) = agent["status"]["containerStatuses"]
+    (sys,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == "/host/sys"]
+    return bool(sys["recursiveReadOnly"] != "Disabled")
+
+
+def test_the_agent_can_write_the_kubelets_two_directories_and_that_of_cdi_and_nothing_else_of_the_node(
     cluster: Cluster, agent: Document
 ):
-    lines = run_in(cluster, agent, "python3", "-c", "print(open('/proc/1/mountinfo').read())").output.splitlines()
-    mounts = [line.split() for line in lines if line]
-    writable = {fields[4] for fields in mounts if "rw" in fields[5].split(",")}
-    masked = {path for path in writable if path.startswith("/proc/")}
-    assert writable - masked - GIVEN_TO_ALL == WRITABLE
-    (root,) = [fields for fields in mounts if fields[4] == "/"]
-    assert "ro" in root[5].split(",")
-    refused = run_in(cluster, agent, "python3", "-c", "open('/tmp/file', 'w')")
-    assert "Read-only file system" in refused.errors
-    refused = run_in(cluster, agent, "python3", "-c", f"open('/host{HARDWARE}/sys/file', 'w')")
-    assert "Read-only file system" in refused.errors
+    below = {path for path in writable(cluster, agent) if path.startswith(("/host/sys/fs/", "/host/dev/"))}
+    assert writable(cluster, agent) - below == WRITABLE
+    assert not below or not recursively_read_only(agent)
+    for path in ("/tmp", "/host/sys/devices", f"/host{HARDWARE}/sys"):
+        refused = run_in(cluster, agent, "python3", "-c", f"open('{path}/file', 'w')")
+        assert "Read-only file system" in refused.errors, path
 
 
 def test_there_is_no_shell_and_no_installer_in_the_image(cluster: Cluster, agent: Document):
