@@ -30,14 +30,14 @@ _TYPES = {
 
 @frozen
 class Place:
-    """The path to a value below the parameters, in parts: text, or variables of loops. `depth` counts these loops."""
+    """The path to a value below the parameters, in parts: text, or variables of loops. `depth` is that of variables."""
 
     parts: tuple[str, ...] = ()
     depth: int = 0
 
     def key(self, name: str) -> Place:
         """A key of the value."""
-        return Place((*self.parts, literal(f".{name}" if self.parts else name)), self.depth)
+        return Place((*self.parts, literal(f".{name}" if self.parts else name)), self.depth + 1)
 
     def inside(self, variable: str, *, of_map: bool) -> Place:
         """An entry of the value, or what a key of it maps to."""
@@ -65,12 +65,18 @@ def _is_literal(part: str) -> bool:
     return part.startswith('"')
 
 
-def first_line(problems: Iterable[str]) -> str:
+def together(problems: Iterable[str]) -> str:
     """Several expressions of this kind as one."""
     found = [problem for problem in problems if problem != NOTHING]
     if len(found) < 2:
         return found[0] if found else NOTHING
-    return f'[{", ".join(found)}].filter(s, s != "").join("; ")'
+    listed = indented(",\n".join(found))
+    return f'[\n{listed}\n].filter(s, s != "").join("; ")'
+
+
+def indented(expression: str) -> str:
+    """An expression, for a reader, within another."""
+    return "\n".join(f"  {line}" for line in expression.split("\n"))
 
 
 NOTHING = '""'
@@ -90,7 +96,7 @@ def _scalar(shape: Scalar, value: str, place: Place) -> str:
         right = f"type({value}) == int || {_wide(value)} || type({value}) == string && {text}"
         rest = _conditions(conditions, value, place)
         if rest != NOTHING:
-            rest = f"type({value}) == int || type({value}) == string && isQuantity({value}) ? ({rest}) : {NOTHING}"
+            rest = f"!(type({value}) == int || type({value}) == string && isQuantity({value})) ? {NOTHING} :\n{rest}"
         return _asked(right, "must be a quantity such as 80Gi", value, place, rest)
     if kind is int:
         bounded = any(isinstance(one, OneOf) or _is_closed(one) for one in conditions)
@@ -113,7 +119,7 @@ def _listing(shape: Listing, value: str, place: Place) -> str:
 def _mapped(shape: Mapped, value: str, place: Place) -> str:
     key, entry = f"k{place.depth}", f"v{place.depth}"
     keys = _conditions(shape.keys, key, Place((*place.parts, '": key"'), place.depth))
-    inner = first_line([keys, problem(shape.values, entry, place.inside(key, of_map=True))])
+    inner = together([keys, problem(shape.values, entry, place.inside(key, of_map=True))])
     return _typed(dict, value, place, _conditions(shape.conditions, value, place, rest=_looped(value, key, entry, inner)))
 
 
@@ -135,44 +141,46 @@ def contents(shape: Object, value: str, place: Place, *, header: Sequence[str] =
     """What is wrong with an object that is known to be a map; keys of its header are somebody else's matter."""
     names = sorted(key.name for key in shape.keys)
     known = ", ".join(literal(name) for name in [*header, *names])
-    strangers = f"{value}.filter(k, !(k in [{known}]))"
-    where = (*place.parts, '": "') if place.parts else ()
     told = literal(f"; known keys are {', '.join(names)}" if names else "; it has no keys")
-    unknown = f'{strangers}.map(k, {joined(*where, literal("unknown key "), "strings.quote(k)", told)})'
-    if not known:
-        unknown = f"{value}.map(k, {joined(*where, literal('unknown key '), 'strings.quote(k)', told)})"
-    return first_line(
+    stranger = joined(*_before(place), literal("unknown key "), "strings.quote(k)", told)
+    strangers = f"{value}.filter(k, !(k in [{known}]))" if known else value
+    return together(
         [
-            f'{unknown}.join("; ")',
+            f'{strangers}.map(k, {stranger}).join("; ")',
             *(_key(key, value, place) for key in shape.keys),
-            *(_cross_check(check, value, where) for check in shape.checks),
+            *(_cross_check(check, value, place) for check in shape.checks),
         ]
     )
 
 
+def _before(place: Place) -> tuple[str, ...]:
+    """What a message about keys begins with."""
+    return (*place.parts, '": "') if place.parts else ()
+
+
 def _key(key: Key, value: str, place: Place) -> str:
-    name = literal(key.name)
-    found = f"{value}[{name}]"
+    name, found = literal(key.name), f"v{place.depth}"
     inner = problem(key.shape, found, place.key(key.name))
-    if key.nullable and inner != NOTHING:
-        inner = f'{found} == null ? "" : ({inner})'
-    if not key.required and inner == NOTHING:
+    if inner == NOTHING and not key.required:
         return NOTHING
     lacking = NOTHING
     if key.required:
-        where = (*place.parts, '": "') if place.parts else ()
-        lacking = joined(*where, literal(f'missing key "{key.name}"'))
-    return f"{name} in {value} ? ({inner}) : {lacking}"
+        lacking = joined(*_before(place), literal(f'missing key "{key.name}"'))
+    if inner == NOTHING:
+        return f"{name} in {value} ? {NOTHING} : {lacking}"
+    if key.nullable:
+        inner = f'{found} == null ? "" :\n{inner}'
+    return f"!({name} in {value}) ? {lacking} : cel.bind({found}, {value}[{name}],\n{indented(inner)})"
 
 
-def _cross_check(check: AtMost, value: str, where: Sequence[str]) -> str:
-    given = ", ".join(
+def _cross_check(check: AtMost, value: str, place: Place) -> str:
+    given = ",\n".join(
         f'{_given(value, name, filled=name in check.filled)} ? {literal(shown(name))} : ""'
         for name in (*check.fields, *check.filled)
     )
-    listed = f'[{given}].filter(s, s != "")'
-    message = joined(*where, 'given.join(", ")', literal(f" {check.says}"))
-    return f'cel.bind(given, {listed}, size(given) > {check.count} ? {message} : "")'
+    listed = f'[\n{indented(given)}\n].filter(s, s != "")'
+    message = joined(*_before(place), 'given.join(", ")', literal(f" {check.says}"))
+    return f'cel.bind(given, {listed},\n  size(given) > {check.count} ? {message} : "")'
 
 
 def _given(value: str, path: str, *, filled: bool) -> str:
@@ -203,21 +211,21 @@ def _conditions(
 
 def _asked(right: str, says: str, value: str, place: Place, rest: str) -> str:
     """What follows where something is right, and otherwise that it must be."""
-    return f"({right}) ? ({rest}) : {place.says(literal(f' {says}, not '), _shown(value))}"
+    wrong = place.says(literal(f" {says}, not "), _shown(value))
+    if rest == NOTHING:
+        return f'{right} ? "" :\n  {wrong}'
+    return f"!({right}) ?\n  {wrong} :\n{rest}"
 
 
 def _shown(value: str) -> str:
     """A value in a message. It may be of any type."""
-    return (
-        f'(type({value}) == string ? strings.quote({value}) : type({value}) == map ? "a mapping" : '
-        f'type({value}) == list ? "a list" : {value} == null ? "null" : string({value}))'
-    )
+    return f'(type({value}) == string ? strings.quote({value}) : "%s".format([{value}]))'
 
 
 def _looped(value: str, first: str, second: str, inner: str) -> str:
     if inner == NOTHING:
         return NOTHING
-    return f'{value}.transformList({first}, {second}, {inner}).filter(s, s != "").join("; ")'
+    return f'{value}.transformList({first}, {second},\n{indented(inner)}\n).filter(s, s != "").join("; ")'
 
 
 def _wide(value: str) -> str:

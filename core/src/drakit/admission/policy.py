@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from drakit.admission.expressions import NOTHING, contents, first_line
-from drakit.admission.expressions import Place
+from drakit.admission.expressions import Place, contents, indented
 from drakit.admission.shapes import shape_of
 from drakit.decoding import config_name
 from drakit.documents import Document
@@ -70,8 +69,8 @@ def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -
     chosen = _no_such_kind(kinds)
     for kind in reversed(kinds):
         problems = contents(shape_of(kind, note, depth=depth), PARAMETERS, Place(), header=_HEADER)
-        named = f'cel.bind(t, {problems}, t == "" ? "" : {literal(f"{config_name(kind)}: ")} + t)'
-        chosen = f"{_is(kind)} ? {named} : ({chosen})"
+        named = f'cel.bind(t,\n{indented(problems)},\n  t == "" ? "" : {literal(f"{config_name(kind)}: ")} + t)'
+        chosen = f"{_is(kind)} ? {named} :\n{chosen}"
     return chosen
 
 
@@ -89,12 +88,12 @@ def _is(kind: Any) -> str:
 
 def _no_such_kind(kinds: tuple[Any, ...]) -> str:
     names = " or ".join(map(config_name, kinds)) or "no configuration at all"
-    header = ", ".join(
+    header = ",\n  ".join(
         f'{literal(name)} in {PARAMETERS} && type({PARAMETERS}[{literal(name)}]) == string ? '
         f'{literal(f"{name} ")} + strings.quote({PARAMETERS}[{literal(name)}]) : {literal(f"no {name}")}'
         for name in _HEADER
     )
-    return f'[{header}].join(" and ") + {literal(f"; this driver takes {names}")}'
+    return f'[\n  {header}\n].join(" and ") + {literal(f"; this driver takes {names}")}'
 
 
 def policy(drivers: Mapping[str, str], name: str = NAME) -> Document:
@@ -165,12 +164,12 @@ def _problems(driver: str, expression: str) -> str:
     own = f'has(c.opaque) && c.opaque.driver == {literal(driver)} && type(c.opaque.?parameters.orValue("")) == map'
     place = f'variables.place + "[" + string(n) + "].opaque.parameters for {driver}: "'
     return (
-        f"variables.configs.transformList(n, c, {own}, cel.bind({PARAMETERS}, c.opaque.parameters, "
-        f'cel.bind(found, {expression}, found == "" ? "" : {place} + found))).filter(s, s != "")'
+        f"variables.configs.transformList(n, c,\n  {own},\n  cel.bind({PARAMETERS}, c.opaque.parameters, cel.bind(found,\n"
+        f'{indented(indented(expression))},\n    found == "" ? "" : {place} + found))\n).filter(s, s != "")'
     )
 
 
 def _message(problems: str) -> str:
     """What the author reads, no longer than the API server takes."""
-    text = f'{problems}.join("; ")'
+    text = f'{problems}.join("; ").replace("\\n", " ")'
     return f'size({text}) > {_MAX_MESSAGE} ? {text}.substring(0, {_MAX_MESSAGE}) + "…" : {text}'
