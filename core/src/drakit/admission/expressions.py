@@ -74,6 +74,11 @@ def together(problems: Iterable[str]) -> str:
     return f'[\n{listed}\n].filter(s, s != "").join("; ")'
 
 
+def bound(name: str, value: str, body: str) -> str:
+    """An expression in which a value has a name. Policies do not have CEL's own macro for this."""
+    return f"[{value}].map({name},\n{indented(body)})[0]"
+
+
 def indented(expression: str) -> str:
     """An expression, for a reader, within another."""
     return "\n".join(f"  {line}" for line in expression.split("\n"))
@@ -170,7 +175,8 @@ def _key(key: Key, value: str, place: Place) -> str:
         return f"{name} in {value} ? {NOTHING} : {lacking}"
     if key.nullable:
         inner = f'{found} == null ? "" :\n{inner}'
-    return f"!({name} in {value}) ? {lacking} : cel.bind({found}, {value}[{name}],\n{indented(inner)})"
+    asked = bound(found, f"{value}[{name}]", inner)
+    return f"!({name} in {value}) ? {lacking} : {asked}"
 
 
 def _cross_check(check: AtMost, value: str, place: Place) -> str:
@@ -180,7 +186,7 @@ def _cross_check(check: AtMost, value: str, place: Place) -> str:
     )
     listed = f'[\n{indented(given)}\n].filter(s, s != "")'
     message = joined(*_before(place), 'given.join(", ")', literal(f" {check.says}"))
-    return f'cel.bind(given, {listed},\n  size(given) > {check.count} ? {message} : "")'
+    return bound("given", listed, f'size(given) > {check.count} ? {message} : ""')
 
 
 def _given(value: str, path: str, *, filled: bool) -> str:

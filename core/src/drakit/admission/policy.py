@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from drakit.admission.expressions import Place, contents, indented
+from drakit.admission.expressions import Place, bound, contents, indented
 from drakit.admission.shapes import shape_of
 from drakit.decoding import config_name
 from drakit.documents import Document
@@ -69,7 +69,7 @@ def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -
     chosen = _no_such_kind(kinds)
     for kind in reversed(kinds):
         problems = contents(shape_of(kind, note, depth=depth), PARAMETERS, Place(), header=_HEADER)
-        named = f'cel.bind(t,\n{indented(problems)},\n  t == "" ? "" : {literal(f"{config_name(kind)}: ")} + t)'
+        named = bound("t", problems, f't == "" ? "" : {literal(f"{config_name(kind)}: ")} + t')
         chosen = f"{_is(kind)} ? {named} :\n{chosen}"
     return chosen
 
@@ -163,10 +163,8 @@ def _problems(driver: str, expression: str) -> str:
     """The messages about a driver's configurations. Parameters that are no object the API server refuses itself."""
     own = f'has(c.opaque) && c.opaque.driver == {literal(driver)} && type(c.opaque.?parameters.orValue("")) == map'
     place = f'variables.place + "[" + string(n) + "].opaque.parameters for {driver}: "'
-    return (
-        f"variables.configs.transformList(n, c,\n  {own},\n  cel.bind({PARAMETERS}, c.opaque.parameters, cel.bind(found,\n"
-        f'{indented(indented(expression))},\n    found == "" ? "" : {place} + found))\n).filter(s, s != "")'
-    )
+    said = bound("t", bound(PARAMETERS, "c.opaque.parameters", expression), f't == "" ? "" : {place} + t')
+    return f'variables.configs.transformList(n, c, {own},\n{indented(said)}\n).filter(s, s != "")'
 
 
 def _message(problems: str) -> str:
