@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from attrs import Attribute, field, frozen
@@ -46,7 +46,7 @@ class Rule(ABC):
             raise ValueError(f"{camel(attribute.name)}{problem}")
 
 
-class Condition(Rule):
+class ValueRule(Rule):
     """A rule for one value. `says` is what it must be, in words."""
 
     says: str
@@ -68,20 +68,24 @@ class Condition(Rule):
         return "" if self.holds(value) else f" {self.says}, not {shorten(value, 60)}"
 
 
+def _scalar_tuple(values: Iterable[Scalar]) -> tuple[Scalar, ...]:
+    return tuple(values)
+
+
 def _scalars(_instance: Any, attribute: Attribute[Any], values: tuple[Scalar, ...]) -> None:
     if not values or len({type(value) for value in values}) > 1 or type(values[0]) not in (bool, int, float, str):
         raise ValueError(f"{attribute.name} must be some strings, integers, numbers or booleans, all of one type")
 
 
-class _Listed(Condition):
+class _Listed(ValueRule):
     values: tuple[Scalar, ...]
 
     def suits(self, kind: type) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return kind is type(self.values[0])
 
     def cel(self, value: str) -> str:
-        """See Condition."""
+        """See ValueRule."""
         return f"{value} in [{', '.join(map(literal, self.values))}]"
 
     @property
@@ -93,7 +97,7 @@ class _Listed(Condition):
 class OneOf(_Listed):
     """The value is one of these."""
 
-    values: tuple[Scalar, ...] = field(converter=tuple, validator=_scalars)
+    values: tuple[Scalar, ...] = field(converter=_scalar_tuple, validator=_scalars)
     says: str = field(kw_only=True)
 
     @says.default
@@ -101,7 +105,7 @@ class OneOf(_Listed):
         return f"must be one of {self._named}"
 
     def holds(self, value: Any) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return value in self.values
 
 
@@ -109,7 +113,7 @@ class OneOf(_Listed):
 class NoneOf(_Listed):
     """The value is none of these."""
 
-    values: tuple[Scalar, ...] = field(converter=tuple, validator=_scalars)
+    values: tuple[Scalar, ...] = field(converter=_scalar_tuple, validator=_scalars)
     says: str = field(kw_only=True)
 
     @says.default
@@ -117,11 +121,11 @@ class NoneOf(_Listed):
         return f"must be none of {self._named}"
 
     def holds(self, value: Any) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return value not in self.values
 
     def cel(self, value: str) -> str:
-        """See Condition."""
+        """See ValueRule."""
         return f"!({super().cel(value)})"
 
 
@@ -132,7 +136,7 @@ def _span(least: object, most: object, what: str = "") -> str:
 
 
 @frozen
-class Between(Condition):
+class Between(ValueRule):
     """A number or quantity is not less than one bound and not more than the other; None is no bound."""
 
     least: int | float | Quantity | None = None
@@ -149,15 +153,15 @@ class Between(Condition):
             raise ValueError("least and most, or one of them, must be 64-bit integers, numbers or quantities")
 
     def suits(self, kind: type) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return kind is Quantity if isinstance(self._bounds[0], Quantity) else kind in (int, float)
 
     def holds(self, value: Any) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
     def cel(self, value: str) -> str:
-        """See Condition."""
+        """See ValueRule."""
         sides = (("<=", self.least), (">=", self.most))
         found = [(side, bound) for side, bound in sides if bound is not None]
         if not isinstance(self._bounds[0], Quantity):
@@ -177,27 +181,27 @@ def _both_read(_instance: Any, _attribute: Attribute[str], pattern: str) -> None
 
 
 @frozen
-class Matches(Condition):
-    """A string matches a regular expression as a whole; `\\d` and `\\w` are ASCII. `says` is it in words."""
+class Matches(ValueRule):
+    """A string matches a regular expression as a whole, in which letters are ASCII. `says` is it in words."""
 
     pattern: str = field(validator=_both_read)
     says: str = field(kw_only=True)
 
     def suits(self, kind: type) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return kind is str
 
     def holds(self, value: Any) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return re.fullmatch(self.pattern, value, re.ASCII) is not None
 
     def cel(self, value: str) -> str:
-        """See Condition."""
+        """See ValueRule."""
         return f"{value}.matches({literal(f'^(?:{self.pattern})$')})"
 
 
 @frozen
-class Length(Condition):
+class Length(ValueRule):
     """How many characters, entries or keys there are, at least and at most; None is no bound."""
 
     least: int | None = None
@@ -213,15 +217,15 @@ class Length(Condition):
             raise ValueError("least or most must be given")
 
     def suits(self, kind: type) -> bool:
-        """See Condition. Entries of a set that repeat others make a list longer than what the driver counts."""
+        """See ValueRule. Entries of a set that repeat others make a list longer than what the driver counts."""
         return kind in (str, list, dict) or (kind is set and self.most is None)
 
     def holds(self, value: Any) -> bool:
-        """See Condition."""
+        """See ValueRule."""
         return (self.least is None or len(value) >= self.least) and (self.most is None or len(value) <= self.most)
 
     def cel(self, value: str) -> str:
-        """See Condition."""
+        """See ValueRule."""
         sides = (("<=", self.least), (">=", self.most))
         return " && ".join(f"{bound} {side} size({value})" for side, bound in sides if bound is not None)
 

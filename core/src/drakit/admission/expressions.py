@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
 
-from attrs import field, frozen
+from attrs import frozen
 
 from drakit.admission.shapes import Choice, Key, Listing, Mapped, Object, Scalar, Shape
 from drakit.model import Quantity
 from drakit.model.quantity import FORMAT
-from drakit.rules import AtMost, Between, Condition, OneOf, literal, shown
+from drakit.rules import AtMost, Between, OneOf, ValueRule, literal, shown
 
 _WIDE = "9223372036854775807.0"
 """Kubernetes reads an integer that needs more than 64 bits as a double; Python knows no such limit."""
@@ -88,7 +88,7 @@ NOTHING = '""'
 
 
 @singledispatch
-def problem(shape: Shape, value: str, place: Place) -> str:
+def problem(shape: Shape, value: str, place: Place) -> str:  # noqa: ARG001 - what others need
     """What is wrong with the value that an expression gives; NOTHING for a shape that takes anything."""
     return NOTHING
 
@@ -109,7 +109,9 @@ def _scalar(shape: Scalar, value: str, place: Place) -> str:
         return _asked(right, "must be an integer", value, place, _conditions(conditions, value, place))
     if kind is float:
         right = f"type({value}) == double || type({value}) == int"
-        return _asked(right, "must be a number", value, place, _conditions(conditions, value, place, f"double({value})"))
+        return _asked(
+            right, "must be a number", value, place, _conditions(conditions, value, place, f"double({value})")
+        )
     return _typed(kind, value, place, _conditions(conditions, value, place))
 
 
@@ -117,7 +119,9 @@ def _scalar(shape: Scalar, value: str, place: Place) -> str:
 def _listing(shape: Listing, value: str, place: Place) -> str:
     index, entry = f"i{place.depth}", f"v{place.depth}"
     inner = problem(shape.entries, entry, place.inside(index, of_map=False))
-    return _typed(list, value, place, _conditions(shape.conditions, value, place, rest=_looped(value, index, entry, inner)))
+    return _typed(
+        list, value, place, _conditions(shape.conditions, value, place, rest=_looped(value, index, entry, inner))
+    )
 
 
 @problem.register
@@ -125,7 +129,9 @@ def _mapped(shape: Mapped, value: str, place: Place) -> str:
     key, entry = f"k{place.depth}", f"v{place.depth}"
     keys = _conditions(shape.keys, key, Place((*place.parts, '": key"'), place.depth))
     inner = together([keys, problem(shape.values, entry, place.inside(key, of_map=True))])
-    return _typed(dict, value, place, _conditions(shape.conditions, value, place, rest=_looped(value, key, entry, inner)))
+    return _typed(
+        dict, value, place, _conditions(shape.conditions, value, place, rest=_looped(value, key, entry, inner))
+    )
 
 
 @problem.register
@@ -208,7 +214,7 @@ def _typed(kind: type, value: str, place: Place, rest: str) -> str:
 
 
 def _conditions(
-    conditions: Iterable[Condition], value: str, place: Place, number: str | None = None, *, rest: str = NOTHING
+    conditions: Iterable[ValueRule], value: str, place: Place, number: str | None = None, *, rest: str = NOTHING
 ) -> str:
     for condition in reversed(tuple(conditions)):
         rest = _asked(condition.cel(number or value), condition.says, value, place, rest)
@@ -238,5 +244,5 @@ def _wide(value: str) -> str:
     return f"type({value}) == double && ({value} >= {_WIDE} || {value} <= -{_WIDE})"
 
 
-def _is_closed(condition: Condition) -> bool:
+def _is_closed(condition: ValueRule) -> bool:
     return isinstance(condition, Between) and condition.least is not None and condition.most is not None

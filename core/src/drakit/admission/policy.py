@@ -76,21 +76,26 @@ def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -
 
 def _is(kind: Any) -> str:
     if kind.kind:
-        return " && ".join(
-            f"{literal(name)} in {PARAMETERS} && {PARAMETERS}[{literal(name)}] == {literal(value)}"
-            for name, value in zip(_HEADER, (kind.api_version, kind.kind), strict=True)
-        )
+        named = zip(_HEADER, (kind.api_version, kind.kind), strict=True)
+        return " && ".join(f"{_has(name)} && {_of_header(name)} == {literal(value)}" for name, value in named)
     return " && ".join(
-        f'(!({literal(name)} in {PARAMETERS}) || {PARAMETERS}[{literal(name)}] == null || {PARAMETERS}[{literal(name)}] == "")'
-        for name in _HEADER
+        f'(!({_has(name)}) || {_of_header(name)} == null || {_of_header(name)} == "")' for name in _HEADER
     )
+
+
+def _has(name: str) -> str:
+    return f"{literal(name)} in {PARAMETERS}"
+
+
+def _of_header(name: str) -> str:
+    return f"{PARAMETERS}[{literal(name)}]"
 
 
 def _no_such_kind(kinds: tuple[Any, ...]) -> str:
     names = " or ".join(map(config_name, kinds)) or "no configuration at all"
     header = ",\n  ".join(
-        f'{literal(name)} in {PARAMETERS} && type({PARAMETERS}[{literal(name)}]) == string ? '
-        f'{literal(f"{name} ")} + strings.quote({PARAMETERS}[{literal(name)}]) : {literal(f"no {name}")}'
+        f"{_has(name)} && type({_of_header(name)}) == string ? "
+        f"{literal(f'{name} ')} + strings.quote({_of_header(name)}) : {literal(f'no {name}')}"
         for name in _HEADER
     )
     return f'[\n  {header}\n].join(" and ") + {literal(f"; this driver takes {names}")}'

@@ -20,7 +20,7 @@ from drakit.decoding import CROSS_CHECKS, camel
 from drakit.model import Quantity
 from drakit.model.converters import frozen_mapping, frozen_tuple, string_mapping
 from drakit.plan.cel.regex import compile_re2
-from drakit.rules import AtMost, Condition, Each, EachKey, Matches, OneOf, Rule
+from drakit.rules import AtMost, Each, EachKey, Matches, OneOf, Rule, ValueRule
 
 _SCALARS: dict[Any, type] = {bool: bool, int: int, float: float, str: str, Path: str, Quantity: Quantity}
 _AS_THEY_ARE = (frozen_mapping, frozen_tuple, string_mapping)
@@ -31,7 +31,7 @@ _AS_THEY_ARE = (frozen_mapping, frozen_tuple, string_mapping)
 class Shape:
     """Any value at all, unless it is of a subclass. `conditions` are asked of values of the right type."""
 
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[ValueRule, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -54,7 +54,7 @@ class Listing(Shape):
 class Mapped(Shape):
     """A mapping of any keys that are strings, with conditions of their own."""
 
-    keys: tuple[Condition, ...] = ()
+    keys: tuple[ValueRule, ...] = ()
     values: Shape = field(factory=Shape)
 
 
@@ -125,7 +125,8 @@ class _Reader:
         for other in validators:
             if other not in rules:
                 self._alone(getattr(other, "__name__", repr(other)))
-        if rules and attribute.converter and attribute.converter not in _AS_THEY_ARE:
+        converter: Any = attribute.converter
+        if rules and converter and converter not in _AS_THEY_ARE:
             self._alone("its rules, which are asked of what its converter makes")
             return []
         return rules
@@ -141,13 +142,16 @@ class _Reader:
             return Choice(of=tuple(self._of(one) for one in arguments))
         if plain is Literal:
             return self._of_values(kind, arguments)
-        if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return self._of_class(kind, plain, arguments) if isinstance(plain, type) else self._wider(kind)
+
+    def _of_class(self, kind: Any, plain: type, arguments: tuple[Any, ...]) -> Shape:
+        if issubclass(plain, enum.Enum):
             # What `_missing_` takes beside the members nobody knows but the class.
-            own = getattr(kind._missing_, "__func__", None) is not getattr(enum.Enum._missing_, "__func__", None)  # noqa: SLF001
-            return self._wider(kind) if own else self._of_values(kind, [one.value for one in kind], member=True)
+            own = getattr(plain._missing_, "__func__", None) is not getattr(enum.Enum._missing_, "__func__", None)
+            return self._wider(kind) if own else self._of_values(kind, [one.value for one in plain], member=True)
         if attrs.has(kind):
             return self._nested(kind)
-        if isinstance(plain, type) and issubclass(plain, Collection) and not issubclass(plain, str | bytes):
+        if issubclass(plain, Collection) and not issubclass(plain, str | bytes):
             return self._of_collection(kind, plain, arguments)
         return self._wider(kind)
 
@@ -193,15 +197,15 @@ class _Reader:
         if isinstance(rule, Each) and isinstance(shape, Mapped):
             return attrs.evolve(shape, values=self._ruled(shape.values, rule.rules))
         if isinstance(rule, EachKey) and isinstance(shape, Mapped):
-            able = [one for one in rule.rules if isinstance(one, Condition) and self._can(one, str)]
+            able = [one for one in rule.rules if isinstance(one, ValueRule) and self._can(one, str)]
             return attrs.evolve(shape, keys=(*shape.keys, *able))
-        if isinstance(rule, Condition) and self._can(rule, _kind(shape)):
+        if isinstance(rule, ValueRule) and self._can(rule, _kind(shape)):
             return attrs.evolve(shape, conditions=(*shape.conditions, rule))
-        if not isinstance(rule, Condition):
+        if not isinstance(rule, ValueRule):
             self._alone(repr(rule))
         return shape
 
-    def _can(self, rule: Condition, kind: type | None) -> bool:
+    def _can(self, rule: ValueRule, kind: type | None) -> bool:
         if kind is not None and rule.suits(kind) and not (isinstance(rule, Matches) and not _is_re2(rule.pattern)):
             return True
         self._alone(rule.says)

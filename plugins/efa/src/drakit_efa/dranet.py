@@ -96,8 +96,8 @@ _NOT_OF_AN_INTERFACE = AtMost(
         "ethtool",
     ),
     filled=("interface.name", "interface.addresses", "routes", "rules", "neighbors"),
-    says="cannot be applied: an EFA adapter has no network interface, and nothing is moved into the pod, which keeps its "
-    "own network; leave out what is named here, and set what containers are to know of their adapters by "
+    says="cannot be applied: an EFA adapter has no network interface, and nothing is moved into the pod, which keeps "
+    "its own network; leave out what is named here, and set what containers are to know of their adapters by "
     f"{EfaConfig.kind} of {API_VERSION}",
 )
 """DRANET takes some of these that are empty for not given."""
