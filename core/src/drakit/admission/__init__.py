@@ -4,6 +4,6 @@
 (`drakit.rules`) are those by which drivers decode, so that both say the same.
 """
 
-from drakit.admission.policy import binding, config_policy, expression, policy
+from drakit.admission.policy import config_policy, expression, frame, part
 
-__all__ = ["binding", "config_policy", "expression", "policy"]
+__all__ = ["config_policy", "expression", "frame", "part"]

@@ -103,38 +103,68 @@ def _no_such_kind(kinds: tuple[Any, ...]) -> str:
 
 def policy(drivers: Mapping[str, str], name: str = NAME) -> Document:
     """The policy for drivers, each with its plugin's expression."""
-    variables = [{"name": f"problems{i}", "expression": _problems(*item)} for i, item in enumerate(drivers.items())]
+    parts = [part(driver, i, expression) for i, (driver, expression) in enumerate(drivers.items())]
+    spec = frame()
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": name},
-        "spec": {
-            "failurePolicy": "Ignore",
-            "matchConstraints": {
-                "matchPolicy": "Equivalent",
-                "resourceRules": [
-                    {
-                        "apiGroups": ["resource.k8s.io"],
-                        "apiVersions": ["v1"],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": ["resourceclaims", "resourceclaimtemplates", "deviceclasses"],
-                    }
-                ],
-            },
-            # What was there before the policy must stay able to lose its finalizers.
-            "matchConditions": [{"name": "spec", "expression": UNCHANGED}],
-            "variables": [*VARIABLES, *variables],
-            "validations": [
-                {
-                    "expression": f"size(variables.problems{i}) == 0",
-                    "messageExpression": _message(f"variables.problems{i}"),
-                    "message": f"opaque parameters that driver {driver} would refuse",
-                    "reason": "Invalid",
-                }
-                for i, driver in enumerate(drivers)
-            ],
+        "spec": spec
+        | {
+            "variables": [*spec["variables"], *(variable for variable, _ in parts)],
+            "validations": [validation for _, validation in parts],
         },
     }
+
+
+def frame() -> Document:
+    """The spec of a policy, without what it has of drivers: see `part`."""
+    return {
+        "failurePolicy": "Ignore",
+        "matchConstraints": {
+            "matchPolicy": "Equivalent",
+            "resourceRules": [
+                {
+                    "apiGroups": ["resource.k8s.io"],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE", "UPDATE"],
+                    "resources": ["resourceclaims", "resourceclaimtemplates", "deviceclasses"],
+                }
+            ],
+        },
+        "matchConditions": [{"name": "spec", "expression": _WRITTEN}],
+        "variables": [
+            {"name": "configs", "expression": _by_resource("{}.?config.orValue([])")},
+            {"name": "place", "expression": _by_resource('"{}.config"', root="")},
+        ],
+    }
+
+
+_WRITTEN = 'request.operation == "CREATE" || dyn(object).spec != dyn(oldObject).spec'
+"""What was there before the policy must stay able to lose its finalizers."""
+
+
+def _by_resource(text: str, root: str = "dyn(object).") -> str:
+    """The place of configurations in a class, in a claim and in a template."""
+    devices = "spec.?devices" if root else "spec.devices"
+    places = (f"{root}{path}" for path in ("spec", devices, f"spec.{devices}"))
+    of_class, of_claim, of_template = map(text.format, places)
+    return (
+        f'request.resource.resource == "deviceclasses" ? {of_class} :\n'
+        f'request.resource.resource == "resourceclaims" ? {of_claim} :\n{of_template}'
+    )
+
+
+def part(driver: str, index: int, expression: str) -> tuple[Document, Document]:
+    """What a policy has of one driver, a variable and a validation; `expression` is that of its plugin."""
+    name = f"problems{index}"
+    validation = {
+        "expression": f"size(variables.{name}) == 0",
+        "messageExpression": _message(f"variables.{name}"),
+        "message": f"opaque parameters that driver {driver} would refuse",
+        "reason": "Invalid",
+    }
+    return {"name": name, "expression": _problems(driver, expression)}, validation
 
 
 def binding(name: str = NAME) -> Document:
@@ -145,23 +175,6 @@ def binding(name: str = NAME) -> Document:
         "metadata": {"name": name},
         "spec": {"policyName": name, "validationActions": ["Deny"]},
     }
-
-
-UNCHANGED = 'request.operation == "CREATE" || dyn(object).spec != dyn(oldObject).spec'
-
-VARIABLES = [
-    {
-        "name": "configs",
-        "expression": 'request.resource.resource == "deviceclasses" ? dyn(object).spec.?config.orValue([]) : '
-        'request.resource.resource == "resourceclaims" ? dyn(object).spec.?devices.?config.orValue([]) : '
-        "dyn(object).spec.spec.?devices.?config.orValue([])",
-    },
-    {
-        "name": "place",
-        "expression": 'request.resource.resource == "deviceclasses" ? "spec.config" : '
-        'request.resource.resource == "resourceclaims" ? "spec.devices.config" : "spec.spec.devices.config"',
-    },
-]
 
 
 def _problems(driver: str, expression: str) -> str:
@@ -175,4 +188,4 @@ def _problems(driver: str, expression: str) -> str:
 def _message(problems: str) -> str:
     """What the author reads, no longer than the API server takes."""
     text = f'{problems}.join("; ").replace("\\n", " ")'
-    return f'size({text}) > {_MAX_MESSAGE} ? {text}.substring(0, {_MAX_MESSAGE}) + "…" : {text}'
+    return f'size({text}) <= {_MAX_MESSAGE} ? {text} :\n{text}.substring(0, {_MAX_MESSAGE}) + "…"'
