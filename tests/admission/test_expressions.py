@@ -44,7 +44,7 @@ class SharingConfig:
     kind: ClassVar[str] = "SharingConfig"
     cross_checks: ClassVar = (
         AtMost(count=1, fields=("exclusive", "window"), says="cannot be given together"),
-        AtMost(count=0, filled=("window.zone",), says="is not supported"),
+        AtMost(count=0, fields=("window.zone",), filled=("window.zone",), says="is not supported"),
     )
 
     clients: int = field(validator=[Between(1, 48), NoneOf((13,))])

@@ -269,13 +269,13 @@ class EachKey(Rule):
 class AtMost:
     """Of several fields, not more than `count` are given. One of a class's `cross_checks`, for the fields together.
 
-    A field of `fields` is given where it is not None, one of `filled` where it is not empty either. They are attributes
+    A field is given where it is not None; one that is in `filled` too, where it is not empty either. They are attributes
     of the class; `a.b` is attribute b of attribute a. `says` follows their names: "cannot be given together".
     """
 
     count: int
-    fields: tuple[str, ...] = ()
-    filled: tuple[str, ...] = ()
+    fields: tuple[str, ...]
+    filled: Collection[str] = ()
     says: str
 
     def check(self, value: Any) -> None:
@@ -285,11 +285,11 @@ class AtMost:
             raise ValueError(f"{', '.join(given)} {self.says}")
 
     def _given(self, value: Any) -> Iterator[str]:
-        for name in (*self.fields, *self.filled):
+        for name in self.fields:
             found = value
             for attribute in name.split("."):
                 found = None if found is None else getattr(found, attribute)
-            if found is not None and (name in self.fields or found or isinstance(found, bool | int | float)):
+            if found is not None and (name not in self.filled or found or isinstance(found, bool | int | float)):
                 yield name
 
 

@@ -187,8 +187,7 @@ def _key(key: Key, value: str, place: Place) -> str:
 
 def _cross_check(check: AtMost, value: str, place: Place) -> str:
     given = ",\n".join(
-        f'{_given(value, name, filled=name in check.filled)} ? {literal(shown(name))} : ""'
-        for name in (*check.fields, *check.filled)
+        f'{_given(value, name, filled=name in check.filled)} ? {literal(shown(name))} : ""' for name in check.fields
     )
     listed = f'[\n{indented(given)}\n].filter(s, s != "")'
     message = joined(*_before(place), 'given.join(", ")', literal(f" {check.says}"))

@@ -213,7 +213,7 @@ class _Reader:
 
     def _cross_checks(self, kind: Any) -> tuple[AtMost, ...]:
         checks: Collection[AtMost] = getattr(kind, CROSS_CHECKS, ())
-        able = tuple(check for check in checks if not any(_converted(kind, n) for n in (*check.fields, *check.filled)))
+        able = tuple(check for check in checks if not any(_converted(kind, name) for name in check.fields))
         for check in checks:
             if check not in able:
                 self._alone(check.says)

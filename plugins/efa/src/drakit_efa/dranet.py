@@ -83,6 +83,8 @@ class EthtoolConfig:
 _NOT_OF_AN_INTERFACE = AtMost(
     count=0,
     fields=(
+        "interface.name",
+        "interface.addresses",
         "interface.dhcp",
         "interface.mtu",
         "interface.hardware_addr",
@@ -93,14 +95,17 @@ _NOT_OF_AN_INTERFACE = AtMost(
         "interface.disable_ebpf_programs",
         "interface.arp_ignore",
         "interface.arp_announce",
+        "routes",
+        "rules",
+        "neighbors",
         "ethtool",
     ),
     filled=("interface.name", "interface.addresses", "routes", "rules", "neighbors"),
     says="cannot be applied: an EFA adapter has no network interface, and nothing is moved into the pod, which keeps "
-    "its own network; leave out what is named here, and set what containers are to know of their adapters by "
+    "its own network; leave out what is named, and set what containers are to know of their adapters by "
     f"{EfaConfig.kind} of {API_VERSION}",
 )
-"""DRANET takes some of these that are empty for not given."""
+"""DRANET takes those that are `filled` for not given where they are empty."""
 
 
 @frozen(kw_only=True)
