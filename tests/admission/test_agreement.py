@@ -15,11 +15,13 @@ import attrs
 import pytest
 from attrs import field
 from drakit import AtMost, Between, Each, EachKey, Length, Matches, NoneOf, OneOf, Quantity
+from drakit.admission import expression
 from drakit.admission.shapes import Listing, Mapped, Object, Scalar, Shape, shape_of
 from drakit.loading import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.admission.documents import BAD, GOOD
 from tests.admission.evaluating import admission, driver
 from tests.admission.test_expressions import Mode, SharingConfig, Window
 
@@ -189,3 +191,20 @@ def test_of_any_class_admission_refuses_nothing_that_the_driver_takes(data: st.D
     document = data.draw(_of(kind))
     if not driver((kind,), document):
         assert admission((kind,), document) == ""
+
+
+@pytest.mark.parametrize(("name", "parameters"), GOOD)
+def test_good_parameters_of_the_shipped_plugins_are_admitted(name: str, parameters: dict[str, Any]):
+    assert driver(SHIPPED[name], parameters) == ""
+    assert admission(SHIPPED[name], parameters) == ""
+
+
+@pytest.mark.parametrize(("name", "parameters", "said"), BAD)
+def test_bad_parameters_of_the_shipped_plugins_are_refused(name: str, parameters: dict[str, Any], said: list[str]):
+    assert driver(SHIPPED[name], parameters)
+    message = admission(SHIPPED[name], parameters)
+    assert all(part in message for part in said), message
+
+
+def test_nothing_of_the_shipped_plugins_is_left_to_the_driver():
+    assert {name: expression(kinds)[1] for name, kinds in SHIPPED.items()} == {name: [] for name in SHIPPED}

@@ -93,6 +93,8 @@ BAD = [
     ({"memory": "81Gi"}, ['memory must be from 1Mi to 80Gi, not "81Gi"']),
     ({"memory": 1}, ["memory must be from 1Mi to 80Gi, not 1"]),
     ({"memory": True}, ["memory must be a quantity"]),
+    ({"memory": 2**63}, ["memory must be from 1Mi to 80Gi"]),
+    ({"memory": -(2**70)}, ["memory must be from 1Mi to 80Gi"]),
     ({"mode": "slow"}, ['mode must be one of fast, safe, not "slow"']),
     ({"mode": 1}, ["mode must be a string, not 1"]),
     ({"level": 3}, ["level must be one of 1, 2, not 3"]),

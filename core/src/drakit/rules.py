@@ -166,7 +166,9 @@ class Between(ValueRule):
         found = [(side, bound) for side, bound in sides if bound is not None]
         if not isinstance(self._bounds[0], Quantity):
             return " && ".join(f"{literal(bound)} {side} {value}" for side, bound in found)
-        given = f"quantity(type({value}) == int ? string({value}) : {value})"
+        # A double is an integer of more than 64 bits: a quantity counts it as the most or least that it can hold.
+        wide = f'{value} > 0.0 ? "{_INT64[-1]}" : "-{_INT64[-1]}"'
+        given = f"quantity(type({value}) == int ? string({value}) : type({value}) == double ? ({wide}) : {value})"
         return " && ".join(f"{literal(bound)}.compareTo({given}) {side} 0" for side, bound in found)
 
     @property

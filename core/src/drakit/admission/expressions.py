@@ -101,7 +101,7 @@ def _scalar(shape: Scalar, value: str, place: Place) -> str:
         right = f"type({value}) == int || {_wide(value)} || type({value}) == string && {text}"
         rest = _conditions(conditions, value, place)
         if rest != NOTHING:
-            rest = f"!(type({value}) == int || type({value}) == string && isQuantity({value})) ? {NOTHING} :\n{rest}"
+            rest = f"type({value}) == string && !isQuantity({value}) ? {NOTHING} :\n{rest}"
         return _asked(right, "must be a quantity such as 80Gi", value, place, rest)
     if kind is int:
         bounded = any(isinstance(one, OneOf) or _is_closed(one) for one in conditions)

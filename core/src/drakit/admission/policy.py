@@ -69,9 +69,17 @@ def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -
     chosen = _no_such_kind(kinds)
     for kind in reversed(kinds):
         problems = contents(shape_of(kind, note, depth=depth), PARAMETERS, Place(), header=_HEADER)
-        named = bound("t", problems, f't == "" ? "" : {literal(f"{config_name(kind)}: ")} + t')
+        said = f"{literal(f'{config_name(kind)}: ')} + t" + _hint(kind, kinds)
+        named = bound("t", problems, f't == "" ? "" : {said}')
         chosen = f"{_is(kind)} ? {named} :\n{chosen}"
     return chosen
+
+
+def _hint(kind: Any, kinds: tuple[Any, ...]) -> str:
+    """For who forgot the header: as the driver says it."""
+    named = " or ".join(config_name(known) for known in kinds if known.kind and not kind.kind)
+    hint = literal(f"; if they are meant to be {named}, let them say so")
+    return f' + (t.startsWith("unknown key ") ? {hint} : "")' if named else ""
 
 
 def _is(kind: Any) -> str:
