@@ -40,7 +40,8 @@ def test_everything_that_cannot_apply_is_named_at_once_with_what_to_use_instead(
     assert refusal(claim_of, document) == (
         "opaque parameters (NetworkConfig without apiVersion and kind): interface.name, interface.mtu, routes cannot "
         "be applied: an EFA adapter has no network interface, and nothing is moved into the pod, which keeps its own "
-        "network; leave out what is named, and set what containers are to know of their adapters by EfaConfig of efa.drakit/v1"
+        "network; leave out what is named, and set what containers are to know of their adapters by "
+        "EfaConfig of efa.drakit/v1"
     )
 
 

@@ -271,8 +271,8 @@ class EachKey(Rule):
 class AtMost:
     """Of several fields, not more than `count` are given. One of a class's `cross_checks`, for the fields together.
 
-    A field is given where it is not None; one that is in `filled` too, where it is not empty either. They are attributes
-    of the class; `a.b` is attribute b of attribute a. `says` follows their names: "cannot be given together".
+    A field is given where it is not None, and one that is in `filled` too where it is not empty either. They are
+    attributes of the class; `a.b` is attribute b of attribute a. `says` follows their names: "exclude each other".
     """
 
     count: int
