@@ -20,6 +20,7 @@ _RESOURCES = {
     "ClusterRoleBinding": ("rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
     "ConfigMap": ("v1", "configmaps", True),
     "DaemonSet": ("apps/v1", "daemonsets", True),
+    "Deployment": ("apps/v1", "deployments", True),
     "DeviceClass": ("resource.k8s.io/v1", "deviceclasses", False),
     "Event": ("v1", "events", True),
     "Job": ("batch/v1", "jobs", True),

@@ -64,6 +64,11 @@ class Inspection:
     documents: Mapping[str, Sequence[Document]] = field(converter=frozen_mapping)
     unread: Mapping[str, str] = field(converter=frozen_mapping)
 
+    @property
+    def serves(self) -> bool | None:
+        """Whether the API is there that drakit speaks; None if it is not known."""
+        return None if self.served is None else API_VERSION.partition("/")[2] in self.served
+
     def of(self, kind: str) -> Sequence[Document]:
         """All of a kind; none where it could not be read."""
         return self.documents.get(kind, ())

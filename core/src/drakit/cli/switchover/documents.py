@@ -21,7 +21,7 @@ def to_document(report: Report) -> dict[str, Any]:
             "served": None if report.served is None else list(report.served),
             "extendedResources": report.extended_resources,
         },
-        "ready": report.is_good,
+        "nothingToDo": report.is_good,
         "unread": [{"what": what, "why": why, "without": WITHOUT.get(what, "")} for what, why in report.unread.items()],
         "problems": list(report.problems),
         "features": [attrs.asdict(one) for one in report.features],

@@ -12,7 +12,7 @@ from attrs import frozen
 from drakit.cli.switchover.declared import Backend, Declared, OtherDriver
 from drakit.cli.switchover.holders import Holders
 from drakit.cli.switchover.pods import count_of, full_name, image_names, is_over, name_of, node_of, plugged
-from drakit.documents import Document
+from drakit.documents import API_VERSION, Document
 from drakit.kube.inspection import Inspection
 from drakit.node import kubelet_advice
 
@@ -115,6 +115,9 @@ class Nodes:
         if served and (advice := kubelet_advice(node)):
             reasons.append(advice)
             worst = Verdict.UPGRADE if _is_too_old(status) else worst
+        if served and self._found.serves is False:
+            reasons.append(f"the cluster does not serve {API_VERSION}")
+            worst = Verdict.UPGRADE
         labels = node["metadata"].get("labels") or {}
         return NodeState(
             name=name,
@@ -166,7 +169,7 @@ class Nodes:
     def _beside_plugin(self, plugins: Mapping[str, int], pods: Sequence[str]) -> tuple[Verdict, str]:
         """What it comes to where there is a device plugin, and why."""
         if pods:
-            return Verdict.DRAIN, f"{_some(pods)} have devices from a device plugin, which drakit gives way to"
+            return Verdict.DRAIN, f"{_having(pods)} devices from a device plugin, which drakit gives way to"
         if "Pod" not in self._found.documents:
             return Verdict.UNKNOWN, "whether pods have devices from the device plugin could not be read"
         return Verdict.READY, f"a device plugin offers {', '.join(plugins)}, and no pod has any of it"
@@ -176,15 +179,15 @@ class Nodes:
     ) -> tuple[Verdict, str]:
         """What it comes to where another DRA driver serves the hardware, and why."""
         if other is not None and other.pods_stay:
-            who = f"{_some(users)} have devices and run on" if users else "pods run on"
+            who = f"{_having(users)} devices, and may keep them" if users else "pods may keep devices"
             return Verdict.READY, f"{by} serves it; {who}: {other.reason}"
         if "ResourceClaim" not in self._found.documents:
             return Verdict.UNKNOWN, f"{by} serves it, and whether claims have devices here could not be read"
         if not claims:
             return Verdict.READY, f"{by} serves it, and no claim has any of it"
-        who = _some(users) if users else f"no pod, but claim {_some(claims)},"
+        who = _having(users) if users else f"no pod, but claim {_some(claims)} has"
         why = other.reason if other is not None else "whether its pods run on under another driver is not known"
-        return Verdict.DRAIN, f"{who} have devices from {by}: {why}"
+        return Verdict.DRAIN, f"{who} devices from {by}: {why}"
 
     def _elsewhere(self, node: str, allocatable: Mapping[str, int]) -> Iterator[str]:
         own = {backend.driver for backend in self._declared.backends}
@@ -194,6 +197,10 @@ class Nodes:
         for (of, driver), slices in sorted(self._slices.items()):
             if of == node and driver not in own:
                 yield f"{driver}: {sum(len(one['spec'].get('devices') or ()) for one in slices)} (DRA)"
+
+
+def _having(pods: Sequence[str]) -> str:
+    return f"pod {pods[0]} has" if len(pods) == 1 else f"pods {_some(pods)} have"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from drakit.cli import BadInput
 from drakit.cli.catalogs import load_catalog
 from drakit.cli.offline import offline_settings
 from drakit.cli.switchover import commands
-from drakit.cli.switchover.classes import ClassState, class_states, classes_of_resources
+from drakit.cli.switchover.classes import DIFFERENT, ClassState, class_states, classes_of_resources
 from drakit.cli.switchover.declared import declared
 from drakit.cli.switchover.features import Feature, features, has_extended_resources
 from drakit.cli.switchover.guards import Fact, facts, installed
@@ -32,7 +32,7 @@ WITHOUT = {
     "ResourceClaim": "which claims have devices is not known",
     "DeviceClass": "whether classes are there, and the same, is not known",
 }
-"""What the report lacks without a kind."""
+"""What is not known without a kind, and leaves the verdict open."""
 
 
 @frozen(kw_only=True)
@@ -76,7 +76,7 @@ class Report:
         lacking = bool(self.problems) or self.serves is False or not WITHOUT.keys().isdisjoint(self.unread)
         open_nodes = any(node.verdict is not Verdict.NOTHING for node in self.nodes)
         changing = any(one.change is not Change.KEEP for one in self.workloads)
-        return not (lacking or open_nodes or changing or any(one.remark for one in self.classes))
+        return not (lacking or open_nodes or changing or any(one.state == DIFFERENT for one in self.classes))
 
 
 def make_report(config: Path | None, kubeconfig: str | None) -> Report:
@@ -92,7 +92,7 @@ def make_report(config: Path | None, kubeconfig: str | None) -> Report:
         server=found.server,
         release=found.release,
         served=found.served,
-        serves=None if found.served is None else API_VERSION.partition("/")[2] in found.served,
+        serves=found.serves,
         extended_resources=has_extended_resources(found),
         unread=dict(found.unread),
         problems=(*ours.problems, *problems),

@@ -13,8 +13,6 @@ from drakit.cli.switchover.report import WITHOUT, Report, why_it_cannot
 from drakit.cli.switchover.workloads import Becomes, Workload
 
 MOST_NAMES = 4
-MOST_COMMANDS = 3
-"""Of nodes alike so many have their commands shown: the others' differ in the name."""
 
 
 def screens(report: Report) -> Iterator[Any]:
@@ -24,7 +22,7 @@ def screens(report: Report) -> Iterator[Any]:
     yield line("resource.k8s.io:", served)
     yield table(("FEATURE", "", "FOR"), [(one.gate, one.state, one.meaning) for one in report.features])
     if report.unread:
-        rows = [(what, why, WITHOUT.get(what, "")) for what, why in report.unread.items()]
+        rows = [(what, why, WITHOUT.get(what, "it is left out here")) for what, why in report.unread.items()]
         yield table(("NOT READ", "WHY", "WITHOUT IT"), rows)
     if report.classes:
         yield table(
@@ -134,11 +132,11 @@ def _todo(report: Report) -> Iterator[Any]:
     if once:
         yield line("Once:", "let others leave the nodes that drakit is to serve, as docs/migration.md says")
         yield from (line("  $", command) for command in once)
-    for first, alike in _alike([node for node in report.nodes if node.served]):
-        given = [command for node in alike[:MOST_COMMANDS] for command in commands.of_node(node)]
-        if given:
-            more = f", and {len(alike) - MOST_COMMANDS} more alike" if len(alike) > MOST_COMMANDS else ""
-            yield line(f"{first.verdict.capitalize()}:", _names([node.name for node in alike[:MOST_COMMANDS]]) + more)
+    for verdict in Verdict:
+        names = [node for node in report.nodes if node.served and node.verdict is verdict]
+        if names and (given := list(commands.of_node(names[0]))):
+            more = f"; likewise {_names([node.name for node in names[1:]])}" if len(names) > 1 else ""
+            yield line(f"{verdict.capitalize()}:", names[0].name + more)
             yield from (line("  $", command) for command in given)
 
 
