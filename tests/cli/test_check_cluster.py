@@ -249,7 +249,7 @@ WRAPPED = 'device.driver  ==\n"neuron.aws.com"'
             "no Helm release",
         ),
         ({"selectors": []}, {}, "different", "selects otherwise than drakit's: every device"),
-        ({}, {"app.kubernetes.io/name": "drakit"}, "different", "selects otherwise"),
+        ({}, {"helm.sh/chart": "drakit-0.1.0"}, "different", "selects otherwise"),
     ],
 )
 def test_a_class_is_compared_by_what_it_selects(check, spec, labels, state, remark):

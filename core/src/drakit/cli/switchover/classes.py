@@ -75,7 +75,7 @@ def _remarks(found: Document, *, same: bool) -> Iterator[str]:
 
 def _ours(found: Document) -> bool:
     labels = found["metadata"].get("labels") or {}
-    return bool(labels.get("app.kubernetes.io/name") == "drakit")
+    return str(labels.get("helm.sh/chart") or "").startswith("drakit-")
 
 
 def _essence(document: Document) -> tuple[list[str], Any]:

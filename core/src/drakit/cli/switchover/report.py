@@ -132,7 +132,5 @@ def why_it_cannot(report: Report) -> str:
     """Why no node can be switched; empty if one can."""
     if report.serves is not False:
         return ""
-    versions = ", ".join(report.served or ()) or "none"
-    return (
-        f"the cluster serves {GROUP} in {versions}, and drakit needs {API_VERSION}: upgrade to Kubernetes 1.34 or later"
-    )
+    has = f"serves {GROUP} in {', '.join(report.served)}" if report.served else f"does not serve {GROUP}"
+    return f"the cluster {has}, and drakit needs {API_VERSION}: upgrade to Kubernetes 1.34 or later"
