@@ -18,12 +18,13 @@ from realkube.debian import Debian
 from realkube.kubernetes import Kubernetes
 from realkube.waiting import until
 
+from tests.cluster.deploy.before import TYPE, add_node, document, requests
+
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 NEURON, EFA = "neuron.aws.com", "dra.net"
 RESOURCE = "aws.amazon.com/neuron"
 PAGE = Path(__file__).parents[3] / "docs" / "migration.md"
-TYPE = {"node.kubernetes.io/instance-type": "trn2.48xlarge"}
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +38,7 @@ def cluster(components: tuple[Kubernetes, Debian], request: pytest.FixtureReques
 def populate(api: Api) -> None:
     """Three nodes: one of the device plugin, one of AWS's driver, one of DRANET; each has a pod with its devices."""
     for name, offered in (("plugged", {RESOURCE: "16"}), ("aws", {}), ("net", {})):
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": TYPE | {"is": name}}}
-        api.create(node)
-        there = api.get("Node", name)
-        capacity = {"cpu": "8", "memory": "8Gi", "pods": "50", **offered}
-        there["status"] = {"allocatable": capacity, "capacity": capacity, "nodeInfo": info()}
-        api.replace(there, "status")
+        add_node(api, name, offered)
     for name, driver, manager in (("aws", NEURON, "k8s-neuron-dra-driver"), ("net", EFA, "dranet")):
         spec = {
             "driver": driver,
@@ -60,27 +56,6 @@ def populate(api: Api) -> None:
     api.create(deployment("plugged", {"limits": {RESOURCE: "4"}}))
     api.create(deployment("aws", {}, NEURON))
     api.create(deployment("net", {}, EFA))
-
-
-def info() -> dict[str, str]:
-    """What a kubelet says of itself."""
-    names = ("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion")
-    return dict.fromkeys(names, "x") | {
-        "kubeletVersion": "v1.37.2",
-        "kubeProxyVersion": "",
-        "operatingSystem": "linux",
-        "architecture": "amd64",
-    }
-
-
-def requests(exactly: dict[str, Any]) -> dict[str, Any]:
-    """The devices of a claim."""
-    return {"requests": [{"name": "some", "exactly": exactly}]}
-
-
-def document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """An object of the API of devices."""
-    return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def deployment(name: str, resources: dict[str, Any], template: str = "") -> dict[str, Any]:
@@ -163,7 +138,7 @@ def test_each_workload_is_told_by_its_deployment(check: Check):
         ("Deployment", "net"): "end, then start again",
     }
     (asking,) = (one for one in found["workloads"] if one["name"] == "plugged")
-    assert asking["becomes"]["templates"] == {"trn2.48xlarge": ["m", "m-lnc1"]}
+    assert asking["becomes"]["templates"] == {TYPE: ["m", "m-lnc1"]}
 
 
 def test_the_claim_that_is_proposed_is_taken_by_the_real_server(check: Check, scheduled: Cluster):
@@ -209,7 +184,7 @@ def binding(name: str, role: str, account: str) -> dict[str, Any]:
 
 
 def test_the_role_of_the_page_suffices(check: Check, reader: str):
-    assert json.loads(check("-o", "json", token=reader)) == json.loads(check("-o", "json")) | {}
+    assert json.loads(check("-o", "json", token=reader)) == json.loads(check("-o", "json"))
 
 
 def test_the_role_of_the_page_reads_and_nothing_else():
