@@ -48,7 +48,8 @@ def lay_out_live(node_type: str, root: Path, machine: Path = Path("/")) -> LiveT
     """Have a root lead to a faked node of a type. A tree that is as it would be laid out now stays as it is.
 
     The tree's boot id is that of the `machine`. A layout in which a plugin fails takes nobody's place: see its
-    problems. Several at a time wait for one another. Raises ConfigError as `lay_out` does, and for a root that is no such link.
+    problems. Several at a time wait for one another. Raises ConfigError as `lay_out` does, and for a root that is no
+    such link.
     """
     root = Path(os.path.realpath(root.parent), root.name)
     try:
