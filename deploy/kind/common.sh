@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # who uses these sources this file
 # What the scripts of this directory share. Each of them may be run again at any time, and stops at the first failure.
 set -euo pipefail
 
