@@ -12,6 +12,8 @@ NAMESPACE=drakit
 VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$REPOSITORY/core/pyproject.toml")
 # DRAKIT_IMAGE names another image, such as one of a registry.
 IMAGE=${DRAKIT_IMAGE:-drakit:$VERSION}
+# Where the image of a checkout is.
+ARCHIVE=$REPOSITORY/dist/drakit-image.tar
 
 fail() {
   echo "Error: $*" >&2
