@@ -3,6 +3,7 @@
 {{- include "drakit.validate.place" . }}
 {{- include "drakit.validate.backends" . }}
 {{- include "drakit.validate.extensions" . }}
+{{- include "drakit.validate.extraPlugins" . }}
 {{- include "drakit.validate.rights" . }}
 {{- include "drakit.validate.names" . }}
 {{- include "drakit.mock.validate" . }}
@@ -59,6 +60,22 @@
 {{- end }}
 {{- if not (has .plugin $offered) }}
 {{- fail (printf "config.extensions: plugin %s is in neither extraPlugins nor image.plugins" .plugin) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "drakit.validate.extraPlugins" -}}
+{{- $names := dict }}
+{{- range .Values.extraPlugins }}
+{{- if hasKey $names .name }}
+{{- fail (printf "extraPlugins: there are two of the name %s" .name) }}
+{{- end }}
+{{- $_ := set $names .name true }}
+{{- if and .volume (not .requirements) }}
+{{- fail (printf "extraPlugins: %s takes wheels from a volume, where anybody may have put them; give requirements, with the hash of each" .name) }}
+{{- end }}
+{{- if and .image (not .requirements) (not (contains "@sha256:" .image)) }}
+{{- fail (printf "extraPlugins: image %s of %s may have other wheels tomorrow; name it by its digest (@sha256:...), or give requirements, with the hash of each wheel" .image .name) }}
 {{- end }}
 {{- end }}
 {{- end }}
