@@ -222,6 +222,8 @@ def test_a_cluster_that_cannot_be_made_is_no_success(stubs):
 def test_the_image_is_built_from_the_checkout(stubs):
     assert "dist/drakit-image.tar" in stubs.succeed("build-image.sh")
     assert stubs.said() == [f"make --directory {DIRECTORY.parents[1]} image"]
+    done = stubs.run("build-image.sh", DRAKIT_IMAGE="registry.example.com/drakit:1")
+    assert (done.returncode, stubs.said(), "is there already" in done.stderr) == (1, [], True)
 
 
 def test_an_image_that_was_not_built_is_asked_for(cluster, monkeypatch, tmp_path):

@@ -96,7 +96,7 @@ def test_only_the_init_container_may_make_device_nodes_and_it_may_do_nothing_els
 
 
 def test_plugins_that_are_not_in_the_image_are_there_when_the_node_is_laid_out(helm: Helm):
-    wheels = {"name": "wheels", "plugins": ["acme"], "image": "registry.example.com/wheels:1"}
+    wheels = {"name": "wheels", "plugins": ["acme"], "image": "registry.example.com/wheels@sha256:" + "0" * 64}
     config = {"backends": [{"plugin": "acme", "driver": "acme.example.com"}]}
     (daemon_set,) = of_kind(rendered(helm, TRAINIUM, extraPlugins=[wheels], config=config), "DaemonSet")
     *_, install, mock = pod(daemon_set)["initContainers"]
