@@ -9,12 +9,12 @@ WORKERS ?= $(shell expr $$(nproc) + 1)
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py docs/conformance.py docs/explain.py docs/topology.py $(wildcard benchmarks) tests/cluster/realkube
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py docs/conformance.py docs/explain.py docs/topology.py $(wildcard benchmarks) tests/cluster/realkube deploy/helm/generate.py deploy/helm/generated
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
 .DEFAULT_GOAL := test
-.PHONY: demo test test-cluster lint docs bench lock clean
+.PHONY: demo test test-cluster lint docs chart bench lock clean
 
 demo: $(READY)
 	@$(BIN)/drakit demo --all
@@ -36,8 +36,12 @@ lint: $(READY)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 
+# What the Helm chart has of the code.
+chart: $(READY)
+	$(BIN)/python deploy/helm/generate.py
+
 # The pages that are made from the tests, and from the code.
-docs: $(READY)
+docs: $(READY) chart
 	$(BIN)/python docs/reliability.py
 	$(BIN)/python docs/kubernetes.py
 	$(BIN)/python docs/metrics.py

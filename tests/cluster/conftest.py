@@ -15,6 +15,7 @@ from realkube import artifacts, preflight
 from realkube.cluster import Cluster
 from realkube.debian import Debian, debian
 from realkube.errors import Lacking
+from realkube.helm import Helm, helm
 from realkube.kubernetes import Kubernetes, kubernetes, minors
 from realkube.matrix import ABSENT, Matrix
 from realkube.waiting import until
@@ -108,6 +109,17 @@ def obtain(pytestconfig: pytest.Config) -> Callable[[str], tuple[Kubernetes, Deb
 def components(obtain: Callable[[str], tuple[Kubernetes, Debian]]) -> tuple[Kubernetes, Debian]:
     """The components of the release that DRAKIT_KUBE names, else of the newest."""
     return obtain(os.environ.get(VERSION_VARIABLE) or minors()[0])
+
+
+@pytest.fixture(name="helm", scope="session")
+def give_helm(pytestconfig: pytest.Config) -> Helm:
+    """The real helm. Where it cannot be had, the test is skipped, with the reason."""
+    try:
+        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            return helm()
+    except Lacking as reason:
+        pytestconfig.stash[_TOLD].append(f"SKIPPED: tests with the real helm: {reason}")
+        pytest.skip(f"no real helm: {reason}")
 
 
 @pytest.fixture(scope="session")

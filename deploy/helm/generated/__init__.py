@@ -1,0 +1,1 @@
+"""What the chart has of Python: a module for each concern."""
