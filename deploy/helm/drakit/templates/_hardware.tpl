@@ -1,0 +1,58 @@
+{{/*
+Where the agent sees its node's hardware. Below `root` stands what backends read of the host, at its own path and read
+only; with the mock, a tree that fakes it.
+*/}}
+
+{{- define "drakit.hardware.root" -}}
+/host
+{{- end }}
+
+{{/* The same tree as the container runtime sees it, for the paths in CDI files. */}}
+{{- define "drakit.hardware.hostRoot" -}}
+{{- if include "drakit.mock.enabled" . }}{{ include "drakit.mock.directory" . }}{{ else }}/{{ end }}
+{{- end }}
+
+{{/* What is read: devices and their state, the device files that there are, and the id of this boot. */}}
+{{- define "drakit.hardware.paths" -}}
+- name: host-sys
+  path: /sys
+  type: Directory
+- name: host-dev
+  path: /dev
+  type: Directory
+- name: host-boot-id
+  path: /proc/sys/kernel/random/boot_id
+  type: File
+{{- range $index, $path := .Values.agent.hostPaths }}
+- name: host-{{ $index }}
+  path: {{ $path }}
+  type: ""
+{{- end }}
+{{- end }}
+
+{{- define "drakit.hardware.volumeMounts" -}}
+{{- if include "drakit.mock.enabled" . -}}
+{{ include "drakit.mock.volumeMounts" . }}
+{{- else -}}
+{{- range include "drakit.hardware.paths" . | fromYamlArray -}}
+- name: {{ .name }}
+  mountPath: {{ include "drakit.hardware.root" $ }}{{ .path }}
+  readOnly: true
+  # What is mounted below it, such as control groups, is not to be written either.
+  recursiveReadOnly: IfPossible
+{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "drakit.hardware.volumes" -}}
+{{- if include "drakit.mock.enabled" . -}}
+{{ include "drakit.mock.volumes" . }}
+{{- else -}}
+{{- range include "drakit.hardware.paths" . | fromYamlArray -}}
+- name: {{ .name }}
+  hostPath:
+    path: {{ .path }}
+    type: {{ .type | quote }}
+{{ end }}
+{{- end }}
+{{- end }}
