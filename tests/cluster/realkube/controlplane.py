@@ -134,6 +134,7 @@ class ControlPlane:
         flags |= self._gates
         if user == "controllers":
             flags["service_account_private_key_file"] = f"{_RUN}/accounts.key"
+            flags["use_service_account_credentials"] = True  # each controller may do what it must, and no more
         self.machine.start(component, self._kubernetes.command(component, **flags))
 
     def _write_tokens(self, nodes: list[str]) -> None:

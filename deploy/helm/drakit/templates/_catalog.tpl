@@ -164,21 +164,6 @@ The catalog: which claim templates are published where. Whatever cannot be fails
 {{- $names | uniq | sortAlpha | toJson }}
 {{- end }}
 
-{{/* Plain data as a literal of CEL, which takes no values of several types in one literal unless each is `dyn`. */}}
-{{- define "drakit.cel" -}}
-{{- if kindIs "map" . -}}
-{{- $items := list }}
-{{- range $key, $value := . }}{{ $items = append $items (printf "%s: dyn(%s)" (toJson $key) (include "drakit.cel" $value)) }}{{ end }}
-{{- printf "{%s}" (join ", " $items) }}
-{{- else if kindIs "slice" . -}}
-{{- $items := list }}
-{{- range . }}{{ $items = append $items (printf "dyn(%s)" (include "drakit.cel" .)) }}{{ end }}
-{{- printf "[%s]" (join ", " $items) }}
-{{- else -}}
-{{- toRawJson . }}
-{{- end }}
-{{- end }}
-
 {{/* One ResourceClaimTemplate. */}}
 {{- define "drakit.catalog.document" -}}
 apiVersion: resource.k8s.io/v1

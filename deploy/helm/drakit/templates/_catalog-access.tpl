@@ -40,11 +40,22 @@ spec:
         values: {{ include "drakit.catalog.namespaces" $root }}
 {{- end }}
 
+{{/* Plain data as a literal of CEL, which takes no values of several types in one literal unless each is `dyn`. */}}
+{{- define "drakit.catalog.literal" -}}
+{{- if kindIs "map" . -}}
+{{- $items := list }}
+{{- range $key, $value := . }}{{ $items = append $items (printf "%s: dyn(%s)" (toJson $key) (include "drakit.catalog.literal" $value)) }}{{ end }}
+{{- printf "{%s}" (join ", " $items) }}
+{{- else if kindIs "slice" . -}}
+{{- $items := list }}
+{{- range . }}{{ $items = append $items (printf "dyn(%s)" (include "drakit.catalog.literal" .)) }}{{ end }}
+{{- printf "[%s]" (join ", " $items) }}
+{{- else -}}
+{{- toRawJson . }}
+{{- end }}
+{{- end }}
+
 {{/* The extended resources that DeviceClasses of the chart stand for, as a list of CEL. */}}
 {{- define "drakit.catalog.extendedResources" -}}
-{{- $names := values .Values.deviceClasses.extendedResourceNames }}
-{{- range .Values.deviceClasses.additional }}
-{{- if .extendedResourceName }}{{ $names = append $names .extendedResourceName }}{{ end }}
-{{- end }}
-{{- toJson ($names | uniq | sortAlpha) | replace "\"" "'" }}
+{{- values .Values.deviceClasses.extendedResourceNames | uniq | sortAlpha | toJson | replace "\"" "'" }}
 {{- end }}
