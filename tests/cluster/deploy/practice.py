@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from realkube.api import Api, Document
+from realkube.api import Api, Document, Refused
 from realkube.waiting import until
 
 LARGE = "disaggregated-inference-large"
@@ -108,3 +108,24 @@ def told(api: Api, namespace: str, name: str, words: str) -> str:
         lambda: next((one for one in said(api, namespace, name) if words in one), None),
         seen=lambda: said(api, namespace, name),
     )
+
+
+def binding(role: str, namespace: str, kind: str, name: str) -> Document:
+    """Gives somebody a ClusterRole in a namespace."""
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": role, "namespace": namespace},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": group, "kind": kind, "name": name}],
+    }
+
+
+def refusal(api: Api, document: Document, namespace: str) -> str:
+    """With which words a document is refused; empty if it is not."""
+    try:
+        api.create(document, namespace, dry_run=True)
+    except Refused as refused:
+        return refused.message
+    return ""

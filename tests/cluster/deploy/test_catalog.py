@@ -15,7 +15,18 @@ from realkube.kubernetes import Kubernetes
 from realkube.release import Release
 from realkube.waiting import until
 
-from tests.cluster.deploy.practice import LARGE, add_node, allocated, claim, exactly, pod, template, told
+from tests.cluster.deploy.practice import (
+    LARGE,
+    add_node,
+    allocated,
+    binding,
+    claim,
+    exactly,
+    pod,
+    refusal,
+    template,
+    told,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
@@ -95,29 +106,9 @@ def platform(admin: Api) -> Api:
     return admin.impersonating("keeper", "platform")
 
 
-def binding(role: str, namespace: str, kind: str, name: str) -> Document:
-    group = "rbac.authorization.k8s.io"
-    return {
-        "apiVersion": f"{group}/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": role, "namespace": namespace},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": group, "kind": kind, "name": name}],
-    }
-
-
 def checked(api: Api, policy: Document) -> bool:
     status = api.get("ValidatingAdmissionPolicy", policy["metadata"]["name"]).get("status", {})
     return "typeChecking" in status and status.get("observedGeneration") == policy["metadata"]["generation"]
-
-
-def refusal(api: Api, document: Document, namespace: str) -> str:
-    """With which words a document is refused; empty if it is not."""
-    try:
-        api.create(document, namespace, dry_run=True)
-    except Refused as refused:
-        return refused.message
-    return ""
 
 
 def devices_of(api: Api, name: str, namespace: str = TEAM) -> Document:

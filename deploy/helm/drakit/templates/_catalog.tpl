@@ -22,12 +22,13 @@ The catalog: which claim templates are published where. Whatever cannot be fails
 {{- end }}
 {{- end }}
 
-{{/* What is said of a name that is none: those that begin alike, else all there are. */}}
+{{/* What is said of a name that is none: those that begin alike for longest, else all there are. */}}
 {{- define "drakit.catalog.near" -}}
-{{- $start := trunc 3 .name }}
 {{- $near := list }}
-{{- range .names }}
-{{- if or (hasPrefix $start .) (contains $.name .) }}{{ $near = append $near . }}{{ end }}
+{{- range $length := untilStep (len .name) 2 -1 }}
+{{- if not $near }}
+{{- range $.names }}{{ if hasPrefix (trunc $length $.name) . }}{{ $near = append $near . }}{{ end }}{{ end }}
+{{- end }}
 {{- end }}
 {{- if $near }}did you mean {{ $near | sortAlpha | join " or " }}?{{ else }}there are {{ .names | sortAlpha | join ", " }}{{ end }}
 {{- end }}
