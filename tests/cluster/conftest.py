@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from realkube import artifacts, preflight
 from realkube.cluster import Cluster
 from realkube.debian import Debian, debian
@@ -29,6 +28,8 @@ BACKENDS = [
     {"plugin": "mock", "driver": "gpu.example.com", "options": {"profile": "generic-gpu"}},
 ]
 DRIVERS = ("neuron.aws.com", "dra.net", "gpu.example.com")
+IDLE = "other.example.com"
+"""A driver that agents may serve, and none does: tests write its slices."""
 
 
 MATRIX_VARIABLE = "DRAKIT_MATRIX"
@@ -95,6 +96,7 @@ def obtain(pytestconfig: pytest.Config) -> Callable[[str], tuple[Kubernetes, Deb
             # A build of minutes says so at once, not when it is over.
             with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
                 found = kubernetes(minor), debian()
+                helm()
         except Lacking as reason:
             pytestconfig.stash[_TOLD].append(f"SKIPPED: tests on real Kubernetes {minor}: {reason}")
             pytest.skip(f"no real Kubernetes {minor}: {reason}")
@@ -166,9 +168,7 @@ def give_equip() -> Callable[[Cluster], None]:
 
 def equip(cluster: Cluster) -> None:
     """Hardware, nodes, permissions, classes and agents; returns when all slices are published."""
-    cluster.deploy()
-    for document in _classes():
-        cluster.api.apply(document)
+    cluster.deploy({"config": {"backends": [*BACKENDS, {"plugin": "mock", "driver": IDLE}]}})
     for node in cluster.nodes:
         node.lay_out("trn2.48xlarge")
     cluster.start_nodes()
@@ -190,15 +190,3 @@ def wait_for_slices(cluster: Cluster) -> None:
         published,
         seen=lambda: "\n".join(node.running.processes["drakit"].tail() for node in cluster.nodes),
     )
-
-
-@pytest.fixture(name="shipped_classes", scope="session")
-def give_classes() -> list[dict[str, Any]]:
-    """The DeviceClasses that the plugins ship."""
-    return list(_classes())
-
-
-def _classes() -> Iterator[dict[str, Any]]:
-    """The DeviceClasses that the plugins ship."""
-    for path in sorted(Path(__file__).parents[2].glob("plugins/*/src/*/data/deviceclasses/*.yaml")):
-        yield yaml.safe_load(path.read_text())

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from realkube.api import APPLY, Api, Refused
-from realkube.cluster import Cluster, manifests
-from realkube.node import ACCOUNT, NAMESPACE
+from realkube.cluster import Cluster
+from realkube.helm import NAMESPACE
+from realkube.node import ACCOUNT
 from realkube.waiting import until
 from realkube.workspace import Workspace, claim_spec, pod, template
 
@@ -26,15 +27,15 @@ def agent(shared_cluster: Cluster) -> Api:
     return shared_cluster.control_plane.api_as(shared_cluster.api.token_for(ACCOUNT, NAMESPACE, node))
 
 
-def a_slice(node: str, driver: str = "other.example.com") -> dict[str, Any]:
+def a_slice(node: str | None, driver: str = "other.example.com") -> dict[str, Any]:
     return {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceSlice",
-        "metadata": {"name": f"of-{node}"},
+        "metadata": {"name": f"of-{node or 'every'}"},
         "spec": {
             "driver": driver,
-            "nodeName": node,
-            "pool": {"name": f"{node}/other", "generation": 1, "resourceSliceCount": 1},
+            **({"nodeName": node} if node else {"allNodes": True}),
+            "pool": {"name": f"{node or 'every'}/other", "generation": 1, "resourceSliceCount": 1},
             "devices": [{"name": "device"}],
         },
     }
@@ -97,6 +98,29 @@ def test_the_agent_may_not_write_the_slices_of_another_node(agent: Api, cluster:
         agent.delete("ResourceSlice", published["metadata"]["name"])
 
 
+def test_the_agent_may_not_write_slices_that_are_bound_to_no_node(agent: Api):
+    with pytest.raises(Refused, match="may not write a slice of no node in particular"):
+        agent.create(a_slice(None))
+
+
+def test_the_agent_may_not_write_the_slices_of_a_foreign_driver(agent: Api, cluster: Cluster):
+    foreign = a_slice(cluster.nodes[0].name, "foreign.example.com")
+    with pytest.raises(Refused, match=r"of driver foreign\.example\.com, but of neuron\.aws\.com, "):
+        agent.create(foreign)
+    cluster.api.create(foreign)
+    with pytest.raises(Refused, match=r"may not write a slice of driver foreign\.example\.com"):
+        agent.delete("ResourceSlice", foreign["metadata"]["name"])
+    cluster.api.delete("ResourceSlice", foreign["metadata"]["name"])
+
+
+def test_a_token_that_names_no_node_writes_no_slice(cluster: Cluster):
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
+    nowhere = cluster.control_plane.api_as(cluster.api.call("POST", path, request)["status"]["token"])
+    with pytest.raises(Refused, match="the agent's token names no node"):
+        nowhere.create(a_slice(cluster.nodes[0].name))
+
+
 def test_the_agent_may_write_events_about_its_node(agent: Api, cluster: Cluster):
     node = cluster.nodes[0].name
     event = {
@@ -137,20 +161,6 @@ def test_the_agent_may_do_no_more_than_it_needs(agent: Api, method: str, path: s
     with pytest.raises(Refused) as refused:
         agent.call(method, path)
     assert refused.value.status == 403
-
-
-@pytest.mark.parametrize("name", ["rbac.yaml", "node-labels.yaml", "daemonset.yaml"])
-def test_the_manifests_are_taken_with_every_field(cluster: Cluster, name: str):
-    for document in manifests(name):
-        assert cluster.api.apply(document, dry_run=True)["kind"] == document["kind"]
-
-
-def test_the_daemon_set_runs_under_the_account_that_has_the_permissions():
-    (account,) = [it for it in manifests("rbac.yaml") if it["kind"] == "ServiceAccount"]
-    (daemons,) = [it for it in manifests("daemonset.yaml") if it["kind"] == "DaemonSet"]
-    assert (account["metadata"]["namespace"], account["metadata"]["name"]) == (NAMESPACE, ACCOUNT)
-    assert daemons["metadata"]["namespace"] == NAMESPACE
-    assert daemons["spec"]["template"]["spec"]["serviceAccountName"] == ACCOUNT
 
 
 def test_a_claim_that_no_device_meets_stays_pending_and_harms_nobody(cluster: Cluster, workspace: Workspace):

@@ -1,11 +1,11 @@
-"""The agent labels its own node of a real cluster, with what deploy/manifests/node-labels.yaml allows."""
+"""The agent labels its own node of a real cluster, with what the chart allows where a backend has `nodeLabels`."""
 
 from __future__ import annotations
 
 import shutil
 
 import pytest
-from realkube.cluster import Cluster, manifests
+from realkube.cluster import Cluster
 from realkube.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.usefixtures("own_cluster")]
@@ -24,9 +24,8 @@ def test_a_node_of_an_ultraserver_is_labelled_for_as_long_as_that_is_enabled(clu
     shutil.rmtree(node.hardware)
     node.lay_out("trn2u.48xlarge")
     agent = node.start_agent([{"plugin": "neuron", "nodeLabels": True}], discoverySeconds=1)
-    until("the agent to be refused", lambda: agent.said("apply deploy/manifests/node-labels.yaml"), seen=agent.tail)
-    for document in manifests("node-labels.yaml"):
-        api.apply(document)
+    until("the agent to be refused", lambda: agent.said("allow it with the Helm chart"), seen=agent.tail)
+    cluster.deploy({"config": {"backends": [{"plugin": "neuron", "nodeLabels": True}]}})
     written = until("the labels", labels, seen=agent.tail)
     assert {"mode", "server-id-2", "server-id-4", "node-id-2", "node-id-4"} >= written.keys() >= {"mode", "server-id-4"}
     mine = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name, "labels": {f"{PREFIX}mode": "mine"}}}

@@ -109,7 +109,7 @@ def test_an_agent_that_may_not_write_labels_says_so_once_and_works_on(labelling,
     api.wait_for(lambda server: server.list("ResourceSlice"))
     api.wait_for(labels)
     until(lambda: "no longer so" in labelling.log.read_text(), "the agent to say that it may")
-    assert labelling.log.read_text().count("apply deploy/manifests/node-labels.yaml") == 2  # once each
+    assert labelling.log.read_text().count("allow it with the Helm chart") == 2  # once each
 
 
 def test_a_backend_that_names_no_labels_cannot_be_enabled_to(labelling, until):

@@ -6,16 +6,11 @@ import contextlib
 import signal
 import socket
 import threading
-from pathlib import Path
 
 import pytest
-import yaml
 from drakit.testing import CallFailed
-from drakit.vitals.web import PATIENCE_SECONDS
 
 from tests.e2e.watched import BESIDE, DRIVER, POOL, WATCHED, modules
-
-MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"
 
 
 @pytest.mark.reliability(
@@ -193,15 +188,3 @@ def test_whoever_asks_and_never_ends_does_not_hold_up_the_exit(watched, kubelet)
         finally:
             gone.set()
             asking.join()
-
-
-def test_the_daemon_set_asks_where_the_agent_answers():
-    config, daemons = yaml.safe_load_all((MANIFESTS / "daemonset.yaml").read_text())
-    settings = yaml.safe_load(config["data"]["config.yaml"])
-    (container,) = daemons["spec"]["template"]["spec"]["containers"]
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"health": settings["healthcheckPort"], "metrics": settings["metricsPort"]}
-    for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
-        assert container[probe]["httpGet"] == {"path": path, "port": "health"}
-    # Those who hold every thread of the port are gone before the probe gives up.
-    assert container["livenessProbe"]["timeoutSeconds"] > PATIENCE_SECONDS

@@ -147,12 +147,12 @@ def test_a_label_set_by_somebody_between_look_and_write_is_not_overwritten(api):
 @pytest.mark.reliability(
     fault="The agent may not write labels of its Node",
     injected="The in-memory API server answers 403 to every patch",
-    promise="The log names the manifest to apply; everything else goes on",
+    promise="The log says how to allow it; everything else goes on",
 )
 def test_a_refusal_names_the_remedy(api):
     api.fail(status=403, method="PATCH")
     (problem,) = settled(api, {RACK: "r7"})
-    assert "apply deploy/manifests/node-labels.yaml, or take `nodeLabels: true` out" in problem
+    assert "allow it with the Helm chart, by `nodeLabels: true` in its `config`, or take that out" in problem
 
 
 def test_labels_that_may_not_be_taken_away_any_more_are_named(api):

@@ -1,4 +1,4 @@
-"""What the API server lets an agent do to Nodes by deploy/manifests/node-labels.yaml: label its own, and no more."""
+"""What the API server lets an agent do to Nodes where the chart lets it label them: label its own, and no more."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from drakit.loading import load_installed
 from realkube.api import APPLY, Api, Refused
-from realkube.cluster import Cluster, manifests
-from realkube.node import ACCOUNT, NAMESPACE
+from realkube.cluster import Cluster
+from realkube.helm import NAMESPACE
+from realkube.node import ACCOUNT
 from realkube.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane, pytest.mark.contract]
@@ -26,8 +26,7 @@ def agent(bare_cluster: Cluster) -> Iterator[Api]:
     labels = {"example.com/theirs": "x", MODE: "old"}
     for name in (OWN, OTHER):
         admin.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
-    for document in manifests("rbac.yaml") + manifests("node-labels.yaml"):
-        admin.apply(document)
+    bare_cluster.deploy({"config": {"backends": [{"plugin": "neuron", "nodeLabels": True}]}})
     token = admin.token_for(ACCOUNT, NAMESPACE, admin.get("Node", OWN))
     agent = bare_cluster.control_plane.api_as(token)
 
@@ -118,10 +117,3 @@ def test_a_node_is_neither_made_nor_deleted_nor_is_its_status_written(agent: Api
 
 def test_others_are_not_bound_by_the_policy(bare_cluster: Cluster, agent: Api):
     assert patch(bare_cluster.api, {"labels": {"example.com/new": "x"}})["metadata"]["name"] == OWN
-
-
-def test_the_labels_that_are_let_pass_are_those_that_plugins_declare():
-    (policy,) = [it for it in manifests("node-labels.yaml") if it["kind"] == "ValidatingAdmissionPolicy"]
-    (allowed,) = [it["expression"] for it in policy["spec"]["variables"] if it["name"] == "ownLabels"]
-    declared = [key for plugin in load_installed().loaded.values() for key in plugin.declarations.node_label_keys]
-    assert sorted(key.strip(" []'") for key in allowed.split(",")) == sorted(declared)

@@ -5,15 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from realkube.api import Api, Document, Refused
+from realkube.cluster import Cluster
+from realkube.helm import CHART
 from realkube.waiting import until
 
 LARGE = "disaggregated-inference-large"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+
+
+def put(cluster: Cluster, name: str, values: Mapping[str, Any]) -> None:
+    """Install the chart as a release of that name, or upgrade what is there to these values. Raises HelmFailed."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(dict(values), file)
+        file.flush()
+        flags = ["--namespace", name, "--create-namespace", "--values", file.name]
+        cluster.helm("upgrade", "--install", name, str(CHART), *flags)
 
 
 def add_node(api: Api, name: str, node_type: str) -> None:

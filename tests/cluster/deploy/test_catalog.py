@@ -12,7 +12,6 @@ from realkube.cluster import Cluster
 from realkube.debian import Debian
 from realkube.helm import Helm, HelmFailed
 from realkube.kubernetes import Kubernetes
-from realkube.release import Release
 from realkube.waiting import until
 
 from tests.cluster.deploy.practice import (
@@ -23,6 +22,7 @@ from tests.cluster.deploy.practice import (
     claim,
     exactly,
     pod,
+    put,
     refusal,
     template,
     told,
@@ -58,34 +58,24 @@ LIKE_NO_TEMPLATE = f"it is like no template of the catalog of namespace {TEAM}; 
 
 
 @pytest.fixture(scope="module")
-def put(
-    components: tuple[Kubernetes, Debian], helm: Helm, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Release]]:
-    """Puts a release of the chart on a cluster with nodes that run nothing."""
+def practice(components: tuple[Kubernetes, Debian], helm: Helm, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster with the release, whose practitioners may have pods, and whose nodes run nothing."""
     with Cluster(*components, nodes=0) as cluster, artifacts.kept_on_failure(cluster, request.session):
+        api = cluster.api
         for name, node_type in NODES.items():
-            add_node(cluster.api, name, node_type)
-        cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ELSEWHERE}})
-
-        def put(name: str, values: dict[str, Any]) -> Release:
-            release = Release(helm, cluster, name)
-            release.put(values)
-            for policy in cluster.api.list("ValidatingAdmissionPolicy"):
-                until("a policy to be checked", lambda policy=policy: checked(cluster.api, policy))  # type: ignore[misc]
-            return release
-
-        yield put
+            add_node(api, name, node_type)
+        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ELSEWHERE}})
+        put(cluster, "drakit", VALUES)
+        for namespace, subject in ((TEAM, ("Group", "science")), (SMALL, ("User", "intern"))):
+            api.create(binding("edit", namespace, *subject))
+        until("the policy to hold", lambda: refusal(api.impersonating("scientist", "science"), claim(BY_HAND), TEAM))
+        yield cluster
 
 
 @pytest.fixture(scope="module")
-def admin(put: Callable[..., Release]) -> Api:
-    """The administrator of the cluster, once practitioners have their templates, and the right to have pods."""
-    release = put("drakit", VALUES)
-    api = release.cluster.api
-    for namespace, subject in ((TEAM, ("Group", "science")), (SMALL, ("User", "intern"))):
-        api.create(binding("edit", namespace, *subject))
-    until("the policy to hold", lambda: refusal(api.impersonating("scientist", "science"), claim(BY_HAND), TEAM))
-    return api
+def admin(practice: Cluster) -> Api:
+    """The administrator."""
+    return practice.api
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +94,6 @@ def intern(admin: Api) -> Api:
 def platform(admin: Api) -> Api:
     """Somebody of the platform team."""
     return admin.impersonating("keeper", "platform")
-
-
-def checked(api: Api, policy: Document) -> bool:
-    status = api.get("ValidatingAdmissionPolicy", policy["metadata"]["name"]).get("status", {})
-    return "typeChecking" in status and status.get("observedGeneration") == policy["metadata"]["generation"]
 
 
 def devices_of(api: Api, name: str, namespace: str = TEAM) -> Document:
@@ -262,23 +247,30 @@ def test_the_api_server_has_nothing_to_say_of_the_policies(admin: Api):
     policies = [one for one in admin.list("ValidatingAdmissionPolicy") if "catalog" in one["metadata"]["name"]]
     assert {one["metadata"]["name"] for one in policies} == {"drakit-catalog", "drakit-catalog-pods"}
     for policy in policies:
-        assert policy["status"]["typeChecking"] == {}
+        name = policy["metadata"]["name"]
+        status = until(f"{name} to be checked", lambda name=name: type_checked(admin, name))  # type: ignore[misc]
+        assert status["typeChecking"] == {}
 
 
-def test_a_namespace_that_is_not_there_is_named(put: Callable[..., Release], admin: Api):
+def type_checked(api: Api, name: str) -> Document | None:
+    status: Document = api.get("ValidatingAdmissionPolicy", name).get("status", {})
+    return status if "typeChecking" in status else None
+
+
+def test_a_namespace_that_is_not_there_is_named(practice: Cluster, admin: Api):
     offers = [OFFER | {"namespaces": ["team-x"]}]
     with pytest.raises(HelmFailed, match="there is no namespace team-x in the cluster; create it, or have all of them"):
-        put("drakit", {"catalog": {"offers": offers}})
+        put(practice, "drakit", {"catalog": {"offers": offers}})
     assert admin.find("ResourceClaimTemplate", "xs", TEAM), "nothing of the release was changed"
 
 
-def test_where_extended_resources_are_let_in_the_scheduler_may_claim_for_them(put: Callable[..., Release], admin: Api):
+def test_where_extended_resources_are_let_in_the_scheduler_may_claim_for_them(practice: Cluster, admin: Api):
     catalog = {
         "offers": [OFFER | {"namespaces": [OPEN]}],
         "createNamespaces": True,
         "policy": {"enabled": True, "extendedResources": True},
     }
-    put("second", {"fullnameOverride": "second", "deviceClasses": {"create": False}, "catalog": catalog})
+    put(practice, "second", {"fullnameOverride": "second", "deviceClasses": {"create": False}, "catalog": catalog})
     scientist = admin.impersonating("scientist", "science")
     admin.create(binding("edit", OPEN, "Group", "science"))
     until("the policy to hold", lambda: refusal(scientist, claim(BY_HAND), OPEN))

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from drakit import Quantity
 from realkube import artifacts
 from realkube.cluster import Cluster
 from realkube.debian import Debian
 from realkube.helm import CHART, Helm
 from realkube.kubernetes import Kubernetes
-from realkube.release import Release
 from realkube.waiting import until
 
-from tests.cluster.deploy.practice import binding, claim, exactly, refusal
+from tests.cluster.deploy.practice import binding, claim, exactly, put, refusal, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
@@ -66,7 +66,7 @@ guardrails:
 def everything(components: tuple[Kubernetes, Debian], helm: Helm, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A control plane with all of them."""
     with Cluster(*components, nodes=0) as cluster, artifacts.kept_on_failure(cluster, request.session):
-        Release(helm, cluster, "drakit").put(VALUES)
+        put(cluster, "drakit", VALUES)
         yield cluster
 
 
@@ -102,40 +102,65 @@ def own_values(catalog: str, directory: Path) -> dict[str, Any]:
     drakit = Path(sys.executable).with_name("drakit")
     command = [drakit, "template", "values", "--node", "generic-gpu-nic", "--catalog", path]
     values: dict[str, Any] = yaml.safe_load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    offers = [{"nodeType": "generic-gpu-nic", "namespaces": ["own"]}]
+    offers = [{"nodeType": "generic-gpu-nic", "namespaces": ["team-own"]}]
     values["catalog"] |= {"offers": offers, "createNamespaces": True, "otherDeviceClasses": ["gpu.example.com"]}
     values["catalog"]["policy"] = {"enabled": True}
     return values | {"fullnameOverride": "own", "deviceClasses": {"create": False}}
 
 
-def test_a_catalog_of_ones_own_is_published_and_follows_its_file(everything: Cluster, helm: Helm, tmp_path: Path):
-    api, release = everything.api, Release(helm, everything, "own-release")
+def test_a_catalog_of_ones_own_is_published_and_follows_its_file(everything: Cluster, tmp_path: Path):
+    api = everything.api
 
-    def put(catalog: str) -> dict[str, dict[str, Any]]:
-        release.put(own_values(catalog, tmp_path))
-        return {one["metadata"]["name"]: one for one in api.list("ResourceClaimTemplate", "own")}
+    def published(catalog: str) -> dict[str, dict[str, Any]]:
+        put(everything, "own", own_values(catalog, tmp_path))
+        return {one["metadata"]["name"]: one for one in api.list("ResourceClaimTemplate", "team-own")}
 
-    first = put(CATALOG)
+    first = published(CATALOG)
     assert first.keys() == {"s-gpus", "m-gpus"}
     (request,) = first["m-gpus"]["spec"]["spec"]["devices"]["requests"]
     assert (request["exactly"]["count"], request["exactly"]["capacity"]["requests"]["gpu.example.com/memory"]) == (
         2,
         "1Gi",
     )
-    assert put(CATALOG) == first, "an upgrade that changes nothing leaves everything alone"
-    second = put(CATALOG.replace("gpus: 2}", "gpus: 4}"))
+    assert published(CATALOG) == first, "an upgrade that changes nothing leaves everything alone"
+    second = published(CATALOG.replace("gpus: 2}", "gpus: 4}"))
     assert second["s-gpus"] == first["s-gpus"]
     assert second["m-gpus"]["spec"]["spec"]["devices"]["requests"][0]["exactly"]["count"] == 4
     assert second["m-gpus"]["metadata"]["annotations"] == first["m-gpus"]["metadata"]["annotations"] | {
         "drakit/title": "GPUs: 4"
     }
-    api.create(binding("edit", "own", "User", "scientist"))
+    api.create(binding("edit", "team-own", "User", "scientist"))
     scientist = api.impersonating("scientist")
     for name, one in second.items():
         admitted = claim(one["spec"]["spec"]["devices"])
-        until(f"{name} to be admitted", lambda admitted=admitted: not refusal(scientist, admitted, "own"))  # type: ignore[misc]
-    third = put(CATALOG.replace("s: {gpus: 1}, ", "").replace("s: 8, ", ""))
+        until(f"{name} to be admitted", lambda admitted=admitted: not refusal(scientist, admitted, "team-own"))  # type: ignore[misc]
+    third = published(CATALOG.replace("s: {gpus: 1}, ", "").replace("s: 8, ", ""))
     assert third.keys() == {"m-gpus"}
-    release.remove()
-    assert api.list("ResourceClaimTemplate", "own") == []
-    assert api.find("Namespace", "own"), "what practitioners have there is kept"
+    everything.helm("uninstall", "own", "--namespace", "own")
+    assert api.list("ResourceClaimTemplate", "team-own") == []
+    assert api.find("Namespace", "team-own"), "what practitioners have there is kept"
+
+
+QUANTITIES = [
+    "1024Mi",
+    "1.5Gi",
+    "1000",
+    "1500k",
+    "0.5",
+    "1e4",
+    "1100n",
+    "0.1Ki",
+    "1025Ki",
+    "3e-3",
+    "0Gi",
+    "12345678901",
+]
+
+
+def test_the_server_writes_quantities_as_they_are_rendered(everything: Cluster):
+    asked = {f"example.com/q{number}": text for number, text in enumerate(QUANTITIES)}
+    document = template(exactly(1, capacity={"requests": asked}))
+    (request,) = everything.api.create(document, dry_run=True)["spec"]["spec"]["devices"]["requests"]
+    assert request["exactly"]["capacity"]["requests"] == {
+        name: Quantity(text).canonical for name, text in asked.items()
+    }

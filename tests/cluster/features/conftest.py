@@ -13,8 +13,9 @@ from realkube import artifacts
 from realkube.api import Api
 from realkube.cluster import Cluster
 from realkube.debian import Debian
+from realkube.helm import NAMESPACE
 from realkube.kubernetes import Kubernetes, minors
-from realkube.node import ACCOUNT, NAMESPACE, Node
+from realkube.node import ACCOUNT, Node
 from realkube.waiting import until
 from realkube.workspace import Workspace
 
@@ -47,7 +48,10 @@ def _releases() -> Iterator[Any]:
 def featured(request: pytest.FixtureRequest, obtain: Callable[[str], tuple[Kubernetes, Debian]]) -> Iterator[Cluster]:
     """The cluster."""
     with Cluster(*obtain(request.param)) as cluster, artifacts.kept_on_failure(cluster, request.session):
-        cluster.deploy([driver for driver in DRIVERS if driver not in UNNAMED])
+        backends = [{"plugin": "mock", "driver": driver} for driver in DRIVERS]
+        # The devices of one of them belong to a zone.
+        policies = {"slices": {"sharedPools": True}}
+        cluster.deploy({"config": {"backends": backends}, "admission": policies}, speechless=UNNAMED)
         for document in [*yaml.safe_load_all((HERE / "classes.yaml").read_text()), *examples("DeviceClass")]:
             cluster.api.apply(document)
         (node,) = cluster.nodes

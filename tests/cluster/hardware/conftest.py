@@ -24,14 +24,10 @@ NEURON, EFA = "neuron.aws.com", "dra.net"
 
 
 @pytest.fixture(scope="package")
-def bare(
-    components: tuple[Kubernetes, Debian], shipped_classes: list[dict[str, Any]], request: pytest.FixtureRequest
-) -> Iterator[Cluster]:
+def bare(components: tuple[Kubernetes, Debian], request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster of two nodes without hardware and without agents."""
     with Cluster(*components, nodes=2) as cluster, artifacts.kept_on_failure(cluster, request.session):
-        cluster.deploy()
-        for document in shipped_classes:
-            cluster.api.apply(document)
+        cluster.deploy({})
         cluster.start_nodes()
         yield cluster
 

@@ -6,22 +6,20 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-
-import yaml
 
 from realkube.api import Api
 from realkube.controlplane import ControlPlane
 from realkube.debian import Debian
+from realkube.helm import NAMESPACE, helm
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, remove_cgroups
 from realkube.node import Node
 from realkube.waiting import until
 
 _PREFIX = "dk-cluster-"
-MANIFESTS = Path(__file__).parents[3] / "deploy" / "manifests"
 
 
 class Cluster:
@@ -81,16 +79,33 @@ class Cluster:
                 seen=node.running.processes["kubelet"].tail,
             )
 
-    def deploy(self, drivers: Sequence[str] = ()) -> None:
-        """Apply deploy/manifests, but for the DaemonSet: the agents run as processes, from this checkout.
+    def deploy(self, values: Mapping[str, Any], *, speechless: Collection[str] = ()) -> None:
+        """Apply what the chart renders to, but for the DaemonSet: the agents run as processes, from this checkout.
 
-        `drivers` are added to those whose devices' status the agent may write, as whoever serves them has to.
+        The agents may not write the status of devices of the drivers that are `speechless`.
         """
-        for document in manifests("rbac.yaml"):
+        self.make_namespace()
+        for document in helm().template(values, f"--kube-version={self.kubernetes.release}"):
             for rule in document.get("rules", ()):
                 if rule["resources"] == ["resourceclaims/driver"]:
-                    rule["resourceNames"] += drivers
-            self.api.apply(document)
+                    rule["resourceNames"] = [name for name in rule["resourceNames"] if name not in speechless]
+            if document["kind"] != "DaemonSet":
+                self.api.apply(document)
+
+    def make_namespace(self) -> None:
+        """Make the namespace that the agents' service account is in."""
+        # Where the cluster's default is another, the pods of the DaemonSet need this, for they mount directories.
+        labels = {"pod-security.kubernetes.io/enforce": "privileged"}
+        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm as the administrator; returns what it says. Raises HelmFailed."""
+        control_plane = self.control_plane
+        config = self.directory / "admin.kubeconfig"
+        config.write_text(control_plane.kubeconfig("admin"))
+        config.chmod(0o600)
+        within = ["nsenter", f"--net={control_plane.machine.network}"]
+        return helm().run(*arguments, environment={"KUBECONFIG": str(config)}, within=within)
 
     def stop(self) -> None:
         """End everything and remove what it left. May be called again."""
@@ -115,8 +130,3 @@ def _remove_directories() -> None:
         owner = directory.name.removeprefix(_PREFIX).partition("-")[0]
         if not Path(f"/proc/{owner}").exists():
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def manifests(name: str) -> list[dict[str, Any]]:
-    """The documents of one file of deploy/manifests."""
-    return [document for document in yaml.safe_load_all((MANIFESTS / name).read_text()) if document]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -74,6 +75,7 @@ def _values(values: Mapping[str, Any] | Path | None, directory: Path) -> list[st
     return ["--values", str(path)]
 
 
+@functools.cache
 def helm() -> Helm:
     """The helm that ../harness/helm names, from the cache or built, which takes minutes. Raises Lacking."""
     module = (_MODULE / "go.mod").read_text()

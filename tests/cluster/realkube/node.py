@@ -20,14 +20,15 @@ from realkube.controlplane import PORT, ControlPlane
 from realkube.debian import Debian
 from realkube.errors import ClusterFailure
 from realkube.gates import gates_of
+from realkube.helm import NAMESPACE
 from realkube.image import PAUSE, write_images
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
 from realkube.network import CONTROL_PLANE, connect, inside
 from realkube.waiting import until
 
-NAMESPACE = ACCOUNT = "drakit"
-"""Where deploy/manifests puts the agent, and the service account it gives it."""
+ACCOUNT = "drakit"
+"""The service account that the chart gives the agent."""
 _SERVICE_ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
 _RUN = "/run/kubernetes"
 _CONTAINERD = "/run/containerd/containerd.sock"
@@ -116,7 +117,7 @@ class Node:
     def start_agent(
         self, backends: Sequence[Any] | None = None, *, token: bool = True, name: str = "drakit", **settings: Any
     ) -> Process:
-        """Start drakit as a process of the node, under the service account of deploy/manifests, as a pod is.
+        """Start drakit as a process of the node, under the service account of the chart, as a pod is.
 
         Without `backends` they are those of the time before, and without a new token so is the token. `name` is what
         the process is called here, where there are two.

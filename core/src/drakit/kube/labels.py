@@ -16,7 +16,9 @@ from drakit.errors import PublishError, describe
 from drakit.kube.client import NODES, ApiError, KubeClient
 from drakit.model.converters import frozen_mapping
 
-REMEDY = "apply deploy/manifests/node-labels.yaml, or take `nodeLabels: true` out of the agent's configuration"
+REMEDY = (
+    "allow it with the Helm chart, by `nodeLabels: true` in its `config`, or take that out of the agent's configuration"
+)
 """What to do where the agent may not write labels."""
 _REFUSED = frozenset({403, 422})
 """By who asks, and by an admission policy."""

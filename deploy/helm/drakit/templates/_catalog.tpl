@@ -165,6 +165,14 @@ The catalog: which claim templates are published where. Whatever cannot be fails
 {{- $names | uniq | sortAlpha | toJson }}
 {{- end }}
 
+{{/* "yes" for a namespace that is this release's to make: not for one that somebody else has made. */}}
+{{- define "drakit.catalog.makes" -}}
+{{- $root := index . 0 }}
+{{- $annotations := dict "meta.helm.sh/release-name" $root.Release.Name }}
+{{- with lookup "v1" "Namespace" "" (index . 1) }}{{ $annotations = default dict .metadata.annotations }}{{ end }}
+{{- if and (ne (index . 1) $root.Release.Namespace) (eq $root.Release.Name (toString (get $annotations "meta.helm.sh/release-name"))) }}yes{{ end }}
+{{- end }}
+
 {{/* One ResourceClaimTemplate. */}}
 {{- define "drakit.catalog.document" -}}
 apiVersion: resource.k8s.io/v1

@@ -29,14 +29,16 @@
 {{- $known := include "drakit.plugins" . | fromYaml }}
 {{- $keys := list }}
 {{- range .Values.config.backends }}
-{{- if .nodeLabels }}{{ $keys = concat $keys (dig .plugin "nodeLabels" list $known) }}{{ end }}
+{{- if or .nodeLabels $.Values.admission.nodeLabels.always }}
+{{- $keys = concat $keys (dig .plugin "nodeLabels" list $known) }}
 {{- end }}
-{{- if include "drakit.writesNodeLabels" . }}{{ $keys = concat $keys .Values.admission.nodeLabels.additional }}{{ end }}
-{{- toYaml (uniq $keys) }}
+{{- end }}
+{{- toYaml (concat $keys .Values.admission.nodeLabels.additional | uniq) }}
 {{- end }}
 
-{{/* Not empty if a backend labels its Node. */}}
+{{/* Not empty if agents label their Nodes. */}}
 {{- define "drakit.writesNodeLabels" -}}
+{{- if .Values.admission.nodeLabels.always }}true{{ end }}
 {{- range .Values.config.backends }}{{ if .nodeLabels }}true{{ end }}{{ end }}
 {{- end }}
 

@@ -7,6 +7,15 @@ directory of the pod before the agent starts, and asks nothing of any network.
 /opt/drakit-plugins
 {{- end }}
 
+{{/* Where Python looks for them. */}}
+{{- define "drakit.extraPlugins.path" -}}
+{{- $places := list }}
+{{- range .Values.extraPlugins }}
+{{- $places = append $places (printf "%s/%s" (include "drakit.extraPlugins.directory" $) .name) }}
+{{- end }}
+{{- join ":" $places }}
+{{- end }}
+
 {{/* The names of all plugins that they offer; as YAML, for fromYamlArray. */}}
 {{- define "drakit.extraPlugins.names" -}}
 {{- $names := list }}
@@ -54,7 +63,10 @@ capabilities:
   {{- else }}
   - --all
   {{- end }}
-  - --target={{ $directory }}
+  - --target={{ $directory }}/{{ .name }}
+  env:
+  - name: PYTHONPATH
+    value: {{ include "drakit.extraPlugins.path" $ }}
   securityContext:
     {{- include "drakit.extraPlugins.securityContext" $ | nindent 4 }}
   resources:

@@ -3,6 +3,7 @@
 {{- include "drakit.validate.place" . }}
 {{- include "drakit.validate.backends" . }}
 {{- include "drakit.validate.extensions" . }}
+{{- include "drakit.validate.extraPlugins" . }}
 {{- include "drakit.validate.rights" . }}
 {{- include "drakit.validate.names" . }}
 {{- if and .Values.serviceMonitor.enabled (le (int .Values.config.metricsPort) 0) }}
@@ -62,6 +63,22 @@
 {{- end }}
 {{- end }}
 
+{{- define "drakit.validate.extraPlugins" -}}
+{{- $names := dict }}
+{{- range .Values.extraPlugins }}
+{{- if hasKey $names .name }}
+{{- fail (printf "extraPlugins: there are two of the name %s" .name) }}
+{{- end }}
+{{- $_ := set $names .name true }}
+{{- if and .volume (not .requirements) }}
+{{- fail (printf "extraPlugins: %s takes wheels from a volume, where anybody may have put them; give requirements, with the hash of each" .name) }}
+{{- end }}
+{{- if and .image (not .requirements) (not (contains "@sha256:" .image)) }}
+{{- fail (printf "extraPlugins: image %s of %s may have other wheels tomorrow; name it by its digest (@sha256:...), or give requirements, with the hash of each wheel" .image .name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "drakit.validate.rights" -}}
 {{- if and (include "drakit.writesNodeLabels" .) (not .Values.rbac.create) }}
 {{- fail "config.backends: nodeLabels needs a right to patch nodes, and a policy that limits it, which the chart gives with rbac.create only; set it, or remove nodeLabels" }}
@@ -78,13 +95,19 @@
 
 {{/* Two releases of one full name in two namespaces would fight over what has no namespace. */}}
 {{- define "drakit.validate.names" -}}
-{{- $name := include "drakit.fullname" . }}
 {{- range list "ClusterRole" "ClusterRoleBinding" }}
-{{- $there := lookup "rbac.authorization.k8s.io/v1" . "" $name | default dict }}
+{{- include "drakit.validate.own" (list $ "rbac.authorization.k8s.io/v1" . (include "drakit.fullname" $) "give this release a fullnameOverride") }}
+{{- end }}
+{{- end }}
+
+{{/* An object that is to be made must not be there already, unless it is this release's. */}}
+{{- define "drakit.validate.own" -}}
+{{- $root := index . 0 }}
+{{- $there := lookup (index . 1) (index . 2) "" (index . 3) | default dict }}
 {{- $annotations := dig "metadata" "annotations" dict $there }}
 {{- $of := printf "%s/%s" (get $annotations "meta.helm.sh/release-namespace") (get $annotations "meta.helm.sh/release-name") }}
-{{- if and $there (ne $of (printf "%s/%s" $.Release.Namespace $.Release.Name)) }}
-{{- fail (printf "there is a %s %s already, of %s: give this release a fullnameOverride" . $name (ternary "nobody that helm knows" (printf "release %s" $of) (eq $of "/"))) }}
-{{- end }}
+{{- if and $there (ne $of (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) }}
+{{- $whose := ternary "no release of Helm's" (printf "release %s" $of) (eq $of "/") }}
+{{- fail (printf "there is a %s %s already, of %s: %s" (index . 2) (index . 3) $whose (index . 4)) }}
 {{- end }}
 {{- end }}
