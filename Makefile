@@ -4,8 +4,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 UPGRADE ?=
 KUBE ?=
-# One more than there are cores: many tests wait, for processes and for each other.
-WORKERS ?= $(shell expr $$(nproc) + 1)
+# Two for each core: many tests wait, for processes and for each other.
+WORKERS ?= $(shell expr $$(nproc) \* 2)
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)

@@ -207,3 +207,21 @@ spec:
 {{- if and (eq (toString $release) $.root.Release.Name) (ne (toJson .spec.spec.devices) (toJson $.claim.devices)) }}yes{{ end }}
 {{- end }}
 {{- end }}
+
+{{/* What the notes say of the templates: where they are, and what "all that fit" leaves out. */}}
+{{- define "drakit.catalog.notes" -}}
+{{- $offers := include "drakit.catalog.offers" . | fromJsonArray }}
+{{- if $offers }}
+
+Practitioners find their claim templates:
+
+     kubectl -n {{ include "drakit.catalog.namespaces" . | fromJsonArray | first }} get resourceclaimtemplates
+{{- end }}
+{{- range $offers }}
+{{- $type := .nodeType }}
+{{- range $name, $why := .left }}
+
+{{ $name }} for {{ $type }} is not published: {{ $why }}.
+{{- end }}
+{{- end }}
+{{- end }}
