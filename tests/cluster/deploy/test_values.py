@@ -275,6 +275,8 @@ def test_pods_are_replaced_when_the_configuration_changes_and_only_then(helm: He
 
     assert pod_template({"config": {"healthSeconds": 9}}) != pod_template({})
     assert pod_template({"serviceMonitor": {"enabled": True}}) == pod_template({})
+    pinned, other = ({"extraPlugins": [{**ACME, "requirements": f"acme=={number}"}]} for number in (1, 2))
+    assert pod_template(pinned) != pod_template(other)
     (daemons,) = of_kind(helm.template(), "DaemonSet")
     assert daemons["spec"]["updateStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
