@@ -12,11 +12,16 @@ only; with the mock, a tree that fakes it.
 {{- if include "drakit.mock.enabled" . }}{{ include "drakit.mock.directory" . }}{{ else }}/{{ end }}
 {{- end }}
 
-{{/* What is read: devices and their state, the device files that there are, and the id of this boot. */}}
+{{/*
+What is read: devices and their state, the device files that there are, and the id of this boot. Not /sys as a whole:
+control groups and what the kernel has for debugging are below it.
+*/}}
 {{- define "drakit.hardware.paths" -}}
-- name: host-sys
-  path: /sys
+{{- range list "bus" "class" "devices" "module" }}
+- name: host-sys-{{ . }}
+  path: /sys/{{ . }}
   type: Directory
+{{- end }}
 - name: host-dev
   path: /dev
   type: Directory
@@ -38,7 +43,7 @@ only; with the mock, a tree that fakes it.
 - name: {{ .name }}
   mountPath: {{ include "drakit.hardware.root" $ }}{{ .path }}
   readOnly: true
-  # What is mounted below it, such as control groups, is not to be written either.
+  # What is mounted below it, such as /dev/shm, is not to be written either.
   recursiveReadOnly: IfPossible
 {{ end }}
 {{- end }}
