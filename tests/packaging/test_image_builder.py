@@ -15,7 +15,7 @@ import pytest
 from attrs import evolve
 from imagery.cache import default_directory
 from imagery.commands import BuildError
-from imagery.debian import ARCHIVE_VARIABLE, PACKAGES, Gone, fetch, pinned, read_lock
+from imagery.debian import ARCHIVE_VARIABLE, PACKAGES, Gone, archives, fetch, pinned, read_lock
 from imagery.image import Description
 from imagery.layers import read_layer, unpack_layer, write_layer
 from imagery.parts import Workshop
@@ -109,6 +109,20 @@ def test_a_version_that_the_archive_no_longer_has_is_said_to_be_gone_with_what_t
     package = evolve(pinned(LOCK, "amd64")[0], path="debian/pool/main/g/gone/gone_1_amd64.deb")
     with pytest.raises(Gone, match=r"no longer has what debian\.lock pins.*gone_1_amd64.*`make image-lock`"):
         fetch([package], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("archive", "security"),
+    [
+        ("http://mirror.example/debian/", "http://mirror.example/debian-security"),
+        ("http://snapshot.example/debian/20260101T000000Z", "http://snapshot.example/debian-security/20260101T000000Z"),
+    ],
+)
+def test_security_updates_are_beside_the_archive_that_is_named(
+    archive: str, security: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(ARCHIVE_VARIABLE, archive)
+    assert archives() == {"debian": archive.rstrip("/"), "debian-security": security}
 
 
 @pytest.mark.packaging
