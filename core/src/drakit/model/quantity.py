@@ -46,7 +46,7 @@ class Quantity:
     @property
     def canonical(self) -> str:
         """The quantity as an API server writes it: `1024Mi` is `1Gi`, `1000` is `1k`, `0.5` is `500m`."""
-        suffix = _FORMAT.fullmatch(self.text)["suffix"] or ""  # type: ignore[index] # it was matched when it was made
+        suffix = _PATTERN.fullmatch(self.text)["suffix"] or ""  # type: ignore[index] # it was matched when it was made
         whole, rest = divmod(abs(self.nanos), 10**9)
         if suffix in _BINARY and whole >= 1024 and not rest:
             return _shortened(self.nanos // 10**9, _BINARY_STEPS)
