@@ -121,6 +121,7 @@ def test_a_class_that_is_nested_in_itself_is_followed_as_deep_as_the_policy_has_
 
 
 def test_classes_that_no_policy_has_room_for_are_a_defect_with_a_remedy():
-    fields = {f"field_{number}": field(type=int, default=0) for number in range(900)}
+    each = [Between(0, number) for number in range(900)]
+    fields = {f"field_{number}": field(type=int, default=0, validator=each[number]) for number in range(900)}
     with pytest.raises(ConfigError, match="Config: too many fields for an admission policy; split the class"):
         expression((configuration(**fields),))

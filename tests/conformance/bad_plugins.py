@@ -182,7 +182,7 @@ class Misnaming:
 
     api_version: ClassVar[str] = "bad.example.com/v1"
     kind: ClassVar[str] = "Misnaming"
-    cross_checks: ClassVar = (AtMost(count=2, fields=("speed", "pace"), says="exclude each other"),)
+    cross_checks: ClassVar = (AtMost(count=1, fields=("speed", "pace"), says="exclude each other"),)
 
     speed: int | None = None
 

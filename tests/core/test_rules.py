@@ -76,6 +76,8 @@ def test_a_rule_holds_or_says_what_must_be(rule: Any, good: list[Any], bad: list
         lambda: Matches(r"(a)\1", says="must be read by all alike"),
         lambda: Matches("[[:alpha:]]", says="must be read by all alike"),
         lambda: Matches("a{,3}", says="must be read by all alike"),
+        lambda: AtMost(count=2, fields=("a", "b"), says="never happens"),
+        lambda: AtMost(count=0, fields=("a",), filled=("b",), says="is not about a"),
     ],
 )
 def test_a_rule_that_means_nothing_or_not_the_same_to_all_is_refused_where_it_is_stated(wrong: Any):

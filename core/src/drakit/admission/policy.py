@@ -85,9 +85,9 @@ def expression(kinds: tuple[type[Any], ...]) -> tuple[str, list[str]]:
 def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -> str:
     chosen = _no_such_kind(kinds)
     for kind in reversed(kinds):
-        problems = contents(shape_of(kind, note, depth=depth), PARAMETERS, Place(), header=_HEADER)
-        said = f"{literal(f'{config_name(kind)}: ')} + t" + _hint(kind, kinds)
-        named = bound("t", problems, f't == "" ? "" : {said}')
+        shape = shape_of(kind, note, depth=depth)
+        problems = contents(shape, PARAMETERS, Place(), header=_HEADER, hint=_hint(kind, kinds))
+        named = bound("t", problems, f't == "" ? "" : {literal(f"{config_name(kind)}: ")} + t')
         chosen = f"{_is(kind)} ? {named} :\n{chosen}"
     return chosen
 
@@ -95,8 +95,7 @@ def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -
 def _hint(kind: Any, kinds: tuple[Any, ...]) -> str:
     """For who forgot the header: as the driver says it."""
     named = " or ".join(config_name(known) for known in kinds if known.kind and not kind.kind)
-    hint = literal(f"; if they are meant to be {named}, let them say so")
-    return f' + (t.startsWith("unknown key ") ? {hint} : "")' if named else ""
+    return f"; if they are meant to be {named}, let them say so" if named else ""
 
 
 def _is(kind: Any) -> str:
