@@ -276,7 +276,7 @@ class AtMost:
     """
 
     count: int
-    fields: tuple[str, ...] = field(converter=tuple)
+    fields: tuple[str, ...]
     filled: Collection[str] = ()
     says: str
 
