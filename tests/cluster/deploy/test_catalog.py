@@ -177,9 +177,15 @@ def test_practitioners_get_no_admin_access(scientist: Api):
         assert "resource.kubernetes.io/admin-access" not in labels
 
 
-def test_the_platform_team_may_write_any_claim(platform: Api):
+def test_the_platform_team_may_write_any_claim_template_and_class(platform: Api, scientist: Api):
     assert refusal(platform, claim(BY_HAND), TEAM) == ""
     assert refusal(platform, template(BY_HAND), TEAM) == ""
+    selectors = [{"cel": {"expression": "device.driver == 'example.com'"}}]
+    own = {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "own.example.com"}}
+    document = {**own, "spec": {"selectors": selectors}}
+    assert refusal(platform, document, "") == ""
+    assert "cannot create resource" in refusal(scientist, document, "")
+    assert platform.list("ResourceSlice", "")
 
 
 def test_a_claim_cannot_be_changed(scientist: Api):
