@@ -270,7 +270,7 @@ def test_a_namespace_that_is_not_there_is_named(practice: Cluster, admin: Api):
     assert admin.find("ResourceClaimTemplate", "xs", TEAM), "nothing of the release was changed"
 
 
-def test_where_extended_resources_are_let_in_the_scheduler_may_claim_for_them(practice: Cluster, admin: Api):
+def test_the_scheduler_claims_for_extended_resources_only_where_they_are_let_in(practice: Cluster, admin: Api):
     catalog = {
         "offers": [OFFER | {"namespaces": [OPEN]}],
         "createNamespaces": True,
@@ -280,7 +280,11 @@ def test_where_extended_resources_are_let_in_the_scheduler_may_claim_for_them(pr
     scientist = admin.impersonating("scientist", "science")
     admin.create(binding("edit", OPEN, "Group", "science"))
     until("the policy to hold", lambda: refusal(scientist, claim(BY_HAND), OPEN))
-    limits = {"limits": {"deviceclass.resource.kubernetes.io/neuron.aws.com": "1"}}
-    scientist.create(pod("extended", resources=limits), OPEN)
+    spec = {"extendedResourceName": "example.com/any", "selectors": [{"cel": {"expression": "true"}}]}
+    metadata = {"name": "any.example.com"}
+    admin.create({"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": metadata, "spec": spec})
+    for namespace in (OPEN, TEAM):
+        scientist.create(pod("extended", resources={"limits": {"example.com/any": "1"}}), namespace)
     _, (found,) = allocated(admin, OPEN, "extended")
     assert found["metadata"]["annotations"]["resource.kubernetes.io/extended-resource-claim"] == "true"
+    assert LIKE_NO_TEMPLATE in told(admin, TEAM, "extended", "no template")
