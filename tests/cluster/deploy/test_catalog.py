@@ -188,6 +188,16 @@ def test_the_platform_team_may_write_any_claim_template_and_class(platform: Api,
     assert platform.list("ResourceSlice", "")
 
 
+def test_nobody_makes_themselves_of_the_platform_team(admin: Api):
+    admin.create(binding("admin", TEAM, "User", "lead"))
+    lead = admin.impersonating("lead")
+    until("the lead to have rights", lambda: lead.list("RoleBinding", TEAM))
+    assert "is attempting to grant RBAC permissions not currently held" in refusal(
+        lead, binding("drakit-platform", TEAM, "User", "lead"), TEAM
+    )
+    assert LIKE_NO_TEMPLATE in refusal(lead, claim(BY_HAND), TEAM)
+
+
 def test_a_claim_cannot_be_changed(scientist: Api):
     made = scientist.create(claim(devices_of(scientist, "xs"), "fixed"), TEAM)
     made["metadata"]["labels"] = {"of": "mine"}
