@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from generated import catalog, plugins, schema
+from generated import admission, alerts, catalog, dashboard, plugins, schema
 
 CHART = Path(__file__).parent / "drakit"
-PARTS = (plugins, catalog, schema)
+PARTS = (admission, alerts, catalog, dashboard, plugins, schema)
 """Each module has `files()`: the text of each file it makes, by its path in the chart."""
 
 

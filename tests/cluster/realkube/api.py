@@ -21,6 +21,7 @@ _RESOURCES = {
     "ConfigMap": ("v1", "configmaps", True),
     "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions", False),
     "DaemonSet": ("apps/v1", "daemonsets", True),
+    "Deployment": ("apps/v1", "deployments", True),
     "DeviceClass": ("resource.k8s.io/v1", "deviceclasses", False),
     "Event": ("v1", "events", True),
     "Job": ("batch/v1", "jobs", True),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import textwrap
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -51,18 +52,19 @@ class Debian:
         return dict(line.split(" ", 1) for line in lines)
 
 
-def debian() -> Debian:
+def debian(packages: Mapping[str, str] = PACKAGES) -> Debian:
     """The packages, from the cache or from the archive. Raises Lacking."""
-    wanted = " ".join(f"{package}/{suite}" for package, suite in sorted(PACKAGES.items()))
-    return Debian(cached(f"debian-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}", _fetch))
+    wanted = [f"{package}/{suite}" for package, suite in sorted(packages.items())]
+    key = hashlib.sha256(" ".join(wanted).encode()).hexdigest()[:12]
+    return Debian(cached(f"debian-{key}", lambda root: _fetch(root, wanted)))
 
 
-def _fetch(root: Path) -> None:
+def _fetch(root: Path, wanted: Sequence[str]) -> None:
     work = root / ".apt"
     downloads = work / "downloads"
     for directory in (work / "lists/partial", work / "cache", downloads):
         directory.mkdir(parents=True)
-    (work / "sources.list").write_text(_sources())
+    (work / "sources.list").write_text(_sources({one.partition("/")[2] for one in wanted}))
     options = [
         f"Dir::Etc::sourcelist={work}/sources.list",
         "Dir::Etc::sourceparts=-",
@@ -75,7 +77,7 @@ def _fetch(root: Path) -> None:
     ]
     apt = ["apt-get", "--quiet=2", *(word for option in options for word in ("-o", option))]
     _run([*apt, "update"], work)
-    _run([*apt, "download", *(f"{package}/{suite}" for package, suite in PACKAGES.items())], downloads)
+    _run([*apt, "download", *wanted], downloads)
     versions = []
     for archive in sorted(downloads.glob("*.deb")):
         versions.append(_run(["dpkg-deb", "--show", "--showformat=${Package} ${Version}", str(archive)], work))
@@ -84,14 +86,14 @@ def _fetch(root: Path) -> None:
     _run(["rm", "-r", str(work)], root)
 
 
-def _sources() -> str:
+def _sources(suites: Collection[str]) -> str:
     asked = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL) $(CREATED_BY)"]
     listed = [line.split() for line in _run(asked, Path("/")).splitlines()]
     archive = next((uri for uri, *rest in listed if rest == ["Debian", "Packages"]), None)
     if archive is None:
         raise Lacking("this machine's apt knows no Debian archive; run `apt-get update`, or use a Debian machine")
-    suites = sorted(set(PACKAGES.values()))
-    return "".join(f"deb [target=Packages signed-by={_KEYRING}] {archive} {suite} main\n" for suite in suites)
+    lines = (f"deb [target=Packages signed-by={_KEYRING}] {archive} {suite} main\n" for suite in sorted(suites))
+    return "".join(lines)
 
 
 def _run(command: list[str], directory: Path) -> str:
