@@ -29,7 +29,6 @@ control groups and what the kernel has for debugging are below it.
 - name: host-sys-module
   path: /sys/module
   type: Directory
-{{- end }}
 - name: host-dev
   path: /dev
   type: Directory
