@@ -9,12 +9,12 @@ WORKERS ?= $(shell expr $$(nproc) \* 2)
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py docs/conformance.py docs/explain.py docs/topology.py $(wildcard benchmarks) tests/cluster/realkube deploy/helm/generate.py deploy/helm/generated
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples $(wildcard docs/*.py) benchmarks tests/cluster/realkube deploy/helm/generate.py deploy/helm/generated deploy/container
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
 .DEFAULT_GOAL := test
-.PHONY: demo test test-cluster lint docs chart bench lock clean
+.PHONY: demo test test-cluster lint docs chart bench lock image image-lock clean
 
 demo: $(READY)
 	@$(BIN)/drakit demo --all
@@ -48,6 +48,7 @@ docs: $(READY) chart
 	$(BIN)/python docs/conformance.py
 	$(BIN)/python docs/explain.py
 	$(BIN)/python docs/topology.py
+	$(BIN)/python docs/security.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
@@ -57,6 +58,18 @@ lock: $(READY)
 	$(BIN)/uv pip compile --quiet $(PROJECTS) --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-emit-index-url $(foreach name,drakit drakit-neuron drakit-efa drakit-mock,--no-emit-package $(name)) \
 		--custom-compile-command "make lock" $(UPGRADE) --output-file requirements.lock
+
+# The container image, without a container engine. ARCH are the architectures it is for, as in ARCH="amd64 arm64" (by
+# default this machine's); OUTPUT is an archive if it ends in .tar, else a directory; REPOSITORY and TAG are its name
+# (by default drakit, and the version). See docs/image.md.
+image: $(READY)
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} $(BIN)/python deploy/container/build.py \
+		--output "$(or $(OUTPUT),dist/drakit-image.tar)" $(ARCH:%=--arch %) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
+		$(if $(TAG),--tag "$(TAG)") --revision "$(or $(REVISION),$(shell git rev-parse HEAD 2>/dev/null))" --source "$(SOURCE)"
+
+# Pin the newest Debian packages: with what Debian has mended since.
+image-lock: $(READY)
+	$(BIN)/python deploy/container/build.py --renew-lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build artifacts

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from generated import alerts, dashboard, plugins, schema
+from generated import admission, alerts, dashboard, plugins, schema
 
 CHART = Path(__file__).parent / "drakit"
-PARTS = (alerts, dashboard, plugins, schema)
+PARTS = (admission, alerts, dashboard, plugins, schema)
 """Each module has `files()`: the text of each file it makes, by its path in the chart."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from realkube import artifacts, preflight
+from realkube.built import BuiltImage, build
 from realkube.cluster import Cluster
 from realkube.debian import Debian, debian
 from realkube.errors import Lacking
@@ -122,6 +123,14 @@ def give_helm(pytestconfig: pytest.Config) -> Helm:
     except Lacking as reason:
         pytestconfig.stash[_TOLD].append(f"SKIPPED: tests with the real helm: {reason}")
         pytest.skip(f"no real helm: {reason}")
+
+
+@pytest.fixture(scope="session")
+def drakit_image(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> BuiltImage:
+    """The container image, built from this checkout. A node has it after `node.load(drakit_image.archive)`."""
+    directory = tmp_path_factory.mktemp("image")
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        return build(directory)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import functools
 import json
 import secrets
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from realkube.api import Api
@@ -14,10 +15,11 @@ from realkube.errors import ClusterFailure
 from realkube.gates import apis_of, gates_of
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
-from realkube.network import CONTROL_PLANE, inside, make_bridge
+from realkube.network import CONTROL_PLANE, SERVICES, inside, make_bridge
 from realkube.waiting import until
 
-PORT = 6443
+PORT = 443
+"""That of the Service too: pods reach the API server by the address of its Service, and nothing translates it."""
 _RUN = "/run/kubernetes"
 _ETCD = "http://127.0.0.1:2379"
 _PEERS = "http://127.0.0.1:2380"
@@ -27,13 +29,21 @@ class ControlPlane:
     """Running when it is made. Everybody comes with a token; only the API server has a certificate, its own."""
 
     def __init__(
-        self, machine: Machine, kubernetes: Kubernetes, debian: Debian, nodes: list[str], *, gates: bool
+        self,
+        machine: Machine,
+        kubernetes: Kubernetes,
+        debian: Debian,
+        nodes: list[str],
+        *,
+        gates: bool,
+        apis: Sequence[str] = (),
     ) -> None:
         self.machine = machine
         self._kubernetes = kubernetes
         self._debian = debian
         self._gates = gates_of(kubernetes.minor) if gates else {}
-        self._apis = apis_of(kubernetes.minor) if gates else {}
+        served = [*(apis_of(kubernetes.minor) if gates else ()), *apis]
+        self._apis = {"runtime_config": ",".join(f"{api}=true" for api in served)} if served else {}
         self._tokens = {
             name: secrets.token_hex(16) for name in ("admin", "controllers", "scheduler", *map(_kubelet, nodes))
         }
@@ -83,11 +93,11 @@ class ControlPlane:
             self._kubernetes.command(
                 "kube-apiserver",
                 etcd_servers=_ETCD,
-                bind_address=CONTROL_PLANE,
+                bind_address="0.0.0.0",
                 advertise_address=CONTROL_PLANE,
                 secure_port=PORT,
                 cert_dir=f"{_RUN}/api",
-                service_cluster_ip_range="10.97.0.0/16",
+                service_cluster_ip_range=SERVICES,
                 service_account_issuer="https://drakit.test",
                 service_account_key_file=f"{_RUN}/accounts.pub",
                 service_account_signing_key_file=f"{_RUN}/accounts.key",
@@ -134,6 +144,7 @@ class ControlPlane:
         flags |= self._gates
         if user == "controllers":
             flags["service_account_private_key_file"] = f"{_RUN}/accounts.key"
+            flags["root_ca_file"] = f"{_RUN}/api/apiserver.crt"  # pods find it in every namespace
         self.machine.start(component, self._kubernetes.command(component, **flags))
 
     def _write_tokens(self, nodes: list[str]) -> None:

@@ -13,6 +13,9 @@ from realkube.errors import ClusterFailure
 from realkube.machine import Machine
 
 CONTROL_PLANE = "10.99.0.1"
+SERVICES = "10.97.0.0/16"
+_API_SERVER = "10.97.0.1"
+"""The address of its Service: the first of all, as Kubernetes has it."""
 _BRIDGE = "cluster"
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -22,18 +25,20 @@ def make_bridge(machine: Machine) -> None:
     """Make the network, in the namespace of the control plane, which has the first address of it."""
     _ip(machine, "link", "add", _BRIDGE, "type", "bridge")
     _ip(machine, "address", "add", f"{CONTROL_PLANE}/24", "dev", _BRIDGE)
+    _ip(machine, "address", "add", f"{_API_SERVER}/32", "dev", _BRIDGE)
     _ip(machine, "link", "set", _BRIDGE, "up")
     _ip(machine, "route", "add", "default", "dev", _BRIDGE)  # some components look for one; it leads nowhere
 
 
-def connect(control_plane: Machine, machine: Machine, address: str) -> None:
-    """Put a machine on the network."""
+def connect(control_plane: Machine, machine: Machine, address: str, pods: str) -> None:
+    """Put a machine on the network, and the pods that will be on it."""
     port = f"to-{machine.pid}"
     _ip(control_plane, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(machine.pid))
     _ip(control_plane, "link", "set", port, "master", _BRIDGE, "up")
     _ip(machine, "address", "add", f"{address}/24", "dev", "eth0")
     _ip(machine, "link", "set", "eth0", "up")
     _ip(machine, "route", "add", "default", "via", CONTROL_PLANE)
+    _ip(control_plane, "route", "replace", pods, "via", address)  # a machine may come again
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ class Node:
             faked.write_text(f"{boot_id}\n")
         self.machine = Machine(self.name, self.state, boot_id)
         self._control_plane = control_plane
-        connect(control_plane.machine, self.machine, self.address)
+        connect(control_plane.machine, self.machine, self.address, self._pods)
         self._write_files(control_plane)
         self.start_containerd()
         self._import_images()
@@ -143,13 +143,20 @@ class Node:
         """Start a Python script as a process of the node, with what the agent of before finds of a cluster."""
         return self.running.start(name, [sys.executable, str(script), *arguments], _IN_POD)
 
+    def load(self, archive: Path) -> None:
+        """Give containerd the images of an archive."""
+        self._ctr("--namespace=k8s.io", "images", "import", str(archive))
+
     def kill(self, process: str) -> None:
         """End a process of the node with SIGKILL."""
         self.running.processes[process].end(signal.SIGKILL)
 
-    def get(self, port: int, path: str) -> tuple[int, str]:
-        """Ask a process of the node over HTTP; returns status and text. Raises OSError where there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    def get(self, port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
+        """Ask a process of the node, or one of its pods by address, over HTTP; returns status and text.
+
+        Raises OSError where there is no answer.
+        """
+        connection = http.client.HTTPConnection(host, port, timeout=10)
         try:
             with inside(self.running.network):
                 connection.connect()
@@ -218,7 +225,7 @@ class Node:
     def _import_images(self) -> None:
         archive = self.path(f"{_RUN}/images.tar")
         write_images(self._debian.root / "usr/bin/busybox", archive)
-        self._ctr("--namespace=k8s.io", "images", "import", f"{_RUN}/images.tar")
+        self.load(Path(f"{_RUN}/images.tar"))
         archive.unlink()
 
     def _ctr(self, *arguments: str) -> str:

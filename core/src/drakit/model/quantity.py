@@ -14,10 +14,8 @@ from attrs import field, frozen
 
 from drakit.errors import LimitExceeded
 
-_FORMAT = re.compile(
-    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|(?:[eE][+-]?\d{1,3}))?",
-    re.ASCII,
-)
+FORMAT = r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|(?:[eE][+-]?\d{1,3}))?"
+_PATTERN = re.compile(FORMAT, re.ASCII)
 _BINARY = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _EXACT = Context(prec=400)
@@ -59,7 +57,7 @@ class Quantity:
 def _parse(value: str | int) -> tuple[str, int]:
     if isinstance(value, int):
         return str(value), _capped(value * 10**9)
-    match = _FORMAT.fullmatch(value)
+    match = _PATTERN.fullmatch(value)
     if match is None:
         raise LimitExceeded("Quantity", "must be a number with an optional suffix such as Gi, M or m", value)
     number, suffix = Decimal(match["number"]), match["suffix"] or ""

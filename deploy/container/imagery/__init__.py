@@ -1,0 +1,1 @@
+"""Builds drakit's container image, without a container engine: see docs/image.md."""
