@@ -282,6 +282,17 @@ def test_quotas_policies_webhooks_and_whoever_may_write_slices_are_named(check):
         roleRef={"kind": "ClusterRole", "name": "dranet"},
         subjects=subjects,
     )
+    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    check(document("ClusterRole", "admin", version="rbac.authorization.k8s.io/v1", rules=everything))
+    check(
+        document(
+            "ClusterRoleBinding",
+            "admin",
+            version="rbac.authorization.k8s.io/v1",
+            roleRef={"kind": "ClusterRole", "name": "admin"},
+            subjects=[{"kind": "User", "name": "root"}],
+        )
+    )
     matching = {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"]}
     policy = document(
         "ValidatingAdmissionPolicy",

@@ -145,6 +145,7 @@ class ControlPlane:
         if user == "controllers":
             flags["service_account_private_key_file"] = f"{_RUN}/accounts.key"
             flags["root_ca_file"] = f"{_RUN}/api/apiserver.crt"  # pods find it in every namespace
+            flags["use_service_account_credentials"] = True  # each controller may do what it must, and no more
         self.machine.start(component, self._kubernetes.command(component, **flags))
 
     def _write_tokens(self, nodes: list[str]) -> None:

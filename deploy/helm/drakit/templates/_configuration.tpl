@@ -11,7 +11,7 @@
   "kubeletRegistrarDirectoryPath" (printf "%s/plugins_registry" $kubelet)
   "kubeletPodResourcesSocket" (printf "%s/pod-resources/kubelet.sock" $kubelet)
 }}
-{{- toYaml (merge $mounts .Values.config) }}
+{{- toYaml (merge $mounts (include "drakit.mock.backends" . | fromYaml) .Values.config) }}
 {{- end }}
 
 {{/* The names of the plugins that are enabled and that the chart does not know. */}}

@@ -4,7 +4,7 @@ only; with the mock, a tree that fakes it.
 */}}
 
 {{- define "drakit.hardware.root" -}}
-/host
+{{- if include "drakit.mock.enabled" . }}{{ include "drakit.mock.directory" . }}{{ else }}/host{{ end }}
 {{- end }}
 
 {{/* The same tree as the container runtime sees it, for the paths in CDI files. */}}

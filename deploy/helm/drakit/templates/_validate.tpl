@@ -6,6 +6,7 @@
 {{- include "drakit.validate.extraPlugins" . }}
 {{- include "drakit.validate.rights" . }}
 {{- include "drakit.validate.names" . }}
+{{- include "drakit.mock.validate" . }}
 {{- if and .Values.serviceMonitor.enabled (le (int .Values.config.metricsPort) 0) }}
 {{- fail "serviceMonitor.enabled: the agent serves no metrics; set config.metricsPort" }}
 {{- end }}

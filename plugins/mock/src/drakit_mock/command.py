@@ -12,6 +12,7 @@ from drakit.errors import ConfigError, DRAError, LimitExceeded
 from drakit.testing import NodeLayout, lay_out
 
 from drakit_mock.faults import HOOKS
+from drakit_mock.live import LiveTree, lay_out_live
 from drakit_mock.rehearsal import KINDS, Rehearsal, check_known
 
 _FINDING = 1
@@ -25,16 +26,23 @@ def mock() -> None:
 
 @mock.command()
 @click.option("--node", "node_type", required=True, metavar="TYPE", help="Type to fake: p5.48xlarge, or TYPE@VARIANT.")
+@click.option("--live", is_flag=True, help="For an agent on a real node: DIR is a link, exchanged as a whole.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-def layout(node_type: str, directory: Path) -> None:
+def layout(node_type: str, directory: Path, *, live: bool) -> None:
     """Write a faked node into DIR: what the installed plugins would find on a machine of this TYPE.
 
     DIR must be empty or missing, or hold the same type already. Exit code 1: a plugin failed and its hardware is
     missing; 2: the type is unknown, or DIR cannot be used.
+
+    With --live, DIR is the root of an agent whose devices go into containers. It becomes a link to a tree beside it. A
+    tree that would be laid out just so stays, with the faults that were injected; any other is replaced in one step, by
+    nothing if a plugin fails. Device nodes get numbers that no driver has, which takes CAP_MKNOD, and the boot is the
+    machine's.
     """
     with _complaining():
-        laid = lay_out(node_type, directory)
-    click.echo(_summary(laid))
+        tree = lay_out_live(node_type, directory) if live else None
+        laid = tree.layout if tree else lay_out(node_type, directory)
+    click.echo(_live_summary(tree, directory) if tree else _summary(laid))
     for problem in laid.problems:
         click.echo(f"Error: {problem}", err=True)
     if laid.problems:
@@ -117,6 +125,27 @@ def _complaining() -> Iterator[None]:
         click.echo(f"Error: {error}", err=True)
         bad = isinstance(error, ConfigError | LimitExceeded)
         raise SystemExit(_BAD_INPUT if bad else _FINDING) from None
+
+
+def _live_summary(tree: LiveTree, directory: Path) -> str:
+    laid = tree.layout
+    if laid.problems:
+        return f"{directory} stays as it is: {laid.node_type} cannot be laid out"
+    lines = [f"{directory}: a faked {laid.node_type}{_history(tree)}"]
+    lines += [f"  {plugin}: {len(functions)} PCI functions" for plugin, functions in laid.functions.items()]
+    if tree.stand_ins:
+        lines.append(
+            f"Warning: {tree.stand_ins[0]} and {len(tree.stand_ins) - 1} more are files, for this process may make no "
+            "device nodes: it needs CAP_MKNOD, outside a user namespace. Devices are published and allocated, and "
+            "containers that get them do not start"
+        )
+    return "\n".join(lines)
+
+
+def _history(tree: LiveTree) -> str:
+    if tree.kept:
+        return ", as it was"
+    return f", in the place of a faked {tree.before}; what was injected into that is over" if tree.before else ""
 
 
 def _summary(laid: NodeLayout) -> str:

@@ -1,6 +1,7 @@
 """Kernel modules of a faked node, loaded anew: their files are others, every counter begins again.
 
 What a module shows goes away and is laid out once more, by the plugins themselves: the same names, as new directories.
+Device nodes stay, with their numbers: making one is a privilege that whoever rehearses need not have.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from drakit.errors import ConfigError
 from drakit.testing import lay_out, read_layout
 
+from drakit_mock.numbers import settle_numbers
 from drakit_mock.tree import ASIDE, VANISH, FakedTree
 
 _UNLOADED = f"{ASIDE}/unloaded"
@@ -34,6 +36,7 @@ def reload_modules(tree: FakedTree) -> list[str]:
     for path in _shown(tree, modules):
         _unload(tree.root, path, aside)
     laid = lay_out(read_layout(tree.root).node_type, tree.root)
+    settle_numbers(tree.root)
     shutil.rmtree(aside)  # kept until now, so that what is new is another file
     aside.parent.rmdir()
     if laid.problems:
@@ -45,7 +48,8 @@ def _shown(tree: FakedTree, modules: list[str]) -> list[Path]:
     companions = {path for function in tree.functions() if function.module for path in function.companions}
     directories = [tree.root / path for path in sorted(companions)]
     directories += [tree.root / "sys/module" / module for module in modules]
-    return tree.belongings([path for path in directories if path.is_dir()])
+    shown = tree.belongings([path for path in directories if path.is_dir()])
+    return [path for path in shown if not path.is_relative_to(tree.root / "dev")]
 
 
 def _unload(root: Path, path: Path, aside: Path) -> None:

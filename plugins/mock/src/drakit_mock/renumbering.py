@@ -7,17 +7,14 @@ do. Majors that the kernel assigns as it likes become others. Nothing is taken a
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 from drakit.errors import ConfigError
 
+from drakit_mock.numbers import DYNAMIC_MAJORS, device_nodes, exchange_spares, number_files
 from drakit_mock.tree import VANISH, FakedTree
-
-_DYNAMIC_MAJORS = (*range(234, 255), *range(384, 512))
-"""The majors from which the kernel takes one where a driver asks for any. Source: its list of allocated devices."""
 
 
 @frozen
@@ -36,13 +33,8 @@ def renumber(tree: FakedTree) -> list[str]:
     vanished = [fault.address for fault in tree.faults() if fault.kind == VANISH]
     if vanished:
         raise ConfigError(f"{vanished[0]} has vanished; bring it back before anything is renumbered")
-    majors = _new_majors(tree.root)
     said = [line for members in _classes(tree.root) for line in _rotate(tree.root, members)]
-    for path in _number_files(tree.root):
-        major, _, minor = path.read_text(encoding="ascii").strip().partition(":")
-        if major in majors:
-            path.write_text(f"{majors[major]}:{minor}\n", encoding="ascii")
-    _make_nodes_anew(tree.root, majors)
+    majors = exchange_spares(tree.root) or _assign_majors(tree.root)
     return said + [f"major {before} is now {after}" for before, after in majors.items()]
 
 
@@ -77,22 +69,24 @@ def _rotate(root: Path, members: Sequence[_Member]) -> Iterator[str]:
         yield f"{member.directory.parent.relative_to(root)}: {member.directory.name} is now {name}"
 
 
-def _number_files(root: Path) -> Iterator[Path]:
-    return (path for path in sorted((root / "sys/devices").rglob("dev")) if path.is_file())
-
-
-def _new_majors(root: Path) -> Mapping[str, str]:
-    """For each dynamic major in the tree, one that nothing in it has."""
-    used = {path.read_text(encoding="ascii").partition(":")[0] for path in _number_files(root)}
-    free = (str(major) for major in _DYNAMIC_MAJORS if str(major) not in used)
-    return {major: next(free) for major in sorted(used) if major.isdecimal() and int(major) in _DYNAMIC_MAJORS}
-
-
-def _make_nodes_anew(root: Path, majors: Mapping[str, str]) -> None:
-    """Character devices get their new major; where they are faked by regular files there is nothing to change."""
-    for path in sorted((root / "dev").rglob("*")):
-        status = path.lstat()
-        major = str(os.major(status.st_rdev))
-        if stat.S_ISCHR(status.st_mode) and major in majors:
+def _assign_majors(root: Path) -> Mapping[int, int]:
+    """Give what has a dynamic major another one, that nothing in the tree has; returns them, before and after."""
+    files = {path: _parsed(path) for path in number_files(root)}
+    used = {major for major, _ in files.values()}
+    free = (major for major in DYNAMIC_MAJORS if major not in used)
+    majors = {major: next(free) for major in sorted(used) if major in DYNAMIC_MAJORS}
+    for path, (major, minor) in files.items():
+        if major in majors:
+            path.write_text(f"{majors[major]}:{minor}\n", encoding="ascii")
+    # Where nodes are faked by regular files there is nothing to change.
+    for path in device_nodes(root):
+        status = path.stat()
+        if (major := os.major(status.st_rdev)) in majors:
             path.unlink()
-            os.mknod(path, status.st_mode, os.makedev(int(majors[major]), os.minor(status.st_rdev)))
+            os.mknod(path, status.st_mode, os.makedev(majors[major], os.minor(status.st_rdev)))
+    return majors
+
+
+def _parsed(path: Path) -> tuple[int, int]:
+    major, _, minor = path.read_text(encoding="ascii").strip().partition(":")
+    return int(major), int(minor)

@@ -51,7 +51,7 @@ def _nodes(report: Report) -> Iterator[Any]:
             first.instance_type or "-",
             _holds(first),
             first.verdict,
-            "; ".join(first.reasons),
+            "\n".join(first.reasons),
         )
         for first, alike in _alike(concerned)
     ]
@@ -71,7 +71,7 @@ def _alike(nodes: Sequence[NodeState]) -> list[tuple[NodeState, list[NodeState]]
 
 
 def _holds(node: NodeState) -> str:
-    return "; ".join([*map(_served, node.served), *node.elsewhere])
+    return "\n".join([*map(_served, node.served), *node.elsewhere])
 
 
 def _served(one: Served) -> str:
@@ -92,7 +92,7 @@ def _workloads(report: Report) -> Iterator[Any]:
         (
             str(one.owner),
             one.pods,
-            pairs(one.asks) or f"claims for {', '.join(one.drivers)}",
+            pairs(one.asks).replace(", ", "\n") or f"claims for {', '.join(one.drivers)}",
             one.change,
             _becomes(report, one),
         )
@@ -115,7 +115,7 @@ def _becomes(report: Report, workload: Workload) -> str:
         there = all(name in report.by_resource for name in becomes.unchanged)
         how = "a DeviceClass serves it already" if there else f"where a DeviceClass has extendedResourceName {names}"
         parts.append(f"or stay as it is, {how}")
-    return "; ".join([*parts, *becomes.notes])
+    return "\n".join([*parts, *becomes.notes])
 
 
 def _templates(becomes: Becomes) -> Iterator[str]:
