@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.text import Text
+
 from drakit.cli.output import counted, line, pairs, table
 from drakit.cli.switchover import commands
 from drakit.cli.switchover.classes import MISSING
@@ -131,13 +133,18 @@ def _todo(report: Report) -> Iterator[Any]:
     once = [one.keep_away for one in report.present if one.keep_away]
     if once:
         yield line("Once:", "let others leave the nodes that drakit is to serve, as docs/migration.md says")
-        yield from (line("  $", command) for command in once)
+        yield from map(_command, once)
     for verdict in Verdict:
         names = [node for node in report.nodes if node.served and node.verdict is verdict]
         if names and (given := list(commands.of_node(names[0]))):
             more = f"; likewise {_names([node.name for node in names[1:]])}" if len(names) > 1 else ""
             yield line(f"{verdict.capitalize()}:", names[0].name + more)
-            yield from (line("  $", command) for command in given)
+            yield from map(_command, given)
+
+
+def _command(text: str) -> Text:
+    """A command as it is typed: never wrapped, so that it can be copied."""
+    return Text(f"  $ {text}", no_wrap=True)
 
 
 def _end(report: Report) -> Iterator[Any]:
