@@ -182,8 +182,8 @@ def test_the_facade_raises_what_the_server_would_answer(server, a_slice):
     with pytest.raises(Refusal) as caught:
         server.get("ResourceSlice", "absent")
     assert (caught.value.code, caught.value.reason) == (404, "NotFound")
-    with pytest.raises(KeyError, match="no kind 'Deployment'"):
-        server.list("Deployment")
+    with pytest.raises(KeyError, match="no kind 'ConfigMap'"):
+        server.list("ConfigMap")
     with pytest.raises(Refusal, match="DNS subdomain"):
         server.create(a_slice(driver="Not A Driver"))
 

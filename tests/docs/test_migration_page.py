@@ -18,7 +18,7 @@ from drakit.testing import InMemoryApiServer
 from tests.cli.clusters import AWS_DRIVER, NEURON, claim, node, pod, slice_of, with_claim
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
-YAML = [text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+YAML = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -46,9 +46,8 @@ def test_the_example_of_a_plugins_file_is_one(tmp_path):
 
 def test_the_role_is_for_what_is_read_and_for_nothing_else():
     (role,) = (yaml.safe_load(text) for text in YAML if "kind: ClusterRole" in text)
-    allowed = {
-        (group, name) for rule in role["rules"] for group in rule.get("apiGroups", ()) for name in rule["resources"]
-    }
+    rules = [rule for rule in role["rules"] if "apiGroups" in rule]
+    allowed = {(group, name) for rule in rules for group in rule["apiGroups"] for name in rule["resources"]}
     wanted = {(one.group_version.rpartition("/")[0], one.plural) for one in RESOURCES.values()}
     assert allowed == wanted
 
@@ -92,4 +91,5 @@ def test_every_field_of_the_report_is_named(tmp_path):
     }
     named = {place: [name for name in part if f"`{name}`" not in rows[place]] for place, part in parts.items()}
     rest = {place: names for place, names in named.items() if names}
-    assert rest == {"nodes": ["served"]} or rest == {"nodes": ["served"], "workloads": ["becomes"]}
+    del rest["nodes"]  # its `served` has a row of its own
+    assert rest == {}
