@@ -249,14 +249,17 @@ def is_another(workspace: Workspace, name: str, first: Document) -> bool:
     return bool(now["containerID"] != first["containerID"] and now["state"].get("running"))
 
 
-def test_a_node_that_is_labelled_anew_gets_other_hardware(desk: Desk, generic: Node, workspace: Workspace):
-    def relabel(word: str) -> None:
-        desk.say("kubectl", "label", "node", generic.name, f"{LABEL}={word}", "--overwrite")
-
-    relabel("nvidia")
+def test_a_node_that_is_labelled_anew_gets_other_hardware_and_what_was_prepared_ends_as_ever(
+    desk: Desk, generic: Node, workspace: Workspace
+):
+    holder = pod("holder", {"resourceClaimTemplateName": "one"})
+    workspace.submit(template("one", claim_spec("gpu.example.com")), holder)
+    workspace.running("holder")
+    desk.say("kubectl", "label", "node", generic.name, f"{LABEL}=nvidia", "--overwrite")
     publishes(desk.cluster, generic, "nvidia")
-    relabel("generic")
-    publishes(desk.cluster, generic, "generic")
+    assert workspace.pod("holder")["status"]["phase"] == "Running"
+    workspace.delete("holder")
+    until("its CDI file to go", lambda: not generic.cdi_files(), seen=generic.cdi_files)
 
 
 def test_nothing_of_it_is_in_the_cluster_once_it_is_uninstalled(desk: Desk):
