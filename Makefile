@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr $$(nproc) \* 2)
 
 MEMBERS := core plugins/neuron plugins/efa plugins/mock
 PROJECTS := pyproject.toml $(MEMBERS:=/pyproject.toml)
-SOURCES := core/src $(wildcard plugins/*/src) docs/examples docs/reliability.py docs/kubernetes.py docs/metrics.py docs/conformance.py docs/explain.py docs/topology.py $(wildcard benchmarks) tests/cluster/realkube deploy/helm/generate.py deploy/helm/generated deploy/container
+SOURCES := core/src $(wildcard plugins/*/src) docs/examples $(wildcard docs/*.py) benchmarks tests/cluster/realkube deploy/helm/generate.py deploy/helm/generated deploy/container
 BIN := .venv/bin
 READY := .venv/ready.stamp
 
@@ -48,6 +48,7 @@ docs: $(READY) chart
 	$(BIN)/python docs/conformance.py
 	$(BIN)/python docs/explain.py
 	$(BIN)/python docs/topology.py
+	$(BIN)/python docs/security.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

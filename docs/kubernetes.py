@@ -38,7 +38,7 @@ def features(tests: Path) -> list[str]:
 
 def minors(harness: Path) -> list[str]:
     """The minor releases that there are modules for, the newest first."""
-    found = [path.parent.name for path in harness.glob("*/go.mod")]
+    found = [path.parent.name for path in harness.glob("[0-9]*/go.mod")]
     return sorted(found, key=lambda minor: [int(part) for part in minor.split(".")], reverse=True)
 
 

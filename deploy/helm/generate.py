@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from generated import plugins, schema
+from generated import admission, alerts, catalog, dashboard, plugins, schema
 
 CHART = Path(__file__).parent / "drakit"
-PARTS = (plugins, schema)
+PARTS = (admission, alerts, catalog, dashboard, plugins, schema)
 """Each module has `files()`: the text of each file it makes, by its path in the chart."""
 
 
@@ -18,5 +18,5 @@ def contents() -> dict[Path, str]:
 
 if __name__ == "__main__":
     for path, text in contents().items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

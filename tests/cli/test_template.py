@@ -246,3 +246,36 @@ def test_a_plugin_brings_templates_and_leaves_those_of_others_alone(installed_dr
     assert "template 'xl' of plugin 'serial' is left out: plugin 'neuron' has one" in outcome.err
     titles = {one["name"]: one["title"] for one in outcome.json}
     assert (titles["serial-port"], titles["xl"]) == ("Serial", "Neuron devices: 16")
+
+
+def test_values_have_every_template_of_a_type_of_node_for_the_chart(drakit, own):
+    outcome = drakit("template", "values", "--node", "generic-gpu-nic", "--node", "trn2.48xlarge", "--catalog", own)
+    assert outcome.code == 0
+    assert outcome.out.startswith("# Made by `drakit template values`.")
+    (values,) = outcome.yaml
+    rendered = values["catalog"]["rendered"]
+    assert rendered.keys() == {"generic-gpu-nic", "trn2.48xlarge"}
+    (request,) = rendered["generic-gpu-nic"]["xl"]["claims"]["xl"]["requests"]
+    assert request["exactly"]["count"] == 3
+    assert "xl" not in rendered["trn2.48xlarge"], "a template of one's own stands in place of the plugin's"
+    rows = drakit("template", "list", "--node", "trn2.48xlarge", "--catalog", own, "-o", "json").json
+    assert rendered["trn2.48xlarge"].keys() == {one["name"] for one in rows}
+    assert rendered["trn2.48xlarge"]["half-device"]["pluginOptions"] == {"neuron": {"coreSharing": True}}
+    documents = drakit("template", "render", "disaggregated-inference-large", "--node", "trn2.48xlarge").yaml
+    assert rendered["trn2.48xlarge"]["disaggregated-inference-large"]["claims"] == {
+        one["metadata"]["name"]: one["spec"]["spec"]["devices"] for one in documents
+    }
+
+
+def test_values_keep_to_the_guardrails(drakit, own):
+    own.write_text(OWN + "guardrails: {maxDevices: 4}\n")
+    (values,) = drakit("template", "values", "--node", "trn2.48xlarge", "--catalog", own).yaml
+    found = values["catalog"]["rendered"]["trn2.48xlarge"]
+    assert "m" in found
+    assert "l" not in found
+
+
+def test_values_for_a_node_nothing_is_for_are_bad_input(drakit, own):
+    outcome = drakit("template", "values", "--node", "trn2.48xlrage", "--catalog", own)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "Error: no template is for 'trn2.48xlrage'; did you mean 'trn2.48xlarge'?\n"

@@ -18,7 +18,7 @@ PUBLIC = """
     Health HealthStatus Hold InvalidDeviceConfig Inventory Mount NetworkData NodeSelection NodeSelector
     NodeSelectorRequirement OpaqueConfig PciFunction PluginContext Pool PreparedDevice Quantity RequestPolicy
     Severity SharePolicy Taint TaintEffect Toleration TolerationOperator ValidRange Version hookimpl pci_attributes
-    read_document
+    read_document AtMost Between Each EachKey Length Matches NoneOf OneOf
 """
 
 

@@ -87,3 +87,39 @@ def test_any_text_is_a_quantity_or_refused_as_one(text):
         Quantity(text)
     except ValueError as error:
         assert repr(text)[:5] in str(error)  # noqa: PT017 - either outcome is right
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("1024Mi", "1Gi"),
+        ("1536Mi", "1536Mi"),
+        ("1.5Gi", "1536Mi"),
+        ("0.5Gi", "512Mi"),
+        ("1023Ki", "1023Ki"),
+        ("512", "512"),
+        ("0.5Ki", "512"),
+        ("1.1Ki", "1126400m"),
+        (1000, "1k"),
+        ("1000k", "1M"),
+        ("1500", "1500"),
+        ("0.5", "500m"),
+        ("0.0000005", "500n"),
+        ("1e3", "1e3"),
+        ("1E4", "10e3"),
+        ("1e-3", "1e-3"),
+        ("1E", "1E"),
+        ("1000P", "1E"),
+        ("0Gi", "0"),
+        ("-2048Ki", "-2Mi"),
+        ("+1", "1"),
+    ],
+)
+def test_a_quantity_is_canonical_as_an_api_server_writes_it(written, canonical):
+    assert Quantity(written).canonical == canonical
+    assert Quantity(canonical).canonical == canonical
+
+
+@given(st.integers(-(2**63) + 1, 2**63 - 1), st.sampled_from(["", "n", "m", "k", "Ki", "Mi", "e3", "e-3"]))
+def test_a_canonical_quantity_is_the_same_quantity(number, suffix):
+    assert Quantity(Quantity(f"{number}{suffix}").canonical) == Quantity(f"{number}{suffix}")

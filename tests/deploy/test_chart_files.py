@@ -19,6 +19,11 @@ def test_a_generated_file_is_what_the_code_says(path):
     assert path.read_text() == generate.contents()[path], f"{path.name} is stale; run `make chart`"
 
 
+def test_no_generated_file_is_left_of_what_is_no_more():
+    files = {path for path in (generate.CHART / "files").rglob("*") if path.is_file()}
+    assert files <= generate.contents().keys(), "remove what no generator makes"
+
+
 def keys(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
     """Every key that the schema has and the values lack, where the values are a mapping that the schema closes."""
     for name, below in schema.get("properties", {}).items():

@@ -126,7 +126,9 @@ def test_a_cluster_is_made_of_its_nodes_and_the_features_of_the_release(stubs):
 def test_without_a_release_it_is_the_newest(stubs):
     stubs.succeed("create-cluster.sh")
     ((_, words, _),) = (call for call in stubs.calls() if call[1][0] == "create")
-    newest = max((path.stem for path in (DIRECTORY / "kubernetes").glob("*.yaml")), key=lambda it: int(it.split(".")[1]))
+    newest = max(
+        (path.stem for path in (DIRECTORY / "kubernetes").glob("*.yaml")), key=lambda it: int(it.split(".")[1])
+    )
     assert f"kindest/node:v{newest}." in words[words.index("--image") + 1]
 
 

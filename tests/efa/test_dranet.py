@@ -40,7 +40,8 @@ def test_everything_that_cannot_apply_is_named_at_once_with_what_to_use_instead(
     assert refusal(claim_of, document) == (
         "opaque parameters (NetworkConfig without apiVersion and kind): interface.name, interface.mtu, routes cannot "
         "be applied: an EFA adapter has no network interface, and nothing is moved into the pod, which keeps its own "
-        "network; remove them, and set what containers are to know of their adapters by EfaConfig of efa.drakit/v1"
+        "network; leave out what is named, and set what containers are to know of their adapters by "
+        "EfaConfig of efa.drakit/v1"
     )
 
 
@@ -64,7 +65,7 @@ def test_everything_that_cannot_apply_is_named_at_once_with_what_to_use_instead(
 def test_each_setting_of_an_interface_is_refused_by_name(claim_of, field, value):
     message = refusal(claim_of, {"interface": {field: value}})
     assert f"interface.{field} cannot be applied" in message
-    assert "remove it," in message
+    assert "leave out what is named," in message
 
 
 @pytest.mark.parametrize(

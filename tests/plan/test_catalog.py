@@ -82,7 +82,7 @@ def test_what_is_repeated_holds_together_within_each_copy(catalog):
         {"requests": ["gpu-2", "nic-2"], "matchAttribute": "example.com/root"},
     ]
     assert [one.get("requests") for one in found["config"]] == [["nic-1", "nic-2"], None]
-    assert found["requests"][1]["exactly"]["capacity"] == {"requests": {"example.com/share": 2}}
+    assert found["requests"][1]["exactly"]["capacity"] == {"requests": {"example.com/share": "2"}}
 
 
 def test_a_template_of_several_claims_has_a_document_and_a_pod_for_each(catalog):

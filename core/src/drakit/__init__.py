@@ -64,13 +64,16 @@ if TYPE_CHECKING:
         Version,
     )
     from drakit.pci import pci_attributes
+    from drakit.rules import AtMost, Between, Each, EachKey, Length, Matches, NoneOf, OneOf
 
 __all__ = [
     "ALL_NODES",
     "PER_DEVICE",
     "THIS_NODE",
     "AllocatedDevice",
+    "AtMost",
     "AttributeValue",
+    "Between",
     "BindingConditions",
     "ClaimAllocation",
     "ClaimError",
@@ -90,6 +93,8 @@ __all__ = [
     "DeviceRef",
     "DeviceStatus",
     "DeviceUnfit",
+    "Each",
+    "EachKey",
     "Fault",
     "FaultEnd",
     "Finding",
@@ -98,11 +103,15 @@ __all__ = [
     "Hold",
     "InvalidDeviceConfig",
     "Inventory",
+    "Length",
+    "Matches",
     "Mount",
     "NetworkData",
     "NodeSelection",
     "NodeSelector",
     "NodeSelectorRequirement",
+    "NoneOf",
+    "OneOf",
     "OpaqueConfig",
     "PciFunction",
     "PluginContext",
@@ -132,6 +141,14 @@ _HOMES = {
     "InvalidDeviceConfig": "drakit.errors",
     "hookimpl": "drakit.hookspecs",
     "pci_attributes": "drakit.pci",
+    "AtMost": "drakit.rules",
+    "Between": "drakit.rules",
+    "Each": "drakit.rules",
+    "EachKey": "drakit.rules",
+    "Length": "drakit.rules",
+    "Matches": "drakit.rules",
+    "NoneOf": "drakit.rules",
+    "OneOf": "drakit.rules",
 }
 """The modules of names that are not in `drakit.model`."""
 

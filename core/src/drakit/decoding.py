@@ -6,13 +6,14 @@ another type are refused, with the path to the place. Nothing is coerced: "1" is
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
 
 import attrs
 import yaml
@@ -28,13 +29,17 @@ T = TypeVar("T")
 
 Placed = Callable[[str], str]
 
+CROSS_CHECKS = "cross_checks"
+"""The class variable with what holds for several fields of a class together."""
+
 _JSON_BLANKS = " \t\r\n"
 
 
 class ConfigType(Protocol):
     """A class of opaque configuration: an attrs class that says which documents it decodes.
 
-    Both are empty for documents that have neither apiVersion nor kind.
+    Both are empty for documents that have neither apiVersion nor kind. It, and each attrs class within it, may have
+    `cross_checks`, a class variable with rules for several fields together (`rules.AtMost`).
     """
 
     api_version: ClassVar[str]
@@ -172,6 +177,7 @@ def _make_converter(*, forbid_extra_keys: bool) -> Converter:
     converter.register_structure_hook_func(
         lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), _structure_enum
     )
+    converter.register_structure_hook_func(_is_literal, _structure_literal)
     converter.register_structure_hook_factory(attrs.has, lambda kind: _structure_attrs(converter, kind))
     converter.register_structure_hook_factory(_is_collection, lambda kind: _structure_collection(converter, kind))
     converter.register_unstructure_hook_factory(
@@ -182,8 +188,19 @@ def _make_converter(*, forbid_extra_keys: bool) -> Converter:
 
 
 def _structure_attrs(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
-    """Like cattrs' own, but what is not a mapping is said to be none, rather than to lack its keys."""
-    return _only(Mapping, "a mapping", make_dict_structure_fn(kind, converter, **_renames(kind)))
+    """Like cattrs' own, but what is not a mapping is said to be none, rather than to lack its keys; then checked."""
+    build = _only(Mapping, "a mapping", make_dict_structure_fn(kind, converter, **_renames(kind)))
+    checks = getattr(kind, CROSS_CHECKS, ())
+    if not checks:
+        return build
+
+    def checked(value: Any, target: Any) -> Any:
+        built = build(value, target)
+        for check in checks:
+            check.check(built)
+        return built
+
+    return checked
 
 
 def _is_collection(kind: Any) -> bool:
@@ -221,13 +238,30 @@ def _renames(kind: Any) -> dict[str, Any]:
 
 
 def _structure_enum(value: Any, kind: Any) -> Any:
-    try:
-        return kind(value)
-    except ValueError:
-        # An empty member is what leaving the key out means: nobody writes it.
-        allowed = ", ".join(str(member.value) for member in kind if member.value != "")
-        found = f"a boolean, as {value} is without quotes" if isinstance(value, bool) else shorten(value, 60)
-        raise WrongType(f"must be one of {allowed}, not {found}") from None
+    with contextlib.suppress(ValueError):
+        member = kind(value)
+        if type(member.value) is type(value):  # an enum of integers would take true for 1
+            return member
+    raise _none_of([member.value for member in kind], value)
+
+
+def _structure_literal(value: Any, kind: Any) -> Any:
+    """Like cattrs' own, but true is not 1."""
+    allowed = get_args(kind)
+    if not any(type(one) is type(value) and one == value for one in allowed):
+        raise _none_of(allowed, value)
+    return value
+
+
+def _is_literal(kind: Any) -> bool:
+    return get_origin(kind) is Literal and not any(isinstance(one, enum.Enum) for one in get_args(kind))
+
+
+def _none_of(allowed: Iterable[Any], value: Any) -> WrongType:
+    # An empty one is what leaving the key out means: nobody writes it.
+    named = ", ".join(str(one) for one in allowed if one != "")
+    found = f"a boolean, as {value} is without quotes" if isinstance(value, bool) else shorten(value, 60)
+    return WrongType(f"must be one of {named}, not {found}")
 
 
 _strict = _make_converter(forbid_extra_keys=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,9 +102,8 @@ def test_the_chart_has_nothing_to_complain_of(helm: Helm, values):
     ids=lambda given: None if isinstance(given, dict) else given[:40],
 )
 def test_values_that_contradict_each_other_are_refused(helm: Helm, values, said):
-    with pytest.raises(HelmFailed, match=".*") as failed:
+    with pytest.raises(HelmFailed, match=re.escape(said)):
         helm.template(values)
-    assert said in str(failed.value)
 
 
 def test_the_default_namespace_is_refused_unless_it_is_meant(helm: Helm):

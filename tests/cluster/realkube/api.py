@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 Document = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
@@ -19,7 +19,9 @@ _RESOURCES = {
     "ClusterRole": ("rbac.authorization.k8s.io/v1", "clusterroles", False),
     "ClusterRoleBinding": ("rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
     "ConfigMap": ("v1", "configmaps", True),
+    "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions", False),
     "DaemonSet": ("apps/v1", "daemonsets", True),
+    "Deployment": ("apps/v1", "deployments", True),
     "DeviceClass": ("resource.k8s.io/v1", "deviceclasses", False),
     "Event": ("v1", "events", True),
     "Job": ("batch/v1", "jobs", True),
@@ -29,8 +31,11 @@ _RESOURCES = {
     "Pod": ("v1", "pods", True),
     "ResourceClaim": ("resource.k8s.io/v1", "resourceclaims", True),
     "ResourceClaimTemplate": ("resource.k8s.io/v1", "resourceclaimtemplates", True),
+    "ResourceQuota": ("v1", "resourcequotas", True),
     "ResourceSlice": ("resource.k8s.io/v1", "resourceslices", False),
+    "RoleBinding": ("rbac.authorization.k8s.io/v1", "rolebindings", True),
     "Service": ("v1", "services", True),
+    "ServiceMonitor": ("monitoring.coreos.com/v1", "servicemonitors", True),
     "ServiceAccount": ("v1", "serviceaccounts", True),
     "ValidatingAdmissionPolicy": ("admissionregistration.k8s.io/v1", "validatingadmissionpolicies", False),
     "ValidatingAdmissionPolicyBinding": ("admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", False),
@@ -57,6 +62,13 @@ class Api:
     token: str = field(repr=False)
     authority: Path
     entering: Any
+    acting_as: Sequence[tuple[str, str]] = ()
+    """Headers of whoever the user acts as: see `impersonating`."""
+
+    def impersonating(self, user: str, *groups: str) -> Api:
+        """The API server as another user sees it, whom this one may act as."""
+        groups = (*groups, "system:authenticated")
+        return evolve(self, acting_as=[("Impersonate-User", user), *(("Impersonate-Group", one) for one in groups)])
 
     def create(self, document: Mapping[str, Any], namespace: str = "default", *, dry_run: bool = False) -> Document:
         """Create an object."""
@@ -165,8 +177,11 @@ class Api:
         try:
             with entered:
                 connection.connect()
-            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
-            connection.request(method, path, body, headers)
+            connection.putrequest(method, path)
+            headers = [("Authorization", f"Bearer {self.token}"), ("Content-Type", content_type), *self.acting_as]
+            for name, value in [*headers, ("Content-Length", str(len(body or b"")))]:
+                connection.putheader(name, value)
+            connection.endheaders(body)
             response = connection.getresponse()
             return response.status, response.read()
         except http.client.HTTPException as error:

@@ -25,10 +25,19 @@ _PREFIX = "dk-cluster-"
 class Cluster:
     """Made, then used as a context: at its end nothing of it is left, but for logs that were kept.
 
-    With `gates`, every feature that drakit serves is on, else what is on by default.
+    With `gates`, every feature that drakit serves is on, else what is on by default. `apis` are served beside those of
+    the default, such as `resource.k8s.io/v1beta2`.
     """
 
-    def __init__(self, kubernetes: Kubernetes, debian: Debian, nodes: int = 1, *, gates: bool = True) -> None:
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        debian: Debian,
+        nodes: int = 1,
+        *,
+        gates: bool = True,
+        apis: Sequence[str] = (),
+    ) -> None:
         remove_cgroups()
         _remove_directories()
         # Short, for unix sockets lie below it. mkdtemp's 0700 would keep pods' users out of their volumes.
@@ -38,6 +47,7 @@ class Cluster:
         self.debian = debian
         names = [f"node-{number}" for number in range(1, nodes + 1)]
         self.gates = gates
+        self._apis = apis
         self.nodes = [
             Node(name, number, self.directory / name, kubernetes, debian, gates=gates)
             for number, name in enumerate(names, 1)
@@ -121,7 +131,9 @@ class Cluster:
         machine = Machine("control-plane", self.directory / "control-plane")
         self._stack.callback(machine.stop)
         names = [node.name for node in self.nodes]
-        self._control_plane = ControlPlane(machine, self.kubernetes, self.debian, names, gates=self.gates)
+        self._control_plane = ControlPlane(
+            machine, self.kubernetes, self.debian, names, gates=self.gates, apis=self._apis
+        )
 
 
 def _remove_directories() -> None:

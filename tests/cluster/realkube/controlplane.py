@@ -6,6 +6,7 @@ import functools
 import json
 import secrets
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from realkube.api import Api
@@ -28,13 +29,21 @@ class ControlPlane:
     """Running when it is made. Everybody comes with a token; only the API server has a certificate, its own."""
 
     def __init__(
-        self, machine: Machine, kubernetes: Kubernetes, debian: Debian, nodes: list[str], *, gates: bool
+        self,
+        machine: Machine,
+        kubernetes: Kubernetes,
+        debian: Debian,
+        nodes: list[str],
+        *,
+        gates: bool,
+        apis: Sequence[str] = (),
     ) -> None:
         self.machine = machine
         self._kubernetes = kubernetes
         self._debian = debian
         self._gates = gates_of(kubernetes.minor) if gates else {}
-        self._apis = apis_of(kubernetes.minor) if gates else {}
+        served = [*(apis_of(kubernetes.minor) if gates else ()), *apis]
+        self._apis = {"runtime_config": ",".join(f"{api}=true" for api in served)} if served else {}
         self._tokens = {
             name: secrets.token_hex(16) for name in ("admin", "controllers", "scheduler", *map(_kubelet, nodes))
         }
@@ -136,6 +145,7 @@ class ControlPlane:
         if user == "controllers":
             flags["service_account_private_key_file"] = f"{_RUN}/accounts.key"
             flags["root_ca_file"] = f"{_RUN}/api/apiserver.crt"  # pods find it in every namespace
+            flags["use_service_account_credentials"] = True  # each controller may do what it must, and no more
         self.machine.start(component, self._kubernetes.command(component, **flags))
 
     def _write_tokens(self, nodes: list[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -26,7 +26,7 @@ PACKAGES = {
 }
 """Package -> the suite it is taken from."""
 KUBECTL = {"kubernetes-client": "trixie"}
-"""What tests of scripts for people take besides; it knows the API server by its discovery, whatever its release."""
+"""What tests of scripts for people take besides."""
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _BOUND_SECONDS = 600
 
@@ -56,17 +56,17 @@ class Debian:
 
 def debian(packages: Mapping[str, str] = PACKAGES) -> Debian:
     """The packages, from the cache or from the archive. Raises Lacking."""
-    wanted = " ".join(f"{package}/{suite}" for package, suite in sorted(packages.items()))
-    name = f"debian-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    return Debian(cached(name, lambda root: _fetch(packages, root)))
+    wanted = [f"{package}/{suite}" for package, suite in sorted(packages.items())]
+    key = hashlib.sha256(" ".join(wanted).encode()).hexdigest()[:12]
+    return Debian(cached(f"debian-{key}", lambda root: _fetch(root, wanted)))
 
 
-def _fetch(packages: Mapping[str, str], root: Path) -> None:
+def _fetch(root: Path, wanted: Sequence[str]) -> None:
     work = root / ".apt"
     downloads = work / "downloads"
     for directory in (work / "lists/partial", work / "cache", downloads):
         directory.mkdir(parents=True)
-    (work / "sources.list").write_text(_sources(packages))
+    (work / "sources.list").write_text(_sources({one.partition("/")[2] for one in wanted}))
     options = [
         f"Dir::Etc::sourcelist={work}/sources.list",
         "Dir::Etc::sourceparts=-",
@@ -79,7 +79,7 @@ def _fetch(packages: Mapping[str, str], root: Path) -> None:
     ]
     apt = ["apt-get", "--quiet=2", *(word for option in options for word in ("-o", option))]
     _run([*apt, "update"], work)
-    _run([*apt, "download", *(f"{package}/{suite}" for package, suite in packages.items())], downloads)
+    _run([*apt, "download", *wanted], downloads)
     versions = []
     for archive in sorted(downloads.glob("*.deb")):
         versions.append(_run(["dpkg-deb", "--show", "--showformat=${Package} ${Version}", str(archive)], work))
@@ -88,14 +88,14 @@ def _fetch(packages: Mapping[str, str], root: Path) -> None:
     _run(["rm", "-r", str(work)], root)
 
 
-def _sources(packages: Mapping[str, str]) -> str:
+def _sources(suites: Collection[str]) -> str:
     asked = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL) $(CREATED_BY)"]
     listed = [line.split() for line in _run(asked, Path("/")).splitlines()]
     archive = next((uri for uri, *rest in listed if rest == ["Debian", "Packages"]), None)
     if archive is None:
         raise Lacking("this machine's apt knows no Debian archive; run `apt-get update`, or use a Debian machine")
-    suites = sorted(set(packages.values()))
-    return "".join(f"deb [target=Packages signed-by={_KEYRING}] {archive} {suite} main\n" for suite in suites)
+    lines = (f"deb [target=Packages signed-by={_KEYRING}] {archive} {suite} main\n" for suite in sorted(suites))
+    return "".join(lines)
 
 
 def _run(command: list[str], directory: Path) -> str:

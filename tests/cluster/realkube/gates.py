@@ -32,6 +32,6 @@ def gates_of(minor: tuple[int, int]) -> dict[str, object]:
     return {"feature_gates": ",".join(f"{gate}=true" for gate in gates)} if gates else {}
 
 
-def apis_of(minor: tuple[int, int]) -> dict[str, object]:
-    """The flag for the API server that serves what these gates need."""
-    return {"runtime_config": f"{RULES}=true"} if "DRADeviceTaints" in GATES.get(minor, ()) else {}
+def apis_of(minor: tuple[int, int]) -> tuple[str, ...]:
+    """The APIs that the API server has to serve for these gates, beside those it serves by default."""
+    return (RULES,) if "DRADeviceTaints" in GATES.get(minor, ()) else ()

@@ -155,9 +155,12 @@ class Node:
         """End a process of the node with SIGKILL."""
         self.running.processes[process].end(signal.SIGKILL)
 
-    def get(self, port: int, path: str) -> tuple[int, str]:
-        """Ask a process of the node over HTTP; returns status and text. Raises OSError where there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    def get(self, port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
+        """Ask a process of the node, or one of its pods by address, over HTTP; returns status and text.
+
+        Raises OSError where there is no answer.
+        """
+        connection = http.client.HTTPConnection(host, port, timeout=10)
         try:
             with inside(self.running.network):
                 connection.connect()

@@ -18,6 +18,7 @@ from drakit.errors import ConfigError, DRAError, describe
 GROUP = "drakit.commands"
 
 COMMANDS = {
+    "admission": "drakit.cli.admission:admission",
     "agent": "drakit.cli.agent:agent",
     "check": "drakit.cli.check:check",
     "classes": "drakit.cli.classes:classes",

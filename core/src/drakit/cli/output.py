@@ -61,9 +61,19 @@ def write(output: str, data: Any, tables: Callable[[], Iterable[RenderableType]]
             show(item)
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, but text of several lines is written as lines."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
 def to_yaml(data: Any) -> str:
     """Plain data as YAML, keys in their order."""
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return text
 
 

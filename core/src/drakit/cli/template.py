@@ -11,6 +11,7 @@ import click
 import yaml
 
 from drakit.cli.catalog_check import check
+from drakit.cli.catalog_values import values
 from drakit.cli.catalogs import catalog_option, conclude, load_catalog
 from drakit.cli.options import Command, output_option
 from drakit.cli.output import line, table, to_yaml, write
@@ -38,6 +39,7 @@ def template() -> None:
 
 
 template.add_command(check)
+template.add_command(values)
 
 
 @template.command("list")

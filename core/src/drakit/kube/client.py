@@ -197,6 +197,24 @@ class KubeClient:
         major, minor = (int(match[0]) for match in numbers if match)
         return major, minor
 
+    async def served(self, group: str) -> tuple[str, ...]:
+        """The versions of an API group that the server has, the one it prefers first. NotFound (404) without any."""
+        document = await self._call("GET", f"/apis/{quote(group, safe='')}")
+        versions = [str(one.get("version")) for one in document.get("versions") or () if isinstance(one, dict)]
+        preferred = str((document.get("preferredVersion") or {}).get("version"))
+        return tuple(sorted(versions, key=lambda version: version != preferred))
+
+    async def schema(self, group_version: str) -> Document:
+        """The OpenAPI document of a version of a group, as `resource.k8s.io/v1`: every field that the server knows."""
+        return await self._call("GET", f"/openapi/v3/apis/{quote(group_version)}")
+
+    async def metrics(self) -> str:
+        """What the API server measures of itself, as Prometheus reads it."""
+        response = await self._send("GET", "/metrics", None)
+        if response.status != 200:
+            raise _refusal("GET /metrics", response)
+        return response.body.decode("utf-8", "replace")
+
     async def _apply(
         self, part: str, resource: Resource, document: Mapping[str, Any], manager: str, *, force: bool
     ) -> Document:

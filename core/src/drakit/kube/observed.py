@@ -14,7 +14,7 @@ from drakit.kube.client import RESOURCE_SLICES, ApiError, KubeClient
 from drakit.kube.pace import Backoff, Timing
 
 PERMISSIONS = (
-    "allow the driver's service account to get nodes, and to get, list, watch, create, update and delete "
+    "allow the driver's service account to get nodes, and to list, watch, create, update and delete "
     "resourceslices in resource.k8s.io"
 )
 """What to do about a refusal."""

@@ -96,13 +96,19 @@
 
 {{/* Two releases of one full name in two namespaces would fight over what has no namespace. */}}
 {{- define "drakit.validate.names" -}}
-{{- $name := include "drakit.fullname" . }}
 {{- range list "ClusterRole" "ClusterRoleBinding" }}
-{{- $there := lookup "rbac.authorization.k8s.io/v1" . "" $name | default dict }}
+{{- include "drakit.validate.own" (list $ "rbac.authorization.k8s.io/v1" . (include "drakit.fullname" $) "give this release a fullnameOverride") }}
+{{- end }}
+{{- end }}
+
+{{/* An object that is to be made must not be there already, unless it is this release's. */}}
+{{- define "drakit.validate.own" -}}
+{{- $root := index . 0 }}
+{{- $there := lookup (index . 1) (index . 2) "" (index . 3) | default dict }}
 {{- $annotations := dig "metadata" "annotations" dict $there }}
 {{- $of := printf "%s/%s" (get $annotations "meta.helm.sh/release-namespace") (get $annotations "meta.helm.sh/release-name") }}
-{{- if and $there (ne $of (printf "%s/%s" $.Release.Namespace $.Release.Name)) }}
-{{- fail (printf "there is a %s %s already, of %s: give this release a fullnameOverride" . $name (ternary "nobody that helm knows" (printf "release %s" $of) (eq $of "/"))) }}
-{{- end }}
+{{- if and $there (ne $of (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) }}
+{{- $whose := ternary "no release of Helm's" (printf "release %s" $of) (eq $of "/") }}
+{{- fail (printf "there is a %s %s already, of %s: %s" (index . 2) (index . 3) $whose (index . 4)) }}
 {{- end }}
 {{- end }}

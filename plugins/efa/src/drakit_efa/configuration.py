@@ -6,12 +6,11 @@ rdma-core. Source: `fi_efa(7)`, `prov/efa/src/efa_env.c` and `efa_fork_support.c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from attrs import Attribute, field, frozen
-from drakit import AllocatedDevice, InvalidDeviceConfig
+from attrs import field, frozen
+from drakit import AllocatedDevice, Between, Each, InvalidDeviceConfig, Matches, NoneOf
 
 API_VERSION = "efa.drakit/v1"
 
@@ -22,29 +21,20 @@ VERBS_FORK_SAFE = "RDMAV_FORK_SAFE"
 """rdma-core's: set to whatever value, it is on."""
 
 _OWN = (PROVIDER, DEVICE_RDMA, FORK_SAFE, VERBS_FORK_SAFE)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _MAX_GID = 2**32 - 2
 """The highest is none: it stands for `unchanged`."""
 
-
-def _is_variable(_instance: object, _attribute: Attribute[str | None], name: str | None) -> None:
-    if name is None:
-        return
-    if not _VARIABLE.fullmatch(name):
-        raise ValueError(
-            f"deviceListVariable must be the name of an environment variable, such as FI_EFA_IFACE: at most 128 "
-            f"letters, digits and '_', not {name!r}"
-        )
-    if name in _OWN:
-        raise ValueError(
-            f"deviceListVariable must not be {name}, which other fields set; libfabric reads a list in FI_EFA_IFACE"
-        )
-
-
-def _are_gids(_instance: object, _attribute: Attribute[tuple[int, ...]], gids: tuple[int, ...]) -> None:
-    for gid in gids:
-        if not 0 <= gid <= _MAX_GID:
-            raise ValueError(f"additionalGids must be group ids from 0 to {_MAX_GID}, not {gid}")
+_VARIABLE = (
+    Matches(
+        "[A-Za-z_][A-Za-z0-9_]{0,127}",
+        says="must be the name of an environment variable, such as FI_EFA_IFACE: at most 128 letters, digits and '_'",
+    ),
+    NoneOf(
+        _OWN,
+        says=f"must be none of {', '.join(_OWN)}, which other fields set; libfabric reads a list in FI_EFA_IFACE",
+    ),
+)
+_GID = Between(0, _MAX_GID, says=f"must be a group id from 0 to {_MAX_GID}")
 
 
 @frozen(kw_only=True)
@@ -63,8 +53,8 @@ class EfaConfig:
     provider: bool = False
     device_rdma: bool | None = None
     fork_safe: bool | None = None
-    device_list_variable: str | None = field(default=None, validator=_is_variable)
-    additional_gids: tuple[int, ...] = field(default=(), validator=_are_gids)
+    device_list_variable: str | None = field(default=None, validator=_VARIABLE)
+    additional_gids: tuple[int, ...] = field(default=(), validator=Each(_GID))
 
     def environment(self, verbs: Sequence[str]) -> Mapping[str, str]:
         """The variables it becomes, for a request with these RDMA devices."""

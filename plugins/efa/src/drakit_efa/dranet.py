@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from attrs import frozen
+from drakit import AtMost
 
 from drakit_efa.configuration import API_VERSION, EfaConfig
 
@@ -79,12 +80,41 @@ class EthtoolConfig:
     private_flags: dict[str, bool] | None = None
 
 
+_NOT_OF_AN_INTERFACE = AtMost(
+    count=0,
+    fields=(
+        "interface.name",
+        "interface.addresses",
+        "interface.dhcp",
+        "interface.mtu",
+        "interface.hardware_addr",
+        "interface.gso_max_size",
+        "interface.gro_max_size",
+        "interface.gso_i_pv4_max_size",
+        "interface.gro_i_pv4_max_size",
+        "interface.disable_ebpf_programs",
+        "interface.arp_ignore",
+        "interface.arp_announce",
+        "routes",
+        "rules",
+        "neighbors",
+        "ethtool",
+    ),
+    filled=("interface.name", "interface.addresses", "routes", "rules", "neighbors"),
+    says="cannot be applied: an EFA adapter has no network interface, and nothing is moved into the pod, which keeps "
+    "its own network; leave out what is named, and set what containers are to know of their adapters by "
+    f"{EfaConfig.kind} of {API_VERSION}",
+)
+"""DRANET takes those that are `filled` for not given where they are empty."""
+
+
 @frozen(kw_only=True)
 class NetworkConfig:
     """DRANET's configuration of a network device. What an EFA adapter cannot do is refused, with all of it named."""
 
     api_version: ClassVar[str] = ""
     kind: ClassVar[str] = ""
+    cross_checks: ClassVar[tuple[AtMost, ...]] = (_NOT_OF_AN_INTERFACE,)
 
     profile: str | None = None
     interface: InterfaceConfig | None = None
@@ -92,34 +122,3 @@ class NetworkConfig:
     rules: tuple[RuleConfig, ...] | None = None
     neighbors: tuple[NeighborConfig, ...] | None = None
     ethtool: EthtoolConfig | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if given := self._of_an_interface():
-            raise ValueError(
-                f"{', '.join(given)} cannot be applied: an EFA adapter has no network interface, and nothing is moved "
-                f"into the pod, which keeps its own network; remove {'it' if len(given) == 1 else 'them'}, and set "
-                f"what containers are to know of their adapters by {EfaConfig.kind} of {API_VERSION}"
-            )
-
-    def _of_an_interface(self) -> list[str]:
-        """The fields that are given and need a network interface. DRANET takes what is empty for not given."""
-        interface = self.interface or InterfaceConfig()
-        values = {
-            "interface.name": interface.name or None,
-            "interface.addresses": interface.addresses or None,
-            "interface.dhcp": interface.dhcp,
-            "interface.mtu": interface.mtu,
-            "interface.hardwareAddr": interface.hardware_addr,
-            "interface.gsoMaxSize": interface.gso_max_size,
-            "interface.groMaxSize": interface.gro_max_size,
-            "interface.gsoIPv4MaxSize": interface.gso_i_pv4_max_size,
-            "interface.groIPv4MaxSize": interface.gro_i_pv4_max_size,
-            "interface.disableEbpfPrograms": interface.disable_ebpf_programs,
-            "interface.arpIgnore": interface.arp_ignore,
-            "interface.arpAnnounce": interface.arp_announce,
-            "routes": self.routes or None,
-            "rules": self.rules or None,
-            "neighbors": self.neighbors or None,
-            "ethtool": self.ethtool,
-        }
-        return [name for name, value in values.items() if value is not None]

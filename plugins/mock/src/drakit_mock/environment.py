@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-from drakit import DeviceRef, Quantity
+from drakit import DeviceRef, EachKey, Matches, Quantity
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE_NAME = Matches(
+    "[A-Za-z_][A-Za-z0-9_]*", says="must be the name of an environment variable (letters, digits, '_')"
+)
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(env: Mapping[str, str]) -> None:
     """Raise ValueError for what no shell could read."""
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"env: {name!r} is not a name for an environment variable (letters, digits, '_')")
+    if problem := EachKey(VARIABLE_NAME).problem(env):
+        raise ValueError(f"env{problem}")
 
 
 def device_variable(ref: DeviceRef) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from drakit import (
     DeviceGroup,
     DeviceNode,
     DeviceRef,
+    EachKey,
     Health,
     HealthStatus,
     Inventory,
@@ -30,7 +31,7 @@ from drakit import (
 from drakit.errors import ClaimError, DeviceNotFound, DeviceUnfit
 
 from drakit_mock.effects import Effects
-from drakit_mock.environment import capacity_variable, check_names, device_variable
+from drakit_mock.environment import VARIABLE_NAME, capacity_variable, device_variable
 from drakit_mock.faults import FaultKind, faults_file, state_directory
 from drakit_mock.grouping import device_groups
 from drakit_mock.hardware import NODE_TYPES, pci_functions
@@ -48,10 +49,7 @@ class MockConfig:
     api_version: ClassVar[str] = API_VERSION
     kind: ClassVar[str] = "MockConfig"
 
-    env: Mapping[str, str] = field(factory=dict)
-
-    def __attrs_post_init__(self) -> None:
-        check_names(self.env)
+    env: Mapping[str, str] = field(factory=dict, validator=EachKey(VARIABLE_NAME))
 
 
 class MockPlugin:

@@ -6,11 +6,11 @@ process, not of the hardware: claims with different sizes live side by side on a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
-from attrs import Attribute, field, frozen
-from drakit import AllocatedDevice, InvalidDeviceConfig
+from attrs import field, frozen
+from drakit import AllocatedDevice, InvalidDeviceConfig, OneOf
 
 from drakit_neuron.hardware import Hardware
 from drakit_neuron.instances import ARCHITECTURES
@@ -21,21 +21,13 @@ CORE_SIZE = "NEURON_LOGICAL_NC_CONFIG"
 """The runtime's older name for this, NEURON_RT_VIRTUAL_CORE_SIZE, is left to images that still use it."""
 
 
-def _one_of(name: str, allowed: tuple[int, ...]) -> Callable[[Any, Attribute[int], int], None]:
-    def check(_instance: Any, _attribute: Attribute[int], value: int) -> None:
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
-
-    return check
-
-
 @frozen
 class NeuronConfig:
     """`logicalNeuronCore`: how many physical cores a logical one is made of, 1 or 2."""
 
     api_version: ClassVar[str] = API_VERSION
     kind: ClassVar[str] = "NeuronConfig"
-    logical_neuron_core: int = field(validator=_one_of("logicalNeuronCore", (1, 2)))
+    logical_neuron_core: int = field(validator=OneOf((1, 2)))
 
 
 @frozen
@@ -44,7 +36,7 @@ class UltraServerConfig:
 
     api_version: ClassVar[str] = API_VERSION
     kind: ClassVar[str] = "UltraServerConfig"
-    ultraserver_mode: int = field(validator=_one_of("ultraserverMode", (1, 2, 4)))
+    ultraserver_mode: int = field(validator=OneOf((1, 2, 4)))
 
 
 @frozen(kw_only=True)

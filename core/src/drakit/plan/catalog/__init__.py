@@ -6,6 +6,7 @@
     variant = variant_for(template, "a-node-type")          what it is on that node
     claim_templates(template, variant, "team-a")            ResourceClaimTemplates to apply
     example_pods(variant, "team-a")
+    chart_values(templates, "a-node-type")          what the Helm chart makes them from
     misfit(node, template, variant)                         whether so many fit as it says
     hints(file, node_types, classes)                        names that are probably misspelt
 
@@ -17,7 +18,7 @@ from drakit.plan.catalog.expanding import Claim, Template, Variant
 from drakit.plan.catalog.hints import hints, unknown_class, unknown_type
 from drakit.plan.catalog.model import API_VERSION, KIND
 from drakit.plan.catalog.reading import FILE_NAME, Catalog, CatalogFile, combine, read_catalog, variant_for
-from drakit.plan.catalog.rendering import LABEL, claim_templates, example_pods
+from drakit.plan.catalog.rendering import LABEL, chart_values, claim_templates, example_pods
 
 __all__ = [
     "API_VERSION",
@@ -31,6 +32,7 @@ __all__ = [
     "EmptyNode",
     "Template",
     "Variant",
+    "chart_values",
     "claim_templates",
     "combine",
     "example_pods",

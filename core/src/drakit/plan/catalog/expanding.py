@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from drakit.errors import DRAError, LimitExceeded, shorten
+from drakit.model import Quantity
 from drakit.model.converters import frozen_mapping
 from drakit.model.names import check_subdomain
 from drakit.plan.catalog.filling import fill
@@ -158,7 +159,19 @@ def _claim(claim: ClaimEntry, nodes: NodesEntry, template: str, values: Values, 
     except (ValueError, DRAError) as error:
         said = str(error).removeprefix(f"claim {name}: ")
         raise ValueError(f"{where}: {said}") from None
-    return Claim(name=name, devices=devices)
+    return Claim(name=name, devices=_as_stored(devices))
+
+
+def _as_stored(devices: Mapping[str, Any]) -> dict[str, Any]:
+    """What a claim asks for, with quantities as an API server writes them: nothing of it changes when it is applied."""
+    return {**devices, "requests": [{**one, "exactly": _stored(one["exactly"])} for one in devices["requests"]]}
+
+
+def _stored(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "capacity" not in wanted:
+        return wanted
+    amounts = {name: Quantity(amount).canonical for name, amount in wanted["capacity"]["requests"].items()}
+    return {**wanted, "capacity": {"requests": amounts}}
 
 
 def _check(name: str, devices: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Templates as documents for `kubectl apply`."""
+"""Templates as documents for `kubectl apply`, and as values of the Helm chart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from drakit.documents import API_VERSION, Document
@@ -51,6 +51,24 @@ def example_pods(variant: Variant, namespace: str | None = None) -> list[Documen
         }
         for claim in variant.claims
     ]
+
+
+def chart_values(templates: Iterable[Template], node_type: str) -> Document:
+    """Every template that is for a type of node, as the Helm chart has them: by name, and its claims by name."""
+    return {
+        template.name: _chart_template(template, template.variants[node_type])
+        for template in templates
+        if node_type in template.variants
+    }
+
+
+def _chart_template(template: Template, variant: Variant) -> Document:
+    needed = {plugin: dict(options) for plugin, options in template.plugin_options.items()}
+    return {
+        "title": template.title,
+        **({"pluginOptions": needed} if needed else {}),
+        "claims": {claim.name: dict(claim.devices) for claim in variant.claims},
+    }
 
 
 def _metadata(name: str, namespace: str | None, **more: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from drakit.decoding import load_yaml
 from drakit.errors import ConfigError
 from drakit.testing.apiserver.registry import NOBODY, Part, Registry
-from drakit.testing.apiserver.resources import Target, locate
+from drakit.testing.apiserver.resources import RESOURCES, Target, locate
 from drakit.testing.apiserver.selectors import selector
 from drakit.testing.apiserver.status import (
     Cause,
@@ -30,6 +30,8 @@ from drakit.testing.apiserver.watching import Watch
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
 _TRUE = ("1", "true", "True")
+_VERSIONS = {group: (version,) for group, version in {(one.group, one.version) for one in RESOURCES if one.group}}
+"""The versions of each API group."""
 
 
 @frozen
@@ -134,6 +136,10 @@ class Api:
         if path == "/version":
             version = {"major": "1", "minor": str(self.minor), "gitVersion": self.git_version}
             return Response(200, json.dumps(version).encode())
+        if (group := path.removeprefix("/apis/")) in _VERSIONS:
+            versions = [{"groupVersion": f"{group}/{one}", "version": one} for one in _VERSIONS[group]]
+            found = {"kind": "APIGroup", "apiVersion": "v1", "name": group, "versions": versions}
+            return Response(200, json.dumps(found | {"preferredVersion": versions[0]}).encode())
         return None
 
     def _list_or_watch(self, target: Target, parameters: Mapping[str, str]) -> Response | Watch:

@@ -77,6 +77,29 @@ RESOURCES = (
             "type",
         ),
     ),
+    *(
+        Resource("apps", plural, kind, namespaced=True, has_status=True)
+        for plural, kind in (
+            ("deployments", "Deployment"),
+            ("replicasets", "ReplicaSet"),
+            ("statefulsets", "StatefulSet"),
+            ("daemonsets", "DaemonSet"),
+        )
+    ),
+    Resource("batch", "jobs", "Job", namespaced=True, has_status=True),
+    Resource("batch", "cronjobs", "CronJob", namespaced=True, has_status=True),
+    Resource("", "resourcequotas", "ResourceQuota", namespaced=True, has_status=True),
+    Resource("rbac.authorization.k8s.io", "clusterroles", "ClusterRole"),
+    Resource("rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding"),
+    *(
+        Resource("admissionregistration.k8s.io", plural, kind)
+        for plural, kind in (
+            ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+            ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
+            ("validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+            ("mutatingwebhookconfigurations", "MutatingWebhookConfiguration"),
+        )
+    ),
 )
 _BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in RESOURCES}
 _BY_KIND = {resource.kind: resource for resource in RESOURCES}

@@ -31,9 +31,10 @@ class InMemoryApiServer:
     """A Kubernetes API server in memory, that speaks real HTTP on 127.0.0.1.
 
     It holds what a DRA driver meets: ResourceSlices, ResourceClaims, ResourceClaimTemplates, DeviceClasses, Nodes, Pods
-    and Events; with resource versions, conflicts, preconditions, selectors, status subresources, watches with history
-    and bookmarks, and validation of `resource.k8s.io/v1` and `events.k8s.io/v1`. There is no authorization, no
-    discovery and no garbage collection, namespaces need not exist, and a pod that is deleted is gone at once.
+    and Events, and what owns pods and limits them; with resource versions, conflicts, preconditions, selectors, status
+    subresources, watches with history and bookmarks, and validation of `resource.k8s.io/v1` and `events.k8s.io/v1`.
+    There is no authorization, no garbage collection and of discovery only the versions of a group; namespaces need not
+    exist, and a pod that is deleted is gone at once.
 
     A context manager. Its methods may be called from any thread, and act as the cluster itself does: they may write
     any part of an object, and meet no injected fault. They raise Refusal where the server would refuse.

@@ -1,4 +1,4 @@
-"""`drakit plugins`: what is installed, what is enabled, and what became of it."""
+"""`drakit plugins`: what is installed, what is enabled, and what became of it; and installing more from wheels."""
 
 from __future__ import annotations
 
@@ -42,15 +42,57 @@ class PluginState:
         return self.state not in ("loaded", "installed")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @config_option
 @root_option
 @output_option("table")
-def plugins(config: Path | None, root: Path | None, output: str) -> None:
+@click.pass_context
+def plugins(context: click.Context, config: Path | None, root: Path | None, output: str) -> None:
     """Show the installed and the enabled plugins.
 
     With a configuration only what it enables is imported. Exit code 1: an enabled plugin is not loaded.
     """
+    if context.invoked_subcommand is None:
+        _show(config, root, output)
+
+
+@plugins.command()
+@click.option(
+    "--wheels", type=click.Path(path_type=Path), required=True, metavar="DIRECTORY", help="Where the wheels are."
+)
+@click.option(
+    "--requirements",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What to install of them: lines of the form name==version --hash=sha256:..., as `pip-compile` writes them.",
+)
+@click.option("--all", "everything", is_flag=True, help="Install all of them, whatever they hold.")
+@click.option(
+    "--target",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIRECTORY",
+    help="Where to: a directory for these alone, which is emptied first. Name it in PYTHONPATH.",
+)
+def install(wheels: Path, requirements: Path | None, everything: bool, target: Path) -> None:
+    """Install plugins from wheels into a directory, without pip and without a network.
+
+    Each has to be there with all it needs that this installation of drakit has not. Exit code 2: something is not as
+    it is required, and nothing was installed.
+    """
+    # Late, for `drakit plugins` itself does without.
+    from drakit.cli.plugins.wheels import Installation, read_pins, wheels_in
+
+    if everything is (requirements is not None):
+        raise click.UsageError("give either --requirements or --all")
+    there, installation = wheels_in(wheels), Installation(target)
+    found = installation.pinned(read_pins(requirements), there) if requirements else installation.all(there)
+    for one in found:
+        offers = f", plugins: {', '.join(one.plugins)}" if one.plugins else ""
+        click.echo(f"{one.name} {one.version}{offers}")
+
+
+def _show(config: Path | None, root: Path | None, output: str) -> None:
     settings, problems = offline_settings(config, overrides(root=root))
     states = plugin_states(settings, dict(problems))
 
