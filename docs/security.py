@@ -24,7 +24,7 @@ test, and so does one that is in them and in no rendering.
 
 - No container is privileged or may become so, none has a capability, each has a read-only root file system and the
   runtime's seccomp profile. `agent.capabilities` and `agent.seLinuxOptions` are there for plugins and hosts of your
-  own.
+  own. With faked hardware (`mock.enabled`) its init container has MKNOD, and nothing of the host's hardware is read.
 - The pod has its own network, processes and IPC. It opens no device: what it hands out, it has the container runtime
   open.
 - The token is bound to the pod, lasts an hour, and is in the agent's container alone. The service account itself has

@@ -13,7 +13,8 @@ from drakit.errors import ConfigError, DuplicateDevice
 from drakit.loading import inspect
 from drakit.testing import is_laid_out, lay_out, read_layout
 from drakit.testing.nodes import MARKER
-from drakit_mock.hardware import NODE_TYPES, NODES
+from drakit_efa.plugin import EfaPlugin
+from drakit_mock.hardware import NODE_TYPES, NODES, pci_functions
 from drakit_mock.plugin import MockPlugin
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,8 +130,8 @@ def test_laying_out_again_gives_the_same_tree_with_relative_links(tmp_path, node
     assert not [link for link in links if link.startswith("-> /")]
 
 
-@pytest.mark.parametrize("node_type", NODE_TYPES)
-def test_every_node_type_of_the_mock_has_functions_on_several_roots(tmp_path, node_type):
+@pytest.mark.parametrize("node_type", sorted(path.stem for path in NODES.iterdir()))
+def test_every_node_type_with_a_file_has_functions_on_several_roots(tmp_path, node_type):
     laid = lay_out(node_type, tmp_path, [MOCK])
     functions = laid.functions["mock"]
     assert laid.problems == ()
@@ -139,8 +140,30 @@ def test_every_node_type_of_the_mock_has_functions_on_several_roots(tmp_path, no
 
 
 def test_the_mock_names_every_node_type_it_has_a_file_of():
-    assert sorted(NODE_TYPES) == sorted(path.name.removesuffix(".yaml") for path in NODES.iterdir())
+    assert set(NODE_TYPES) >= {path.name.removesuffix(".yaml") for path in NODES.iterdir()}
     assert "p5.48xlarge" in NODE_TYPES
+
+
+@pytest.mark.parametrize(("node_type", "count"), [("g5.48xlarge", 8), ("p5.4xlarge", 1), ("g7e.12xlarge", 2)])
+def test_gpus_whose_place_is_not_known_are_below_no_root_with_an_adapter(tmp_path, node_type, count):
+    functions = lay_out(node_type, tmp_path).functions
+    assert len(functions["mock"]) == count
+    assert {function.root for function in functions["mock"]}.isdisjoint(one.root for one in functions["efa"])
+
+
+@pytest.mark.parametrize("node_type", NODE_TYPES)
+def test_every_node_type_of_the_mock_can_be_laid_out_with_what_other_plugins_have_there(tmp_path, node_type):
+    laid = lay_out(node_type, tmp_path)
+    assert laid.problems == ()
+    addresses = [function.address for functions in laid.functions.values() for function in functions]
+    assert len(addresses) == len(set(addresses))
+
+
+def test_every_type_of_the_gpu_families_that_has_adapters_has_gpus():
+    families = re.compile(r"(g\d|gr\d|p\d)[a-z0-9-]*\.")
+    types = {name.partition("@")[0] for name in EfaPlugin.node_types if families.match(name)}
+    assert len(types) > 30
+    assert {name for name in types if not pci_functions(name)} == set()
 
 
 def test_the_generic_profiles_are_the_hardware_of_the_generic_node(tmp_path, drivers):

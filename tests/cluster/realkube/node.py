@@ -147,6 +147,10 @@ class Node:
         """Give containerd the images of an archive."""
         self._ctr("--namespace=k8s.io", "images", "import", str(archive))
 
+    def call(self, image: str, name: str) -> None:
+        """Let an image that containerd has go by another name too."""
+        self._ctr("--namespace=k8s.io", "images", "tag", "--force", image, name)
+
     def kill(self, process: str) -> None:
         """End a process of the node with SIGKILL."""
         self.running.processes[process].end(signal.SIGKILL)
