@@ -215,7 +215,7 @@ def _pools(verdict: Verdict) -> tuple[str, ...]:
     return tuple(
         f"pool {shown(pool.driver)}/{shown(pool.name)} is not used: {shown(pool.problem)}"
         for pool in (verdict.task.pools if verdict.task else ())
-        if pool.problem
+        if pool.unused
     )
 
 
