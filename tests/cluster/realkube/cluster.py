@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ import yaml
 from realkube.api import Api
 from realkube.controlplane import ControlPlane
 from realkube.debian import Debian
+from realkube.gates import apis_of, gates_of
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, remove_cgroups
 from realkube.node import Node
@@ -27,10 +28,18 @@ MANIFESTS = Path(__file__).parents[3] / "deploy" / "manifests"
 class Cluster:
     """Made, then used as a context: at its end nothing of it is left, but for logs that were kept.
 
-    With `gates`, every feature that drakit serves is on, else what is on by default.
+    With `gates`, every feature that drakit serves is on, but for those named in `without`, else what is on by default.
     """
 
-    def __init__(self, kubernetes: Kubernetes, debian: Debian, nodes: int = 1, *, gates: bool = True) -> None:
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        debian: Debian,
+        nodes: int = 1,
+        *,
+        gates: bool = True,
+        without: Collection[str] = (),
+    ) -> None:
         remove_cgroups()
         _remove_directories()
         # Short, for unix sockets lie below it. mkdtemp's 0700 would keep pods' users out of their volumes.
@@ -39,9 +48,10 @@ class Cluster:
         self.kubernetes = kubernetes
         self.debian = debian
         names = [f"node-{number}" for number in range(1, nodes + 1)]
-        self.gates = gates
+        self.gates = gates_of(kubernetes.minor, without) if gates else {}
+        self.apis = apis_of(kubernetes.minor) if gates else {}
         self.nodes = [
-            Node(name, number, self.directory / name, kubernetes, debian, gates=gates)
+            Node(name, number, self.directory / name, kubernetes, debian, gates=self.gates)
             for number, name in enumerate(names, 1)
         ]
         self._stack = contextlib.ExitStack()
@@ -106,7 +116,9 @@ class Cluster:
         machine = Machine("control-plane", self.directory / "control-plane")
         self._stack.callback(machine.stop)
         names = [node.name for node in self.nodes]
-        self._control_plane = ControlPlane(machine, self.kubernetes, self.debian, names, gates=self.gates)
+        self._control_plane = ControlPlane(
+            machine, self.kubernetes, self.debian, names, gates=self.gates, apis=self.apis
+        )
 
 
 def _remove_directories() -> None:

@@ -6,12 +6,12 @@ import functools
 import json
 import secrets
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from realkube.api import Api
 from realkube.debian import Debian
 from realkube.errors import ClusterFailure
-from realkube.gates import apis_of, gates_of
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
 from realkube.network import CONTROL_PLANE, inside, make_bridge
@@ -27,13 +27,20 @@ class ControlPlane:
     """Running when it is made. Everybody comes with a token; only the API server has a certificate, its own."""
 
     def __init__(
-        self, machine: Machine, kubernetes: Kubernetes, debian: Debian, nodes: list[str], *, gates: bool
+        self,
+        machine: Machine,
+        kubernetes: Kubernetes,
+        debian: Debian,
+        nodes: list[str],
+        *,
+        gates: Mapping[str, object],
+        apis: Mapping[str, object],
     ) -> None:
         self.machine = machine
         self._kubernetes = kubernetes
         self._debian = debian
-        self._gates = gates_of(kubernetes.minor) if gates else {}
-        self._apis = apis_of(kubernetes.minor) if gates else {}
+        self._gates = gates
+        self._apis = apis
         self._tokens = {
             name: secrets.token_hex(16) for name in ("admin", "controllers", "scheduler", *map(_kubelet, nodes))
         }
