@@ -71,7 +71,7 @@ def bind(ask: Ask, pools: Sequence[NodePool], found: tuple[Candidate, ...], held
         least = sum(min(bound.needed for bound in slot.options) for slot in slots if slot.claim == index)
         if least > MAX_RESULTS:
             raise Unallocatable(
-                f"claim {claim.name}: asks for {least} devices; one claim can have at most {MAX_RESULTS}, so split it"
+                f"claim {claim.name}: asks for {least} devices; one claim can have at most {MAX_RESULTS}"
             )
     return Task(ask, tuple(pools), found, held, slots, dead_end)
 
