@@ -92,6 +92,7 @@ def test_the_chart_has_nothing_to_complain_of(helm: Helm, values):
         ({"deviceClasses": {"additional": [{"name": "a.b"}]}}, "a.b selects every device of the cluster"),
         ({"deviceClasses": {"additional": [{"name": "a.b", "capacity": {"memory": 1}}]}}, "give its driver"),
         ({"serviceMonitor": {"enabled": True}, "config": {"metricsPort": 0}}, "the agent serves no metrics"),
+        ({"prometheusRule": {"enabled": True}, "config": {"metricsPort": 0}}, "prometheusRule.enabled: the agent serves"),
         ({"extraPlugins": [ACME, ACME]}, "there are two of the name acme"),
         ({"extraPlugins": [{**ACME, "image": "wheels:latest"}]}, "may have other wheels tomorrow"),
         (
