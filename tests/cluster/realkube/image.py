@@ -21,6 +21,7 @@ APPLETS = (
     "echo",
     "env",
     "find",
+    "grep",
     "head",
     "hostname",
     "ls",

@@ -17,11 +17,18 @@ What is read: devices and their state, the device files that there are, and the 
 control groups and what the kernel has for debugging are below it.
 */}}
 {{- define "drakit.hardware.paths" -}}
-{{- range list "bus" "class" "devices" "module" }}
-- name: host-sys-{{ . }}
-  path: /sys/{{ . }}
+- name: host-sys-bus
+  path: /sys/bus
   type: Directory
-{{- end }}
+- name: host-sys-class
+  path: /sys/class
+  type: Directory
+- name: host-sys-devices
+  path: /sys/devices
+  type: Directory
+- name: host-sys-module
+  path: /sys/module
+  type: Directory
 - name: host-dev
   path: /dev
   type: Directory
@@ -43,8 +50,13 @@ control groups and what the kernel has for debugging are below it.
 - name: {{ .name }}
   mountPath: {{ include "drakit.hardware.root" $ }}{{ .path }}
   readOnly: true
-  # What is mounted below it, such as /dev/shm, is not to be written either.
+  # What is mounted below it is not to be written either.
   recursiveReadOnly: IfPossible
+{{ end }}
+{{- range list "pts" "shm" -}}
+- name: nothing # where it is not possible, the host's terminals and shared memory are hidden
+  mountPath: {{ include "drakit.hardware.root" $ }}/dev/{{ . }}
+  readOnly: true
 {{ end }}
 {{- end }}
 {{- end }}
@@ -58,6 +70,8 @@ control groups and what the kernel has for debugging are below it.
   hostPath:
     path: {{ .path }}
     type: {{ .type | quote }}
-{{ end }}
+{{ end -}}
+- name: nothing
+  emptyDir: {}
 {{- end }}
 {{- end }}
