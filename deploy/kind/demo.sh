@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Show what drakit does on the kind cluster: demo.sh [--keep] [DEMO...], of demos/; by default all, one after another.
-# Each demo runs in a namespace of its own, which is deleted at its end but for --keep.
+# Each demo runs in a namespace of its own, which is deleted at the end but for --keep.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -22,6 +22,13 @@ in_agent() {
 
 show_claims() {
   in_demo get resourceclaims --output "jsonpath=$CLAIMS"
+}
+
+show_logs() {
+  local pod
+  for pod in $(in_demo get pods --output name); do
+    in_demo logs "$pod" --all-containers --prefix
+  done
 }
 
 wait_for_pods() {
@@ -58,9 +65,8 @@ run_demo() {
   on_cluster apply --filename "$file" > /dev/null
   wait_for_pods
   show_claims
-  in_demo logs --selector '' --all-containers --prefix
+  show_logs
   if [[ $demo == fault-rehearsal ]]; then rehearse; fi
-  [[ -n $keep ]] || on_cluster delete namespace "demo-$demo" > /dev/null
 }
 
 rehearse() {
@@ -113,7 +119,12 @@ done
 need_cluster
 [[ -n $(on_cluster --namespace "$NAMESPACE" get pods --selector "$AGENT" --output name) ]] ||
   fail "drakit is not installed on cluster $CLUSTER; run deploy/kind/install.sh"
-for demo in "${demos[@]:-${ALL[@]}}"; do
+if [[ ${#demos[@]} -eq 0 ]]; then demos=("${ALL[@]}"); fi
+for demo in "${demos[@]}"; do
   run_demo
 done
+if [[ -z $keep ]]; then
+  say "deleting the namespaces ${demos[*]/#/demo-}; with --keep they stay"
+  on_cluster delete namespace "${demos[@]/#/demo-}" > /dev/null
+fi
 say "done. deploy/kind/delete-cluster.sh removes the cluster"

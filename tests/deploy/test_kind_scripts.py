@@ -263,15 +263,17 @@ def test_installing_upgrades_restarts_waits_and_passes_arguments_on(cluster):
     assert show.endswith("get resourceslices")
 
 
-def test_all_demos_are_shown_each_in_a_namespace_of_its_own_that_is_deleted(cluster):
+def test_all_demos_are_shown_each_in_a_namespace_of_its_own_and_all_of_them_are_deleted(cluster):
     said = cluster.succeed("demo.sh")
     calls = cluster.said()
     for demo in DEMOS:
         assert f"==> demo {demo}" in said
-        apply = next(call for call in calls if f"apply --filename {DIRECTORY}/demos/{demo}.yaml" in call)
-        delete = next(call for call in calls if f"delete namespace demo-{demo}" in call)
-        assert calls.index(apply) < calls.index(delete)
-    assert len([call for call in calls if "delete namespace" in call]) == len(DEMOS)
+        assert [call for call in calls if f"apply --filename {DIRECTORY}/demos/{demo}.yaml" in call]
+        documents = list(yaml.safe_load_all((DIRECTORY / f"demos/{demo}.yaml").read_text()))
+        assert (documents[0]["kind"], documents[0]["metadata"]["name"]) == ("Namespace", f"demo-{demo}")
+        assert {it["metadata"]["namespace"] for it in documents[1:]} == {f"demo-{demo}"}
+    *_, delete = calls
+    assert set(delete.partition("delete namespace ")[2].split()) == {f"demo-{demo}" for demo in DEMOS}
 
 
 @pytest.mark.parametrize("demo", DEMOS)

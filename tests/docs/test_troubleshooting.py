@@ -79,7 +79,7 @@ def quoted():
 @pytest.fixture(scope="module")
 def texts():
     paths = [path for source in SOURCES for path in source.rglob("*.py") if "testing" not in path.parts]
-    policies = (path.read_text() for path in TEMPLATES.glob("admission-*.yaml"))
+    policies = (path.read_text() for path in TEMPLATES.glob("*.yaml"))
     return [text for path in paths for text in said(path)] + list(policies)
 
 

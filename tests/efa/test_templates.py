@@ -208,7 +208,9 @@ def test_every_template_says_what_it_is_for_and_is_tried_here():
         (SINGLE, G6E, 0, "All as it must be"),
         (SINGLE, f"{P4D}@uverbs-permuted", 0, "All as it must be"),
         (ALL, P4D, 1, "asks for all devices"),
-        (UNALIGNED, "g5.48xlarge", 1, "0 of class 'gpu.nvidia.com'"),
+        (UNALIGNED, "g5.48xlarge", 0, "All as it must be"),
+        (ALIGNED, "g5.48xlarge", 1, NO_ROOT),
+        (UNALIGNED, "c5n.18xlarge", 1, "0 of class 'gpu.nvidia.com'"),
     ],
 )
 def test_the_demo_shows_any_template_on_any_node(name, node_type, code, said):

@@ -8,14 +8,14 @@ import pytest
 from drakit.errors import ConfigError, PluginLoadError
 from drakit.loading import inspect
 from drakit.testing import lay_out
-from drakit_mock.hardware import NODE_TYPES
+from drakit_mock.hardware import NODES
 from drakit_mock.plugin import MockPlugin
 
 MOCK = inspect("mock", MockPlugin)
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"
 GPUS = {"vendor": 0x10DE, "classCode": 0x030200}
-EIGHT_GPUS = [name for name in NODE_TYPES if name != "generic-gpu-nic"]
-PER_ROOT = {"p4d": 2, "p4de": 2, "p5": 1, "p5e": 1, "p5en": 2, "p6-b200": 2, "g6e": 4}
+EIGHT_GPUS = sorted(path.stem for path in NODES.iterdir() if path.stem != "generic-gpu-nic")
+PER_ROOT = {"p4d": 2, "p4de": 2, "p5": 1, "p5e": 1, "p5en": 2, "p6-b200": 2, "p6-b300": 1, "g6e": 4}
 
 
 @pytest.fixture

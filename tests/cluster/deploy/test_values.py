@@ -92,6 +92,7 @@ def test_the_chart_has_nothing_to_complain_of(helm: Helm, values):
         ({"deviceClasses": {"additional": [{"name": "a.b"}]}}, "a.b selects every device of the cluster"),
         ({"deviceClasses": {"additional": [{"name": "a.b", "capacity": {"memory": 1}}]}}, "give its driver"),
         ({"serviceMonitor": {"enabled": True}, "config": {"metricsPort": 0}}, "the agent serves no metrics"),
+        ({"prometheusRule": {"enabled": True}, "config": {"metricsPort": 0}}, "prometheusRule.enabled: the agent serves"),
         ({"extraPlugins": [ACME, ACME]}, "there are two of the name acme"),
         ({"extraPlugins": [{**ACME, "image": "wheels:latest"}]}, "may have other wheels tomorrow"),
         (
@@ -126,7 +127,14 @@ def test_a_cluster_that_has_no_claims_is_refused(helm: Helm):
         {"config": {"healthSecond": 5}},
         {"config": {"healthSeconds": "5"}},
         {"config": {"root": "/"}},
-        {"config": {"logLevel": 5}},
+        {"config": {"logLevel": "verbose"}},
+        {"config": {"logFormat": "xml"}},
+        {"config": {"healthSeconds": 0}},
+        {"config": {"hookBoundSeconds": 45}},
+        {"config": {"metricsPort": 65536}},
+        backends({"plugin": "neuron", "driver": "it's"}),
+        backends({"plugin": "neuron", "deviceClass": "A"}),
+        {"serviceAccount": {"name": "it's"}},
         backends({"plugin": "neuron", "drivr": "a.b"}),
         backends({"plugin": "neuron", "options": {"coreSharin": True}}),
         backends({"plugin": "neuron", "options": {"health": {"kmsg": 1}}}),
@@ -149,7 +157,9 @@ def test_a_value_that_nobody_reads_or_of_another_type_is_refused(helm: Helm, val
 def test_the_agent_takes_its_configuration(helm: Helm, values):
     (config,) = of_kind(helm.template(values), "ConfigMap")
     settings = parse_settings(config["data"]["config.yaml"], "config.yaml")
-    assert (str(settings.root), str(settings.host_root)) == ("/host", "/")
+    mocked = "mock" in yaml.safe_load(values.read_text())
+    tree = "/var/lib/drakit/mock/node"
+    assert (str(settings.root), str(settings.host_root)) == ((tree, tree) if mocked else ("/host", "/"))
     assemble(evolve(settings, root=CHART))  # the options too
 
 
@@ -285,7 +295,7 @@ def test_no_container_has_more_than_it_needs(helm: Helm, values):
         assert context["allowPrivilegeEscalation"] is False
         assert context["privileged"] is False
         assert context["capabilities"]["drop"] == ["ALL"]
-        assert (context["runAsUser"] == 0) is (container["name"] == "agent")
+        assert (context["runAsUser"] == 0) is (container["name"] in ("agent", "mock"))
         assert ("token" in [mount["name"] for mount in container["volumeMounts"]]) is (container["name"] == "agent")
 
 

@@ -25,6 +25,8 @@ PACKAGES = {
     "runc": "bookworm",  # later ones want a C library that bookworm does not have
 }
 """Package -> the suite it is taken from."""
+KUBECTL = {"kubernetes-client": "trixie"}
+"""What tests of scripts for people take besides."""
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _BOUND_SECONDS = 600
 

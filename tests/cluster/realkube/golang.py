@@ -17,6 +17,10 @@ from realkube.cache import cached
 from realkube.errors import Lacking
 
 BUILD_SECONDS = 1800
+# A compiler lives for seconds: below this size it need not collect garbage, nor ever describe for a debugger what the
+# linker strips. Together that is a third of its work.
+_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOGC": "off", "GOMEMLIMIT": "1GiB"}
+_UNDESCRIBED = "-gcflags=all=-dwarf=false"
 
 
 @frozen
@@ -38,8 +42,9 @@ class Toolchain:
     def build(self, directory: Path, output: str, package: str, stamps: dict[str, str], tags: str = "") -> None:
         """Build a package of the module in a directory, with these values for its variables."""
         flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in stamps.items())])
-        command = ["build", "-trimpath", "-mod=readonly", "-buildvcs=false", *(["-tags", tags] if tags else [])]
-        self.run(directory, *command, "-ldflags", flags, "-o", output, package)
+        command = ["build", "-trimpath", "-mod=readonly", "-buildvcs=false", _UNDESCRIBED]
+        tagged = ["-tags", tags] if tags else []
+        self.run(directory, *command, *tagged, "-ldflags", flags, "-o", output, package)
 
 
 def toolchain(what: str, module: str) -> Toolchain:
@@ -69,7 +74,7 @@ def _install(what: str, minimum: str, target: Path) -> None:
 
 
 def _run(what: str, command: list[str], directory: Path) -> str:
-    environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
+    environment = os.environ | _ENVIRONMENT
     # A toolchain that pip installed sits beside this Python's own scripts.
     environment["PATH"] = os.pathsep.join([environment.get("PATH", ""), sysconfig.get_path("scripts")])
     begun = " ".join(command[:3])

@@ -18,6 +18,7 @@ APPLETS = (
     "echo",
     "env",
     "find",
+    "grep",
     "head",
     "hostname",
     "ls",

@@ -12,7 +12,10 @@ only; with the mock, a tree that fakes it.
 {{- if include "drakit.mock.enabled" . }}{{ include "drakit.mock.directory" . }}{{ else }}/{{ end }}
 {{- end }}
 
-{{/* What is read: devices and their state, the device files that there are, and the id of this boot. */}}
+{{/*
+What is read: devices and their state, the device files that there are, and the id of this boot. Not /sys as a whole:
+control groups and what the kernel has for debugging are below it.
+*/}}
 {{- define "drakit.hardware.paths" -}}
 - name: host-sys-bus
   path: /sys/bus

@@ -7,8 +7,10 @@
 {{- include "drakit.validate.rights" . }}
 {{- include "drakit.validate.names" . }}
 {{- include "drakit.mock.validate" . }}
-{{- if and .Values.serviceMonitor.enabled (le (int .Values.config.metricsPort) 0) }}
-{{- fail "serviceMonitor.enabled: the agent serves no metrics; set config.metricsPort" }}
+{{- range list "serviceMonitor" "prometheusRule" "dashboard" }}
+{{- if and (index $.Values . "enabled") (le (int $.Values.config.metricsPort) 0) }}
+{{- fail (printf "%s.enabled: the agent serves no metrics; set config.metricsPort" .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

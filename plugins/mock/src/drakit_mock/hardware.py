@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +14,12 @@ from drakit_mock.profile import API_VERSION
 from drakit_mock.template import Axis, Variables, attribute_value, fill, repetitions
 
 NODES = Path(__file__).parent / "nodes"
-NODE_TYPES = tuple(sorted(path.stem for path in NODES.glob("*.yaml")))
-"""The node types with a file of their own in `nodes/`."""
+_GPUS: dict[str, Any] = json.loads((Path(__file__).parent / "gpus.json").read_text(encoding="utf-8"))
+_DESCRIBED = frozenset(path.stem for path in NODES.glob("*.yaml"))
+_COUNTED = frozenset(name for model in _GPUS["models"] for name in model["types"])
+NODE_TYPES = tuple(sorted(_DESCRIBED | _COUNTED))
+"""The node types with a file of their own in `nodes/`, and those of which gpus.json knows the GPUs."""
+_NVIDIA, _3D_CONTROLLER = 0x10DE, 0x030200
 
 
 @frozen(kw_only=True)
@@ -46,14 +51,30 @@ class MockNode:
 
 
 def pci_functions(node_type: str) -> list[PciFunction]:
-    """The functions of a node type, none for a type without a file. Raises ConfigError for a file that is wrong."""
-    if node_type not in NODE_TYPES:
-        return []
+    """The functions of a node type, none for one that is not known. Raises ConfigError for a file that is wrong."""
+    if node_type not in _DESCRIBED:
+        return _counted_gpus(node_type)
     node = read_document(NODES / f"{node_type}.yaml", MockNode, MockNode.api_version, MockNode.kind)
     return [
         _function(function_set, variables)
         for function_set in node.functions
         for variables in repetitions(function_set.count, function_set.for_each)
+    ]
+
+
+def _counted_gpus(node_type: str) -> list[PciFunction]:
+    root = _GPUS["root"]
+    return [
+        PciFunction(
+            address=f"0000:{root}:{slot:02x}.0",
+            root=f"pci0000:{root}",
+            vendor=_NVIDIA,
+            device=int(model["device"], 16),
+            class_code=_3D_CONTROLLER,
+            driver="nvidia",
+        )
+        for model in _GPUS["models"]
+        for slot in range(model["types"].get(node_type, 0))
     ]
 
 
