@@ -23,6 +23,7 @@ _LEFT_OUT = (
     "srv",
     "usr/games",
     "usr/include",
+    "usr/lib/*/engines-*",  # of OpenSSL, for hardware of other times
     "usr/lib/*/gconv",  # character sets other than Unicode's, for iconv
     "usr/lib/binfmt.d",
     "usr/lib/tmpfiles.d",
