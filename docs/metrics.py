@@ -62,6 +62,9 @@ In a rolling update two agents of a node speak of the same devices for a while: 
 
 ## What to be told of
 
+As rules of Prometheus, with what to do about each, these and more are in [operations.md](operations.md#alerts); there
+is a dashboard for Grafana as well.
+
 ```promql
 drakit_ready == 0                                             # for 5 minutes; /readyz says why
 drakit_plugin_stuck == 1                                      # a hook has not returned within its bound

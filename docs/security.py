@@ -72,10 +72,16 @@ def page() -> str:
 
 
 def _tables(reasons: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    yield from _table(("resource", "verbs"), map(_permission, reasons["permissions"]), reasons["permissions"])
+    agents = [row for row in reasons["permissions"] if "whom" not in row]
+    yield from _table(("resource", "verbs"), map(_permission, agents), agents)
     yield "\nRBAC knows nothing of nodes and drivers. What it cannot say, policies of the API server do:\n"
     policies = [(f"`{row['policy']}`",) for row in reasons["policies"]]
     yield from _table(("policy",), policies, reasons["policies"])
+    yield "\n## What people may ask of it\n"
+    yield "ClusterRoles of the catalog ([templates.md](templates.md#who-may-do-what)); nobody has them unless told.\n"
+    people = [row for row in reasons["permissions"] if "whom" in row]
+    cells = [(row["whom"], *_permission(row)) for row in people]
+    yield from _table(("who", "resource", "verbs"), cells, people)
     yield "\n## As whom containers run\n"
     users = [(f"`{row['container']}`", str(row["user"])) for row in reasons["processes"]]
     yield from _table(("container", "user"), users, reasons["processes"])

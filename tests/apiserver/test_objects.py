@@ -25,6 +25,14 @@ def test_a_created_object_is_given_an_identity(client, a_slice):
     assert client.get(f"{SLICES}/slice-a").document == answer.document
 
 
+def test_a_group_tells_its_versions(client):
+    found = client.request("GET", "/apis/resource.k8s.io").document
+    assert (found["kind"], found["name"]) == ("APIGroup", "resource.k8s.io")
+    assert "v1" in [one["version"] for one in found["versions"]]
+    assert found["preferredVersion"]["groupVersion"].startswith("resource.k8s.io/v1")
+    assert client.request("GET", "/apis/nothing.example.com").code == 404
+
+
 def test_every_change_has_a_higher_resource_version(client, a_slice):
     versions = [
         int(client.request("POST", SLICES, a_slice(name)).document["metadata"]["resourceVersion"]) for name in "abc"
@@ -174,8 +182,8 @@ def test_the_facade_raises_what_the_server_would_answer(server, a_slice):
     with pytest.raises(Refusal) as caught:
         server.get("ResourceSlice", "absent")
     assert (caught.value.code, caught.value.reason) == (404, "NotFound")
-    with pytest.raises(KeyError, match="no kind 'Deployment'"):
-        server.list("Deployment")
+    with pytest.raises(KeyError, match="no kind 'ConfigMap'"):
+        server.list("ConfigMap")
     with pytest.raises(Refusal, match="DNS subdomain"):
         server.create(a_slice(driver="Not A Driver"))
 

@@ -88,3 +88,26 @@ def daemons(name: str, image: str, namespace: str = "kube-system", **spec: Any) 
     }
     fields = {"selector": {"matchLabels": {"app": name}}, "template": template}
     return document("DaemonSet", name, namespace, version="apps/v1", spec=fields)
+
+
+NEURONS, ADAPTERS, CORES = "aws.amazon.com/neuron", "vpc.amazonaws.com/efa", "aws.amazon.com/neuroncore"
+"""Resources of device plugins."""
+PLUGIN_NODE = node("n", aws_amazon_com__neuron=16, aws_amazon_com__neuroncore=64)
+
+
+def limited(**counts: int) -> dict[str, str]:
+    """Limits of a container."""
+    names = {"neurons": NEURONS, "adapters": ADAPTERS, "cores": CORES}
+    return {names[name]: str(count) for name, count in counts.items()}
+
+
+def the_node(found: Any, name: str = "n") -> Any:
+    """What is said of a node."""
+    (one,) = (one for one in found.json["nodes"] if one["name"] == name)
+    return one
+
+
+def the_workload(found: Any) -> Any:
+    """What is said of the one workload."""
+    (one,) = found.json["workloads"]
+    return one

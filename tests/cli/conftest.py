@@ -193,3 +193,23 @@ def plan(drakit, tmp_path) -> Callable[..., tuple[int, str, str]]:
         return found.code, found.err.replace(f"{tmp_path}/", ""), found.out
 
     return run
+
+
+@pytest.fixture
+def cluster() -> Iterator[InMemoryApiServer]:
+    """An API server of a cluster with nothing in it."""
+    with InMemoryApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def check(drakit: Run, cluster: InMemoryApiServer, tmp_path: Path) -> Run:
+    """Look at the cluster, after some objects are created in it: `(*objects, args=())`."""
+
+    def run(*objects: Any, args: tuple[str, ...] = ("-o", "json")) -> Outcome:
+        for one in objects:
+            cluster.create(one)
+        path = cluster.kubeconfig(tmp_path / "kubeconfig")
+        return drakit("check", "--cluster", "--kubeconfig", path, *args)
+
+    return run

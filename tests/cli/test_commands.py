@@ -18,9 +18,13 @@ COMMANDS = (
     "device",
     "inventory",
     "mock",
+    "node-types",
+    "plan",
     "plugins",
     "slices",
+    "support",
     "template",
+    "topology",
     "verify",
 )
 IMPORTED_BY_AGENT = """

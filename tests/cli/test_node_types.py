@@ -113,6 +113,16 @@ def test_an_unknown_type_is_refused_with_one_that_is_close(drakit, command):
     assert "no plugin knows the node type 'trn2.48xlarg'; did you mean 'trn2.48xlarge'?" in outcome.err
 
 
+def test_the_types_are_listed_with_the_plugins_that_know_them(drakit):
+    known = {one["type"]: one["plugins"] for one in drakit("node-types", "-o", "json").json}
+    assert set(TYPES) <= set(known)
+    assert known["trn2.48xlarge"] == ["efa", "neuron"]
+    found = drakit("node-types", "trn2")
+    assert "trn2u.48xlarge" in found.out
+    assert "p5.48xlarge" not in found.out
+    assert drakit("node-types", "no-such").code == 1
+
+
 @pytest.mark.parametrize("command", ["slices", "inventory", "topology"])
 def test_a_type_and_a_root_exclude_one_another(drakit, command, trn2):
     outcome = drakit(command, "--node", "trn2.48xlarge", "--root", trn2)

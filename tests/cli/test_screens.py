@@ -13,6 +13,10 @@ import termios
 from pathlib import Path
 
 import pytest
+from drakit.cli.switchover.commands import keep_away
+from drakit.testing import InMemoryApiServer
+
+from tests.cli.clusters import daemons, node
 
 WIDTH = 80
 BOUND_SECONDS = 60
@@ -107,6 +111,23 @@ def test_the_other_tables_fit(screen, two_drivers, trn2, command):
     lines = screen(command, "-o", "table", "--config", two_drivers, "--root", trn2)
     assert max(map(len, lines)) <= WIDTH
     assert any("neuron.aws.com" in line.split() for line in lines)
+
+
+def test_commands_to_be_typed_are_whole_whatever_the_width(screen, tmp_path):
+    with InMemoryApiServer() as server:
+        server.create(node("n", aws_amazon_com__neuron=16))
+        plugin = server.create(daemons("plugin", "public.ecr.aws/neuron/neuron-device-plugin:2"))
+        kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+        lines = screen("check", "--cluster", "--kubeconfig", kubeconfig)
+    shown = [line.removeprefix("  $ ") for line in lines if line.startswith("  $ ")]
+    assert shown == [
+        keep_away(plugin),
+        "kubectl cordon n",
+        "kubectl label node n drakit/node=true",
+        "kubectl uncordon n",
+    ]
+    assert len(shown[0]) > WIDTH
+    assert max(len(line) for line in lines if not line.startswith("  $ ")) <= WIDTH
 
 
 def test_the_demo_fits_and_breaks_no_name(screen):

@@ -28,6 +28,8 @@ BACKENDS = [
     {"plugin": "efa"},
     {"plugin": "mock", "driver": "gpu.example.com", "options": {"profile": "generic-gpu"}},
 ]
+UNCHECKED: dict[str, Any] = {"admission": {"config": {"enabled": False}}}
+"""Values of the chart for clusters on which the drivers themselves are to refuse what is wrong in claims."""
 DRIVERS = ("neuron.aws.com", "dra.net", "gpu.example.com")
 IDLE = "other.example.com"
 """A driver that agents may serve, and none does: tests write its slices."""
@@ -177,7 +179,8 @@ def give_equip() -> Callable[[Cluster], None]:
 
 def equip(cluster: Cluster) -> None:
     """Hardware, nodes, permissions, classes and agents; returns when all slices are published."""
-    cluster.deploy({"config": {"backends": [*BACKENDS, {"plugin": "mock", "driver": IDLE}]}})
+    backends = [*BACKENDS, {"plugin": "mock", "driver": IDLE}]
+    cluster.deploy({"config": {"backends": backends}, **UNCHECKED})
     for node in cluster.nodes:
         node.lay_out("trn2.48xlarge")
     cluster.start_nodes()

@@ -10,6 +10,7 @@ from typing import ClassVar
 from attrs import evolve, field, frozen
 from drakit import (
     AllocatedDevice,
+    AtMost,
     AttributeValue,
     ClaimAllocation,
     ClaimError,
@@ -175,6 +176,21 @@ class SelfContradicting(Config):
             raise ValueError(f"must be fast or slow, not {value!r}")
 
 
+@frozen
+class Misnaming:
+    """Excludes a field that it does not have."""
+
+    api_version: ClassVar[str] = "bad.example.com/v1"
+    kind: ClassVar[str] = "Misnaming"
+    cross_checks: ClassVar = (AtMost(count=1, fields=("speed", "pace"), says="exclude each other"),)
+
+    speed: int | None = None
+
+    @property
+    def pace(self):
+        return None
+
+
 class configuration_is_told_apart(Good):
     config_types = (Config, Twin)
 
@@ -185,6 +201,10 @@ class configuration_is_strict(Good):
 
 class configuration_has_working_defaults(Good):
     config_types = (SelfContradicting,)
+
+
+class configuration_can_be_checked_at_admission(Good):
+    config_types = (Misnaming,)
 
 
 class configuration_of_class_and_claim_combine(Good):

@@ -25,6 +25,7 @@ from drakit import (
     PreparedDevice,
     Quantity,
 )
+from drakit.admission import expression
 from drakit.decoding import structure
 from drakit.documents import status_to_api
 from drakit.inventory import begin, finish
@@ -180,3 +181,14 @@ def test_the_printed_division_gives_what_is_left_and_the_same_again():
         free_port(None, claims[4], device, lambda _device: holds)
     with pytest.raises(ClaimError, match="not on record"):
         free_port(None, claims[4], device, lambda _device: [Hold(claims[0], PreparedDevice("", device))])
+
+
+def test_the_rules_of_the_page_are_all_there_are_and_known_to_admission():
+    names = run("class PortConfig", frozen=frozen, field=attrs.field, ClassVar=ClassVar, Mapping=Mapping, **PUBLIC)
+    kind = names["PortConfig"]
+    text, alone = expression((kind,))
+    assert alone == []
+    section = PAGE.split("### Rules of configuration")[1].split("\n## ")[0]
+    shown = {rule for rule in PUBLIC if re.search(rf"\b{rule}\(", section)}
+    assert shown - {"Quantity"} == {name for name, home in drakit._HOMES.items() if home == "drakit.rules"}
+    assert all(rule in text for rule in ("must not be 110", "must be letters", "exclude each other"))

@@ -13,6 +13,7 @@ from tests.e2e.test_restart import DRIVERS, RESULTS, prepare
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "helm" / "drakit" / "templates" / "_hardware.tpl"
 MOUNTED = re.findall(r"^  path: (/\S+)$", TEMPLATE.read_text(), re.MULTILINE)
+SYS = [f"/sys/{name}" for name in ("bus", "class", "devices", "module")]
 BOOT_ID = "proc/sys/kernel/random/boot_id"
 
 
@@ -46,8 +47,8 @@ def served(node, kubelet, api, claim) -> tuple[object, ...]:
     return devices, answers, files
 
 
-def test_the_chart_mounts_three_things_of_a_nodes_hardware():
-    assert ["/sys", "/dev", f"/{BOOT_ID}"] == MOUNTED
+def test_the_chart_mounts_of_a_nodes_hardware_what_is_found_and_the_files_of_devices():
+    assert [*SYS, "/dev", f"/{BOOT_ID}"] == MOUNTED
 
 
 def test_with_what_is_mounted_a_node_is_served_as_with_all_of_it(node, show, kubelet, api, new_claim):
@@ -59,7 +60,7 @@ def test_with_what_is_mounted_a_node_is_served_as_with_all_of_it(node, show, kub
 
 
 def test_without_sys_no_devices_are_found(node, show, kubelet, api):
-    show([path for path in MOUNTED if path != "/sys"])
+    show([path for path in MOUNTED if path not in SYS])
     node.start(hostRoot="/")
     for driver in DRIVERS:
         kubelet.wait_for(driver)

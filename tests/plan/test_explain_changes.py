@@ -138,7 +138,10 @@ def test_two_changes_are_told_where_one_is_not_enough_and_each_is_as_small_as_ca
 def test_more_devices_than_a_claim_can_have_are_an_error_with_a_count_that_would_do():
     found = explain(question([pool(GPU, grouped("gpu", 10, 4))], claim(request("r", count=40))))
     assert "asks for 40 devices" in found.nodes[0].error
-    assert edits(found) == ["request 'r': ask for 32 instead of 40"]
+    assert edits(found) == [
+        "request 'r': ask for 32 here and in another claim for 8",
+        "request 'r': ask for 32 instead of 40",
+    ]
 
 
 def test_an_unknown_class_is_an_error_of_the_claims_with_the_class_that_is_meant():
@@ -168,3 +171,32 @@ def test_types_of_nodes_on_which_it_would_fit_are_told_and_a_type_that_fails_is_
     found = explain(question(small, claim(request("r", count=4)), node_types=types))
     assert found.node_types == ("large",)
     assert "it fits on an empty large" in text(found)
+
+
+def test_what_is_too_much_for_one_claim_may_be_asked_for_in_several():
+    pools = [pool(GPU, [Device(name=f"d{number}") for number in range(80)])]
+    found = explain(question(pools, claim(request("r", count=70))))
+    assert "one claim can have at most 32" in (found.nodes[0].error or "")
+    assert "split" not in (found.nodes[0].error or "")
+    assert edits(found)[0] == "request 'r': ask for 32 here and in other claims for 32 and for 6"
+    change = found.changes[0]
+    counts = [one["spec"]["devices"]["requests"][0]["exactly"]["count"] for one in change.question.claims]
+    assert counts == [32, 32, 6]
+
+
+def test_a_claim_whose_other_requests_leave_room_is_split_where_it_is_too_much():
+    pools = [pool(GPU, [Device(name=f"d{number}") for number in range(40)])]
+    found = explain(question(pools, claim(request("r", count=30), request("s", count=6))))
+    assert edits(found)[0] == "request 'r': ask for 26 here and in another claim for 4"
+
+
+def test_what_is_under_a_constraint_is_not_split_for_a_constraint_cannot_span_claims():
+    pools = [pool(GPU, [Device(name=f"d{number}", attributes={GROUP: "g"}) for number in range(80)])]
+    found = explain(question(pools, claim(request("r", count=70), match=[GROUP])))
+    assert edits(found) == ["request 'r': ask for 32 instead of 70"]
+
+
+def test_what_a_node_has_too_little_of_is_not_split():
+    pools = [pool(GPU, [Device(name=f"d{number}") for number in range(40)])]
+    found = explain(question(pools, claim(request("r", count=70))))
+    assert edits(found) == ["request 'r': ask for 32 instead of 70"]

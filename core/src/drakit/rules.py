@@ -280,6 +280,10 @@ class AtMost:
     filled: Collection[str] = ()
     says: str
 
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.count < len(self.fields) or not set(self.filled) <= set(self.fields):
+            raise ValueError("count must be less than the number of fields, and those in filled must be among them")
+
     def check(self, value: Any) -> None:
         """Raise ValueError with the fields that are given, as documents name them, where they are too many."""
         given = [shown(name) for name in self._given(value)]

@@ -20,7 +20,14 @@ from drakit.decoding import camel, load_yaml, structure
 from drakit.errors import ConfigError, LimitExceeded
 from drakit.model import TaintEffect
 from drakit.model.converters import frozen_tuple
-from drakit.model.names import MAX_OBJECT_NAME, check_driver_name, check_label_key, check_subdomain
+from drakit.model.names import (
+    MAX_DRIVER_NAME,
+    MAX_OBJECT_NAME,
+    SUBDOMAIN,
+    check_driver_name,
+    check_label_key,
+    check_subdomain,
+)
 
 API_VERSION = "drakit/v1alpha1"
 KIND = "AgentConfiguration"
@@ -53,6 +60,16 @@ VARIABLES = {
     "list_attributes": "DRAKIT_LIST_ATTRIBUTES",
 }
 """The environment variable of each setting that has one, by field name."""
+
+
+_POSITIVE = {"schema": {"exclusiveMinimum": 0}}
+_BELOW_THE_KUBELETS = {"schema": {"exclusiveMinimum": 0, "exclusiveMaximum": KUBELET_SECONDS}}
+_PORT = {"schema": {"maximum": 65535}}
+_DRIVER_NAME = {"schema": {"maxLength": MAX_DRIVER_NAME, "pattern": f"^{SUBDOMAIN}$"}}
+_CLASS_NAME = {"schema": {"maxLength": MAX_OBJECT_NAME, "pattern": f"^{SUBDOMAIN}$"}}
+_LOG_LEVEL = {"schema": {"enum": list(LOG_LEVELS)}}
+_LOG_FORMAT = {"schema": {"enum": list(LOG_FORMATS)}}
+"""What validators hold fields to, in the words of JSON schema, for whoever makes one of these classes."""
 
 
 def _positive(_instance: Any, attribute: Attribute[float], value: float) -> None:
@@ -114,7 +131,7 @@ class BackendSettings:
 
     plugin: str
     """The entry-point name. Only what is listed here is imported."""
-    driver: str | None = field(default=None, validator=_driver)
+    driver: str | None = field(default=None, validator=_driver, metadata=_DRIVER_NAME)
     """The DRA driver's name; the plugin's own by default. One plugin may serve several."""
     options: Mapping[str, Any] = field(factory=dict)
     """Decoded into the plugin's own settings class, strictly."""
@@ -122,7 +139,7 @@ class BackendSettings:
     """Whether containers get files that describe their devices; by default as the plugin declares."""
     node_labels: bool = False
     """Whether the Node gets the labels that the plugin names; the agent must be allowed to write them."""
-    device_class: str | None = field(default=None, validator=_device_class)
+    device_class: str | None = field(default=None, validator=_device_class, metadata=_CLASS_NAME)
     """The name of the plugin's one DeviceClass, as `drakit classes` prints it; by default as shipped."""
     taints: TaintSettings | None = None
     """How devices with faults are tainted; without it they are not."""
@@ -157,23 +174,23 @@ class Settings:
     """A kubeconfig file; without one, the service account of the pod."""
     api_server: str = ""
     """The URL of an API server that asks for no credentials, such as `kubectl proxy`."""
-    hook_bound_seconds: float = field(default=40.0, validator=_below_the_kubelets)
+    hook_bound_seconds: float = field(default=40.0, validator=_below_the_kubelets, metadata=_BELOW_THE_KUBELETS)
     """How long a hook may run before its driver counts as stuck: below the kubelet's 45 s."""
-    drain_seconds: float = field(default=20.0, validator=_positive)
+    drain_seconds: float = field(default=20.0, validator=_positive, metadata=_POSITIVE)
     """How long a stop waits for calls under way."""
-    discovery_seconds: float = field(default=60.0, validator=_positive)
+    discovery_seconds: float = field(default=60.0, validator=_positive, metadata=_POSITIVE)
     """How often hardware is looked for again, beside what plugins report themselves."""
-    health_seconds: float = field(default=5.0, validator=_positive)
+    health_seconds: float = field(default=5.0, validator=_positive, metadata=_POSITIVE)
     """How often backends are asked for health."""
-    fault_steady_seconds: float = field(default=300.0, validator=_positive)
+    fault_steady_seconds: float = field(default=300.0, validator=_positive, metadata=_POSITIVE)
     """How long a fault that may come back must not have been seen before it is over."""
-    log_level: str = field(default="info", validator=_one_of(LOG_LEVELS))
+    log_level: str = field(default="info", validator=_one_of(LOG_LEVELS), metadata=_LOG_LEVEL)
     """debug, info, warning or error."""
-    log_format: str = field(default="text", validator=_one_of(LOG_FORMATS))
+    log_format: str = field(default="text", validator=_one_of(LOG_FORMATS), metadata=_LOG_FORMAT)
     """text or json: one line per event either way."""
-    healthcheck_port: int = field(default=0, validator=_port)
+    healthcheck_port: int = field(default=0, validator=_port, metadata=_PORT)
     """Where liveness and readiness are served over HTTP; 0 or less: nowhere."""
-    metrics_port: int = field(default=0, validator=_port)
+    metrics_port: int = field(default=0, validator=_port, metadata=_PORT)
     """Where Prometheus metrics are served over HTTP; 0 or less: nowhere."""
     kubelet_pod_resources_socket: Path = field(
         default=Path("/var/lib/kubelet/pod-resources/kubelet.sock"), converter=Path

@@ -47,7 +47,7 @@ _LEFT_OUT = (
     f"{_LIBRARY}/lib-dynload/readline*",
     f"{_LIBRARY}/lib-dynload/xxlimited*",
     f"{_LIBRARY}/pydoc_data",
-    f"{_LIBRARY}/sitecustomize.py",
+    f"{_LIBRARY}/sitecustomize.*",
     f"{_LIBRARY}/test",
 )
 _MOUNT_POINTS = ("dev", "etc", "proc", "run", "sys", "tmp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -125,9 +126,10 @@ def unpack(files: Iterable[Path], root: Path) -> None:
 
 
 def _both(found: Mapping[str, str]) -> Mapping[str, str]:
-    """Mirrors have the archive of security updates beside the other."""
+    """Mirrors and snapshots have the archive of security updates beside the other."""
     archive = found["Debian"].rstrip("/")
-    return {"debian": archive, "debian-security": found.get("Debian-Security", f"{archive}-security").rstrip("/")}
+    beside = re.sub(r"/debian(?=/|$)", "/debian-security", archive)
+    return {"debian": archive, "debian-security": found.get("Debian-Security", beside).rstrip("/")}
 
 
 def _download(words: Sequence[str | Path]) -> None:

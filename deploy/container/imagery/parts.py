@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from imagery.debian import Package, pinned
 from imagery.layers import Layer, read_layer, write_layer
 from imagery.platforms import Platform, native
 from imagery.wheels import (
+    MEMBERS,
     Wheel,
     build_members,
     download,
@@ -49,14 +51,21 @@ class Workshop:
     def parts(self, platform: Platform) -> Parts:
         """The parts of the image of one architecture. Raises BuildError."""
         packages = pinned(self.lock, platform.name)
-        dependencies, members = self._dependencies(platform), self._members()
+        with ThreadPoolExecutor() as pool:  # a layer is mostly waiting, for programs and downloads
+            base = pool.submit(self._base_layer, packages)
+            ours = pool.submit(self._drakit_layer)
+            dependencies = self._dependencies(platform)
+            theirs = self._layer("dependencies", _hashes(dependencies), lambda root: lay_wheels(root, dependencies))
+            members, top = ours.result()
+            return Parts(packages, [*dependencies, *members], [base.result(), theirs, top])
+
+    def _base_layer(self, packages: Sequence[Package]) -> Layer:
         base = self._base(packages)
-        layers = [
-            self._layer("base", (package.line for package in packages), lambda root: _copy(base, root)),
-            self._layer("dependencies", _hashes(dependencies), lambda root: lay_wheels(root, dependencies)),
-            self._layer("drakit", _hashes(members), lambda root: _lay_drakit(root, members)),
-        ]
-        return Parts(packages, [*dependencies, *members], layers)
+        return self._layer("base", (package.line for package in packages), lambda root: _copy(base, root))
+
+    def _drakit_layer(self) -> tuple[list[Wheel], Layer]:
+        members = self._members()
+        return members, self._layer("drakit", _hashes(members), lambda root: _lay_drakit(root, members))
 
     def _base(self, packages: Sequence[Package]) -> Path:
         """The files of a base layer, without byte code."""
@@ -65,8 +74,9 @@ class Workshop:
 
     def _dependencies(self, platform: Platform) -> list[Wheel]:
         """The wheels of what drakit needs. What it needs is asked once for each state of the projects and the lock."""
-        projects = [self.checkout / "requirements.lock", *sorted(self.checkout.glob("**/pyproject.toml"))]
-        key = key_of(platform.name, *(path.read_text(encoding="utf-8") for path in projects))
+        projects = [self.checkout / member / "pyproject.toml" for member in (".", *MEMBERS)]
+        asked = [path.read_text(encoding="utf-8") for path in (self.checkout / "requirements.lock", *projects)]
+        key = key_of(platform.name, *asked)
 
         def fill(directory: Path) -> None:
             download(runtime_requirements(self.checkout, platform), platform, directory)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from realkube.api import Api
+from realkube.cluster import Cluster
 
 TYPE = "trn2.48xlarge"
 
@@ -40,3 +45,18 @@ def requests(exactly: dict[str, Any]) -> dict[str, Any]:
 def document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """An object of the API of devices."""
     return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def check_cluster(cluster: Cluster, directory: Path, *arguments: str, token: str = "", code: int = 1) -> str:
+    """What `drakit check --cluster` says, from within the network of the cluster: the administrator's, or a token's."""
+    content = json.loads(cluster.control_plane.kubeconfig("admin"))
+    if token:
+        content["users"][0]["user"] = {"token": token}
+    kubeconfig = directory / "kubeconfig"
+    kubeconfig.write_text(json.dumps(content))
+    drakit = [Path(sys.executable).with_name("drakit"), "check", "--cluster", "--kubeconfig", kubeconfig]
+    inside = ["nsenter", f"--net={cluster.control_plane.machine.network}"]
+    command = [*inside, *map(str, drakit), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout

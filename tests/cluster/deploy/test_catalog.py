@@ -177,9 +177,25 @@ def test_practitioners_get_no_admin_access(scientist: Api):
         assert "resource.kubernetes.io/admin-access" not in labels
 
 
-def test_the_platform_team_may_write_any_claim(platform: Api):
+def test_the_platform_team_may_write_any_claim_template_and_class(platform: Api, scientist: Api):
     assert refusal(platform, claim(BY_HAND), TEAM) == ""
     assert refusal(platform, template(BY_HAND), TEAM) == ""
+    selectors = [{"cel": {"expression": "device.driver == 'example.com'"}}]
+    own = {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "own.example.com"}}
+    document = {**own, "spec": {"selectors": selectors}}
+    assert refusal(platform, document, "") == ""
+    assert "cannot create resource" in refusal(scientist, document, "")
+    assert platform.list("ResourceSlice", "")
+
+
+def test_nobody_makes_themselves_of_the_platform_team(admin: Api):
+    admin.create(binding("admin", TEAM, "User", "lead"))
+    lead = admin.impersonating("lead")
+    until("the lead to have rights", lambda: lead.list("RoleBinding", TEAM))
+    assert "is attempting to grant RBAC permissions not currently held" in refusal(
+        lead, binding("drakit-platform", TEAM, "User", "lead"), TEAM
+    )
+    assert LIKE_NO_TEMPLATE in refusal(lead, claim(BY_HAND), TEAM)
 
 
 def test_a_claim_cannot_be_changed(scientist: Api):
@@ -264,7 +280,7 @@ def test_a_namespace_that_is_not_there_is_named(practice: Cluster, admin: Api):
     assert admin.find("ResourceClaimTemplate", "xs", TEAM), "nothing of the release was changed"
 
 
-def test_where_extended_resources_are_let_in_the_scheduler_may_claim_for_them(practice: Cluster, admin: Api):
+def test_the_scheduler_claims_for_extended_resources_only_where_they_are_let_in(practice: Cluster, admin: Api):
     catalog = {
         "offers": [OFFER | {"namespaces": [OPEN]}],
         "createNamespaces": True,
@@ -274,7 +290,11 @@ def test_where_extended_resources_are_let_in_the_scheduler_may_claim_for_them(pr
     scientist = admin.impersonating("scientist", "science")
     admin.create(binding("edit", OPEN, "Group", "science"))
     until("the policy to hold", lambda: refusal(scientist, claim(BY_HAND), OPEN))
-    limits = {"limits": {"deviceclass.resource.kubernetes.io/neuron.aws.com": "1"}}
-    scientist.create(pod("extended", resources=limits), OPEN)
+    spec = {"extendedResourceName": "example.com/any", "selectors": [{"cel": {"expression": "true"}}]}
+    metadata = {"name": "any.example.com"}
+    admin.create({"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": metadata, "spec": spec})
+    for namespace in (OPEN, TEAM):
+        scientist.create(pod("extended", resources={"limits": {"example.com/any": "1"}}), namespace)
     _, (found,) = allocated(admin, OPEN, "extended")
     assert found["metadata"]["annotations"]["resource.kubernetes.io/extended-resource-claim"] == "true"
+    assert LIKE_NO_TEMPLATE in told(admin, TEAM, "extended", "no template")

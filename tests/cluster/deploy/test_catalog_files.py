@@ -134,6 +134,8 @@ def test_a_catalog_of_ones_own_is_published_and_follows_its_file(everything: Clu
     for name, one in second.items():
         admitted = claim(one["spec"]["spec"]["devices"])
         until(f"{name} to be admitted", lambda admitted=admitted: not refusal(scientist, admitted, "team-own"))  # type: ignore[misc]
+    api.delete("ResourceClaimTemplate", "s-gpus", "team-own")
+    assert published(CATALOG).keys() == first.keys(), "what somebody deletes comes back"
     third = published(CATALOG.replace("s: {gpus: 1}, ", "").replace("s: 8, ", ""))
     assert third.keys() == {"m-gpus"}
     everything.helm("uninstall", "own", "--namespace", "own")

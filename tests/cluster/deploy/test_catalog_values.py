@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,13 +190,18 @@ def test_large_numbers_stay_whole_numbers(helm: Helm):
 
 
 def test_roles_go_to_nobody_and_into_no_other_role_unless_told(helm: Helm):
+    before = {name for kind, name in rendered(helm, {}) if kind.endswith("Binding")}
     found = rendered(helm, {"offers": [offer()]})
-    assert not [name for kind, name in found if kind.endswith("Binding") and name != "drakit" and "slices" not in name]
-    labels = found["ClusterRole", "drakit-practitioner"]["metadata"]["labels"]
-    assert not [label for label in labels if "aggregate" in label]
+    assert {name for kind, name in found if kind.endswith("Binding")} == before
+
+    def aggregated(found: dict[tuple[str, str], Values]) -> dict[str, list[str]]:
+        roles = {name: one["metadata"]["labels"] for (kind, name), one in found.items() if kind == "ClusterRole"}
+        labels = {name: [label for label in of if "aggregate" in label] for name, of in roles.items()}
+        return {name: of for name, of in labels.items() if of}
+
+    assert aggregated(found) == {}
     told = rendered(helm, {"offers": [offer()], "roles": {"aggregate": True}})
-    labels = told["ClusterRole", "drakit-practitioner"]["metadata"]["labels"]
-    assert labels["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
+    assert aggregated(told) == {"drakit-device-reader": ["rbac.authorization.k8s.io/aggregate-to-view"]}
 
 
 def test_a_trial_of_the_policy_denies_nothing(helm: Helm):
@@ -217,3 +223,22 @@ def test_the_example_renders_and_has_what_it_says(helm: Helm):
     hard = found["ResourceQuota", "drakit-devices"]["spec"]["hard"]
     assert hard["neuron.aws.com.deviceclass.resource.k8s.io/devices"] == "16"
     assert helm.run("lint", str(CHART), "--values", str(path), "--namespace", "drakit")
+
+
+PAGE = (Path(__file__).parents[3] / "docs/templates.md").read_text()
+EXAMPLES = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if block.startswith("catalog:")]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_the_values_of_the_page_are_taken(helm: Helm, example: str):
+    values = yaml.safe_load(example)
+    assert templates(helm, values["catalog"])
+
+
+def test_the_page_has_the_name_of_everything_that_is_made(helm: Helm):
+    catalog = yaml.safe_load(EXAMPLES[-1])["catalog"]
+    made = rendered(helm, catalog).keys() - rendered(helm, {}).keys()
+    kinds = ("ClusterRole", "ResourceQuota", "ValidatingAdmissionPolicy")
+    named = {(kind, name) for kind, name in re.findall(r"^\| (\w+) `([\w-]+)`", PAGE, re.MULTILINE)}
+    assert {one for one in made if one[0] in kinds} - named == {("ValidatingAdmissionPolicy", "drakit-catalog-pods")}
+    assert named <= made

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from realkube.debian import Debian
 from realkube.kubernetes import Kubernetes
 from realkube.waiting import until
 
-from tests.cluster.deploy.before import TYPE, add_node, document, requests
+from tests.cluster.deploy.before import TYPE, add_node, check_cluster, document, requests
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
@@ -93,28 +92,13 @@ def scheduled(cluster: Cluster) -> Cluster:
     return cluster
 
 
-Check = Callable[..., Any]
+Check = Callable[..., str]
 
 
 @pytest.fixture
 def check(scheduled: Cluster, tmp_path: Path) -> Check:
     """Run the command from within the network of the cluster, as the administrator or with a token."""
-
-    def run(*arguments: str, token: str = "", code: int = 1) -> str:
-        content = json.loads(scheduled.control_plane.kubeconfig("admin"))
-        if token:
-            content["users"][0]["user"] = {"token": token}
-        kubeconfig = tmp_path / "kubeconfig"
-        kubeconfig.write_text(json.dumps(content))
-        drakit = [Path(sys.executable).with_name("drakit"), "check", "--cluster", "--kubeconfig", kubeconfig]
-        inside = ["nsenter", f"--net={scheduled.control_plane.machine.network}"]
-        done = subprocess.run(
-            [*inside, *map(str, drakit), *arguments], capture_output=True, text=True, check=False, timeout=120
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+    return functools.partial(check_cluster, scheduled, tmp_path)
 
 
 def test_each_node_is_judged_by_what_the_real_cluster_has(check: Check):

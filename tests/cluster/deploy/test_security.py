@@ -71,8 +71,9 @@ def test_every_permission_has_its_reason(rendered):
 def test_every_policy_has_its_reason(rendered):
     found = {(name.lstrip("-"),) for name, _ in of_kind(rendered, "ValidatingAdmissionPolicy")}
     same(found, {(row["policy"],) for row in REASONS["policies"]})
-    for _, document in of_kind(rendered, "ValidatingAdmissionPolicy"):
-        assert document["spec"]["failurePolicy"] == "Fail"
+    for name, document in of_kind(rendered, "ValidatingAdmissionPolicy"):
+        guards = name != "-config"  # which only tells people early what a driver refuses
+        assert document["spec"]["failurePolicy"] == ("Fail" if guards else "Ignore")
 
 
 def test_every_user_has_its_reason(rendered):
@@ -100,5 +101,6 @@ def test_no_path_of_the_host_is_mounted_but_those_that_are_documented(helm: Helm
     volumes = daemons["spec"]["template"]["spec"]["volumes"]
     paths = {it["hostPath"]["path"] for it in volumes if "hostPath" in it}
     kubelet = {f"/var/lib/kubelet/{name}" for name in ("plugins", "plugins_registry", "pod-resources")}
-    assert paths == {*kubelet, "/var/run/cdi", "/sys", "/dev", "/proc/sys/kernel/random/boot_id"}
+    sys = {f"/sys/{name}" for name in ("bus", "class", "devices", "module")}
+    assert paths == {*kubelet, *sys, "/var/run/cdi", "/dev", "/proc/sys/kernel/random/boot_id"}
     assert all(re.fullmatch(r"/[a-z_/-]+", path) for path in paths)

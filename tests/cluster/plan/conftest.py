@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -16,21 +16,20 @@ from realkube.kubernetes import Kubernetes, minors
 
 from tests.cluster.plan.inventories import NAMESPACE
 
-SINCE = "1.35"
-"""Before, the API takes these features in another form: counters of one slice, no taints that only inform."""
+OFF: Mapping[tuple[int, int], tuple[str, ...]] = {(1, 34): ("DRAConsumableCapacity",)}
+"""Gates with which the scheduler of a release crashes: see `Bug.CAPACITY_OF_ANOTHER`."""
 
 
 def _releases() -> Iterator[Any]:
     """The newest release is of the tier that every run has, the others of that of all releases.
 
-    Each with every feature on, which decides over the allocator, and as it is by default where that has most of them.
+    Each with every feature on, which decides over the allocator, and as it is by default.
     """
     newest, *_ = minors()
-    for minor in (one for one in minors() if one >= SINCE):
+    for minor in minors():
         mark = pytest.mark.control_plane if minor == newest else pytest.mark.versions
         yield pytest.param((minor, True), marks=mark, id=f"{minor}-every-feature")
-        if kube_profile(minor).features.consumable:
-            yield pytest.param((minor, False), marks=mark, id=f"{minor}-default")
+        yield pytest.param((minor, False), marks=mark, id=f"{minor}-default")
 
 
 @pytest.fixture(scope="module", params=_releases())
@@ -48,7 +47,9 @@ def scheduling(
 ) -> Iterator[Cluster]:
     """A control plane of it."""
     minor, gates = setting
-    with Cluster(*obtain(minor), nodes=0, gates=gates) as cluster, artifacts.kept_on_failure(cluster, request.session):
+    kubernetes, debian = obtain(minor)
+    made = Cluster(kubernetes, debian, nodes=0, gates=gates, without=OFF.get(kubernetes.minor, ()))
+    with made as cluster, artifacts.kept_on_failure(cluster, request.session):
         labels = {"resource.kubernetes.io/admin-access": "true"}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
         cluster.api.create(namespace)
@@ -73,4 +74,5 @@ def features_of(kubernetes: Kubernetes, *, gates: bool) -> Features:
     if not gates:
         return default
     lists = "DRAListTypeAttributes" in GATES[kubernetes.minor]
-    return evolve(default, partitionable=True, taints=True, binding=True, consumable=True, lists=lists)
+    consumable = "DRAConsumableCapacity" not in OFF.get(kubernetes.minor, ())
+    return evolve(default, partitionable=True, taints=True, binding=True, consumable=consumable, lists=lists)

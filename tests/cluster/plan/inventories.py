@@ -45,18 +45,25 @@ class Scenario:
     pod: Document
 
 
-def scenario(seed: int, features: Features, *, counters_anywhere: bool = True) -> Scenario:
-    """The same for the same arguments; it uses no feature that is off, and counters on several nodes only if told."""
+def scenario(seed: int, features: Features, *, anywhere: bool = True, combined: bool = False) -> Scenario:
+    """The same for the same arguments; it uses no feature that is off.
+
+    Counters are on several nodes if they may be `anywhere`; `combined`: slices are as 1.34 takes them.
+    """
     chance = Random(seed)
     maker = Maker(chance, {theirs: getattr(features, ours) for theirs, ours in _MAKER_FEATURES.items()})
     names = [f"n{number}" for number in range(1, chance.choice((1, 2, 2, 3)) + 1)]
-    maker.features["PartitionableDevices"] &= counters_anywhere or len(names) == 1
+    maker.features["PartitionableDevices"] &= anywhere or len(names) == 1
     pools = [_moved(maker.slices(*pool), number, len(names)) for number in range(len(names)) for pool in maker.pools()]
     slices = []
     for pool in pools:
+        if combined:
+            _combine(pool)
+        if not features.partitionable:
+            _place_as_a_whole(pool)
         spoilt = maker.some(0.06)
         if spoilt:
-            _spoil(chance, pool)
+            _spoil(chance, pool, counters=features.partitionable and not combined)
         slices += _scoped(pool, keep=maker.some(0.5) and not spoilt)
     for device in (device for one in slices for device in one["spec"].get("devices", ())):
         if "bindingConditions" in device and maker.some(0.5):
@@ -213,7 +220,36 @@ def _scoped(pool: list[Document], *, keep: bool) -> list[Document]:
     return pool
 
 
-def _spoil(chance: Random, pool: list[Document]) -> None:
+def _combine(pool: list[Document]) -> None:
+    """Give every slice with devices the counters that were in one beside it, and taints an effect that 1.34 knows."""
+    apart = [one["spec"]["sharedCounters"] for one in pool if "sharedCounters" in one["spec"]]
+    pool[:] = [one for one in pool if "sharedCounters" not in one["spec"]]
+    for one in pool:
+        spec = one["spec"]
+        counted = any("consumesCounters" in device for device in spec["devices"])
+        if apart or counted:
+            spec["pool"]["resourceSliceCount"] -= 1
+        if counted:
+            spec["sharedCounters"] = apart[0] if apart else [{"name": "cs", "counters": {"m": {"value": "4"}}}]
+        for taint in (taint for device in spec["devices"] for taint in device.get("taints", ())):
+            if taint["effect"] == "None":
+                taint["effect"] = "NoSchedule"
+
+
+def _place_as_a_whole(pool: list[Document]) -> None:
+    """Without partitionable devices, a slice says where all of its devices are."""
+    for spec in (one["spec"] for one in pool):
+        if spec.pop("perDeviceNodeSelection", False):
+            nodes = [
+                (key, device.pop(key))
+                for device in spec["devices"]
+                for key in ("nodeName", "allNodes")
+                if key in device
+            ]
+            spec.update(dict(nodes[:1]) or {"allNodes": True})
+
+
+def _spoil(chance: Random, pool: list[Document], *, counters: bool) -> None:
     """Make a pool invalid in a way that the API server cannot see, since it looks at one slice at a time."""
     parts = [one["spec"]["devices"] for one in pool if one["spec"].get("devices")]
     if any("perDeviceNodeSelection" in one["spec"] for one in pool) or not parts:
@@ -222,7 +258,7 @@ def _spoil(chance: Random, pool: list[Document]) -> None:
     if len(parts) > 1:
         for devices in parts:
             devices[:] = [*(one for one in devices if one["name"] != device["name"]), dict(device)]
-    else:
+    elif counters:
         device["consumesCounters"] = [{"counterSet": "none", "counters": {"m": {"value": "1"}}}]
 
 

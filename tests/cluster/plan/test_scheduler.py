@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from drakit.plan import Features, KubeProfile
+from drakit.plan import Bug, Features, KubeProfile
 from realkube.cluster import Cluster
 
 from tests.cluster.plan.inventories import Scenario, scenario
@@ -15,20 +15,25 @@ pytestmark = pytest.mark.cluster
 
 SEEDS = range(60)
 ALWAYS = (
-    *("All", "firstAvailable", "matchAttribute", "distinctAttribute", "tolerations", "taints", "adminAccess"),
-    *("consumesCounters", "allowMultipleAllocations", "requestPolicy", "consumedCapacity", "bindingConditions"),
-    *("bindsToNode", "nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection", "opaque"),
+    *("All", "firstAvailable", "matchAttribute", "tolerations", "taints", "adminAccess", "bindingConditions"),
+    *("bindsToNode", "nodeName", "nodeSelector", "allNodes", "opaque"),
 )
+OF_FEATURES = {
+    "partitionable": ("consumesCounters", "perDeviceNodeSelection"),
+    "consumable": ("distinctAttribute", "allowMultipleAllocations", "requestPolicy", "consumedCapacity"),
+    "lists": ("ints",),
+}
 
 
 @pytest.fixture(scope="module")
 def scenarios(features: Features, profile: KubeProfile) -> list[Scenario]:
     """All of them.
 
-    Up to 1.36 nodes share what is left of counters, by the name of the pool, and are looked at side by side: what one
-    finds hangs on which was first. There counters are only where a pod has one node to go to.
+    In 1.35 and 1.36 nodes share what is left of counters, by the name of the pool, and are looked at side by side:
+    what one finds hangs on which was first. There counters are only where a pod has one node to go to.
     """
-    return [scenario(seed, features, counters_anywhere=not profile.bugs) for seed in SEEDS]
+    anywhere = Bug.POOLS_SHARE_COUNTERS not in profile.bugs
+    return [scenario(seed, features, anywhere=anywhere, combined=profile.pools_by_slice) for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
@@ -64,5 +69,6 @@ def test_the_scenarios_end_in_every_way(scheduled: dict[str, Answer]):
 def test_every_feature_is_in_some_scenario(scenarios: list[Scenario], features: Features):
     said = json.dumps([[one.slices, one.claims, one.held] for one in scenarios])
     assert [word for word in ALWAYS if f'"{word}"' not in said] == []
-    assert ('"ints"' in said) is features.lists
+    for feature, words in OF_FEATURES.items():
+        assert {f'"{word}"' in said for word in words} == {getattr(features, feature)}, feature
     assert {len(one.nodes) for one in scenarios} == {1, 2, 3} == {len(one.claims) for one in scenarios}

@@ -13,6 +13,7 @@ from typing import Any, Self
 from realkube.api import Api
 from realkube.controlplane import ControlPlane
 from realkube.debian import Debian
+from realkube.gates import apis_of, gates_of
 from realkube.helm import NAMESPACE, helm
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, remove_cgroups
@@ -25,8 +26,8 @@ _PREFIX = "dk-cluster-"
 class Cluster:
     """Made, then used as a context: at its end nothing of it is left, but for logs that were kept.
 
-    With `gates`, every feature that drakit serves is on, else what is on by default. `apis` are served beside those of
-    the default, such as `resource.k8s.io/v1beta2`.
+    With `gates`, every feature that drakit serves is on, but for those named in `without`, else what is on by default.
+    `apis` are served beside those of the default, such as `resource.k8s.io/v1beta2`.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Cluster:
         nodes: int = 1,
         *,
         gates: bool = True,
+        without: Collection[str] = (),
         apis: Sequence[str] = (),
     ) -> None:
         remove_cgroups()
@@ -46,10 +48,10 @@ class Cluster:
         self.kubernetes = kubernetes
         self.debian = debian
         names = [f"node-{number}" for number in range(1, nodes + 1)]
-        self.gates = gates
-        self._apis = apis
+        self.gates = gates_of(kubernetes.minor, without) if gates else {}
+        self._apis = [*(apis_of(kubernetes.minor) if gates else ()), *apis]
         self.nodes = [
-            Node(name, number, self.directory / name, kubernetes, debian, gates=gates)
+            Node(name, number, self.directory / name, kubernetes, debian, gates=self.gates)
             for number, name in enumerate(names, 1)
         ]
         self._stack = contextlib.ExitStack()

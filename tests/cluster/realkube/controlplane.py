@@ -6,13 +6,12 @@ import functools
 import json
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from realkube.api import Api
 from realkube.debian import Debian
 from realkube.errors import ClusterFailure
-from realkube.gates import apis_of, gates_of
 from realkube.kubernetes import Kubernetes
 from realkube.machine import Machine, Process
 from realkube.network import CONTROL_PLANE, SERVICES, inside, make_bridge
@@ -35,15 +34,14 @@ class ControlPlane:
         debian: Debian,
         nodes: list[str],
         *,
-        gates: bool,
+        gates: Mapping[str, object],
         apis: Sequence[str] = (),
     ) -> None:
         self.machine = machine
         self._kubernetes = kubernetes
         self._debian = debian
-        self._gates = gates_of(kubernetes.minor) if gates else {}
-        served = [*(apis_of(kubernetes.minor) if gates else ()), *apis]
-        self._apis = {"runtime_config": ",".join(f"{api}=true" for api in served)} if served else {}
+        self._gates = gates
+        self._apis = {"runtime_config": ",".join(f"{api}=true" for api in apis)} if apis else {}
         self._tokens = {
             name: secrets.token_hex(16) for name in ("admin", "controllers", "scheduler", *map(_kubelet, nodes))
         }

@@ -5,7 +5,7 @@ Read from `--help` of the components of 1.34.4, 1.35.4, 1.36.3 and 1.37.2, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 _ALPHA = (
     "DRAConsumableCapacity",
@@ -26,9 +26,9 @@ RULES = "resource.k8s.io/v1alpha3"
 """The API of taint rules, which 1.34 and 1.35 want to be served where taints are on."""
 
 
-def gates_of(minor: tuple[int, int]) -> dict[str, object]:
+def gates_of(minor: tuple[int, int], without: Collection[str] = ()) -> dict[str, object]:
     """The flag for every component of a release: empty for a release that is not known yet."""
-    gates = GATES.get(minor, ())
+    gates = [gate for gate in GATES.get(minor, ()) if gate not in without]
     return {"feature_gates": ",".join(f"{gate}=true" for gate in gates)} if gates else {}
 
 

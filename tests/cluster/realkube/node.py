@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from realkube.api import Document
 from realkube.controlplane import PORT, ControlPlane
 from realkube.debian import Debian
 from realkube.errors import ClusterFailure
-from realkube.gates import gates_of
 from realkube.helm import NAMESPACE
 from realkube.image import PAUSE, write_images
 from realkube.kubernetes import Kubernetes
@@ -40,7 +39,14 @@ class Node:
     """Nothing runs before `start`. What is in `state` is the node's disk; it outlives `reboot`."""
 
     def __init__(
-        self, name: str, number: int, state: Path, kubernetes: Kubernetes, debian: Debian, *, gates: bool
+        self,
+        name: str,
+        number: int,
+        state: Path,
+        kubernetes: Kubernetes,
+        debian: Debian,
+        *,
+        gates: Mapping[str, object],
     ) -> None:
         self.name = name
         self.address = f"10.99.0.{10 + number}"
@@ -49,7 +55,7 @@ class Node:
         self._pods = f"10.98.{number}.0/24"
         self._kubernetes = kubernetes
         self._debian = debian
-        self._gates = gates_of(kubernetes.minor) if gates else {}
+        self._gates = gates
         self._control_plane: ControlPlane | None = None
         self.machine: Machine | None = None
         self.backends: Sequence[Any] = ()

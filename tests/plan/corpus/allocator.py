@@ -48,13 +48,13 @@ DIFFERENT = {
 
 
 def profile_of(case: dict[str, Any], allocator: str, source: str) -> KubeProfile:
-    """What answered: an allocator of the release that the file names, 1.36 unless it names a later one."""
+    """What answered: an allocator of the release that the file names, 1.36.2 unless it names a later one."""
     features = Features(**{ours: bool(case["FeatureBits"].get(theirs)) for theirs, ours in FEATURES.items()})
     kind = AllocatorKind.EXPERIMENTAL if allocator == "fixed" else AllocatorKind(allocator)
     bugs = "fixed" if allocator == "fixed" else "as-is"
     if "0.37." in source:
         return kube_profile("1.37", bugs=bugs, features=features, allocator=kind)
-    profile = kube_profile("1.36", bugs=bugs, features=features, allocator=kind)
+    profile = kube_profile("1.36.2", bugs=bugs, features=features, allocator=kind)
     if "master-2026" in source:  # on the way to 1.37: configurations as there, bugs and capacity as in 1.36
         later = kube_profile("1.37", features=features, allocator=kind)
         profile = evolve(profile, empties_requests=True, lists_fail=False, counters_reach=later.counters_reach)

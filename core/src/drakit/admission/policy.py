@@ -7,8 +7,10 @@ people early, and keeps nobody from anything that would work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from attrs import frozen
 
 from drakit.admission.expressions import Place, bound, contents, indented
 from drakit.admission.shapes import shape_of
@@ -34,20 +36,35 @@ _MAX_MESSAGE = 1000
 _HEADER = ("apiVersion", "kind")
 
 
-def config_policy(settings: Settings, loaded: Mapping[str, LoadedPlugin]) -> tuple[list[Document], list[str]]:
-    """The policy and its binding for the drivers of the settings, and what these alone check.
+@frozen
+class ConfigPolicy:
+    """The policy and its binding, for kubectl; none where there is no driver to check for.
 
-    There is no policy where no backend is enabled and loaded. Raises ConfigError for classes that are beyond CEL.
+    `left` is what drivers alone check. `problems` are plugins whose classes are beyond CEL, and why.
     """
+
+    documents: Sequence[Document]
+    left: Sequence[str]
+    problems: Mapping[str, str]
+
+
+def config_policy(settings: Settings, loaded: Mapping[str, LoadedPlugin]) -> ConfigPolicy:
+    """The policy for the drivers of the settings whose plugins are loaded."""
     drivers: dict[str, str] = {}
-    alone: list[str] = []
+    left: list[str] = []
+    problems: dict[str, str] = {}
     for backend in settings.backends:
         plugin = loaded.get(backend.plugin)
         driver = backend.driver or (plugin and plugin.declarations.driver_name)
-        if plugin and driver:
+        if not (plugin and driver):
+            continue
+        try:
             drivers[driver], notes = expression(plugin.declarations.config_types)
-            alone += [note for note in notes if note not in alone]
-    return ([policy(drivers), binding()] if drivers else []), alone
+        except ConfigError as error:
+            problems[backend.plugin] = str(error)
+        else:
+            left += notes
+    return ConfigPolicy([policy(drivers), binding()] if drivers else [], list(dict.fromkeys(left)), problems)
 
 
 def expression(kinds: tuple[type[Any], ...]) -> tuple[str, list[str]]:
@@ -68,9 +85,9 @@ def expression(kinds: tuple[type[Any], ...]) -> tuple[str, list[str]]:
 def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -> str:
     chosen = _no_such_kind(kinds)
     for kind in reversed(kinds):
-        problems = contents(shape_of(kind, note, depth=depth), PARAMETERS, Place(), header=_HEADER)
-        said = f"{literal(f'{config_name(kind)}: ')} + t" + _hint(kind, kinds)
-        named = bound("t", problems, f't == "" ? "" : {said}')
+        shape = shape_of(kind, note, depth=depth)
+        problems = contents(shape, PARAMETERS, Place(), header=_HEADER, hint=_hint(kind, kinds))
+        named = bound("t", problems, f't == "" ? "" : {literal(f"{config_name(kind)}: ")} + t')
         chosen = f"{_is(kind)} ? {named} :\n{chosen}"
     return chosen
 
@@ -78,8 +95,7 @@ def _of_kinds(kinds: tuple[Any, ...], note: Callable[[str], None], depth: int) -
 def _hint(kind: Any, kinds: tuple[Any, ...]) -> str:
     """For who forgot the header: as the driver says it."""
     named = " or ".join(config_name(known) for known in kinds if known.kind and not kind.kind)
-    hint = literal(f"; if they are meant to be {named}, let them say so")
-    return f' + (t.startsWith("unknown key ") ? {hint} : "")' if named else ""
+    return f"; if they are meant to be {named}, let them say so" if named else ""
 
 
 def _is(kind: Any) -> str:

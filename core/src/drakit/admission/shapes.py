@@ -17,6 +17,7 @@ import attrs
 from attrs import field, frozen
 
 from drakit.decoding import CROSS_CHECKS, camel
+from drakit.errors import ConfigError
 from drakit.model import Quantity
 from drakit.model.converters import frozen_mapping, frozen_tuple, string_mapping
 from drakit.plan.cel.regex import compile_re2
@@ -250,9 +251,12 @@ def _is_re2(pattern: str) -> bool:
 
 
 def _converted(kind: Any, path: str) -> bool:
-    """Whether something on the way to an attribute is not what the document says. Raises KeyError for none such."""
+    """Whether something on the way to an attribute is not what the document says. Raises ConfigError for none such."""
+    whole = kind.__name__
     for name in path.split("."):
-        attribute = attrs.fields_dict(kind)[name]
+        attribute = attrs.fields_dict(kind).get(name) if attrs.has(kind) else None
+        if attribute is None:
+            raise ConfigError(f"{whole}: {CROSS_CHECKS} name the field {path!r}, which it does not have")
         if attribute.converter:
             return True
         kind = _without_none(attribute.type)[0]

@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "drakit.cli.demo:demo",
     "device": "drakit.cli.device:device",
     "inventory": "drakit.cli.inventory:inventory",
+    "node-types": "drakit.cli.known:node_types",
     "plan": "drakit.cli.plan:plan",
     "plugins": "drakit.cli.plugins:plugins",
     "slices": "drakit.cli.slices:slices",

@@ -28,9 +28,10 @@ def admission(config: Path | None) -> None:
     names = dict.fromkeys(backend.plugin for backend in settings.backends)
     report = load(names)
     problems += [(name, str(error)) for name in names if (error := report.problem(name))]
-    documents, alone = config_policy(settings, report.loaded)
-    write_stream(documents)
-    for note in alone:
+    found = config_policy(settings, report.loaded)
+    problems += found.problems.items()
+    write_stream(found.documents)
+    for note in found.left:
         click.echo(f"Left to the driver: {note}", err=True)
     for of, problem in problems:
         click.echo(f"Error: {of}: {problem}", err=True)

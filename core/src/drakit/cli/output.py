@@ -38,8 +38,14 @@ def console() -> Console:
 
 
 def show(item: RenderableType, indent: int = 0) -> None:
-    """Show something on stdout. In a pipe no line ends in blanks, whatever the layout fills up."""
+    """Show something on stdout. In a pipe no line ends in blanks, whatever the layout fills up.
+
+    A text that is not to be wrapped is not cut either: it is there to be copied.
+    """
     screen = console()
+    if isinstance(item, Text) and item.no_wrap:
+        screen.print(item, soft_wrap=True)
+        return
     padded = Padding(item, (0, 0, 0, indent), expand=False)
     if screen.is_terminal:
         screen.print(padded)

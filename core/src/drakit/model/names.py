@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sized
+from functools import lru_cache
 from typing import Any
 
 from attrs import Attribute
@@ -22,7 +23,8 @@ MAX_ATTRIBUTE_ID = 32
 MAX_ATTRIBUTE_DOMAIN = 63
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_SUBDOMAIN = re.compile(SUBDOMAIN)
 _C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -60,11 +62,21 @@ def check_qualified_name(field: str, value: object) -> None:
     """The key of an attribute or a capacity: a C identifier, with or without a `domain/`."""
     if not isinstance(value, str):
         raise LimitExceeded(field, "must be a string", value)
+    if _is_qualified_name(value):
+        return
     domain, slash, identifier = value.rpartition("/")
     if slash:
         check_subdomain(f"{field}: the domain", domain, MAX_ATTRIBUTE_DOMAIN)
     if len(identifier) > MAX_ATTRIBUTE_ID or not _C_IDENTIFIER.fullmatch(identifier):
         raise LimitExceeded(field, f"must be a C identifier of at most {MAX_ATTRIBUTE_ID} characters", value)
+
+
+@lru_cache(maxsize=4096)
+def _is_qualified_name(value: str) -> bool:
+    """Whether nothing is wrong with it: thousands of devices have the same few names."""
+    domain, slash, identifier = value.rpartition("/")
+    good = not slash or (len(domain) <= MAX_ATTRIBUTE_DOMAIN and _SUBDOMAIN.fullmatch(domain) is not None)
+    return good and len(identifier) <= MAX_ATTRIBUTE_ID and _C_IDENTIFIER.fullmatch(identifier) is not None
 
 
 def check_label_key(field: str, value: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import ROUND_UP, Context, Decimal
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 
 from attrs import field, frozen
 
@@ -71,6 +71,7 @@ class Quantity:
         return f"Quantity({self.text!r})"
 
 
+@lru_cache(maxsize=4096)
 def _parse(value: str | int) -> tuple[str, int]:
     if isinstance(value, int):
         return str(value), _capped(value * 10**9)

@@ -12,7 +12,7 @@ from drakit.model import DeviceRef
 from drakit.plan.allocated import Allocated
 from drakit.plan.candidates import Candidate, Held, candidates, pools_and_mark
 from drakit.plan.capacity import as_written
-from drakit.plan.claims import DeviceClass
+from drakit.plan.claims import DeviceClass, ExactRequest
 from drakit.plan.errors import NotSupported, PlanError, PoolsInvalid, Undecided
 from drakit.plan.nodes import NodeView, allocation_selector
 from drakit.plan.outcome import Allocation, AllocationResult, Unsatisfied, merged_config
@@ -51,7 +51,7 @@ class Verdict:
     def ends_attempt(self) -> bool:
         """Whether the scheduler gives the pod up for `error`, whatever other nodes have, until it tries again.
 
-        Source: Filter in the scheduler's plugin, of 1.35.4, 1.36.3 and 1.37.2.
+        Source: Filter in the scheduler's plugin, of 1.34.4, 1.35.4, 1.36.3 and 1.37.2.
         """
         return self.error is not None and not isinstance(self.error, PoolsInvalid | NotSupported | Undecided)
 
@@ -64,7 +64,7 @@ class Verdict:
             raise PlanError(f"node {name!r}: nothing was searched")
         pools = self._pools[name]
         if self.chosen is None:
-            notes = tuple(f"pool {one.driver}/{one.name} is not used: {one.problem}" for one in pools if one.problem)
+            notes = tuple(f"pool {one.driver}/{one.name} is not used: {one.problem}" for one in pools if one.unused)
             return Unsatisfied(node=name, funnels=funnels(task), constraints=tables(task), notes=notes)
         return tuple(
             _allocation(task, claim, [one for one in self.chosen if one.claim == claim], NodeView(name), pools)
@@ -124,12 +124,12 @@ class Allocator:
         self, ask: Ask, nodes: tuple[NodeView, ...], pools: Mapping[str, tuple[NodePool, ...]], solver: Solver
     ) -> Verdict:
         of_first = pools[nodes[0].name]
-        several = not self._profile.ordered and len(of_first) > 1
+        several = not self._profile.ordered and len({(pool.driver, pool.name) for pool in of_first}) > 1
         task = None
         try:
             task = bind(ask, of_first, candidates(of_first, nodes[0], self._held), self._held)
             chosen = solver.solve(task)
-            if chosen is None:
+            if chosen is None and task.dead_end is None:
                 _check_pools(of_first)
         except PlanError as error:
             return Verdict(nodes, task, None, error, several, pools)
@@ -138,20 +138,25 @@ class Allocator:
 
 def _check_pools(pools: Sequence[NodePool]) -> None:
     for pool in pools:
-        if pool.problem and not pool.incomplete:
+        if pool.invalid:
             raise PoolsInvalid(f"no devices, and pool {pool.driver}/{pool.name} is invalid: {pool.problem}")
 
 
 def _allocation(task: Task, claim: int, own: Sequence[Choice], node: NodeView, pools: Sequence[NodePool]) -> Allocation:
     names = {id(pool): other.name for pool, other in zip(task.pools, pools, strict=True)}
     found = [task.candidates[choice.place] for choice in own]
-    used = list({choice.bound.option.label: choice.bound.option.request for choice in own}.items())
+    used: dict[str, tuple[str, ExactRequest]] = {}
+    for choice in own:
+        used.setdefault(choice.bound.option.name, (choice.bound.option.label, choice.bound.option.request))
     results = [
         _result(task, choice, candidate, names[id(candidate.pool)], index)
         for index, (choice, candidate) in enumerate(zip(own, found, strict=True))
     ]
     config = merged_config(
-        task.ask.claims[claim].spec, used, task.ask.classes, empties_requests=task.profile.empties_requests
+        task.ask.claims[claim].spec,
+        list(used.values()),
+        task.ask.classes,
+        empties_requests=task.profile.empties_requests,
     )
     selector = allocation_selector([(one.nodes, one.offer.binds) for one in found], node)
     return Allocation(results=tuple(results), config=config, node_selector=selector)
@@ -167,7 +172,7 @@ def _result(task: Task, choice: Choice, candidate: Candidate, pool: str, index: 
         request=option.label,
         device=ref,
         admin_access=option.request.admin_access,
-        tolerations=option.request.tolerations,
+        tolerations=option.request.tolerations if task.profile.results_tolerate else (),
         conditions=offer.conditions if features.binding else (),
         failure_conditions=offer.failure_conditions if features.binding else (),
         share_id=str(uuid.uuid5(_SHARES, f"{claim.uid}/{claim.name}/{index}/{ref}")) if shared else None,

@@ -16,10 +16,14 @@ from drakit.plan.profiles import KubeProfile
 
 @frozen(eq=False)
 class Candidate:
-    """One device on one node. `far`: it is in a slice that the node reaches, but itself for other nodes."""
+    """One device on one node. `far`: it is in a slice that the node reaches, but itself for other nodes.
+
+    `number` is its place in its slice.
+    """
 
     offer: Offer
     pool: NodePool
+    number: int
     nodes: NodeSelection | None
     far: bool
     in_use: bool
@@ -54,10 +58,10 @@ class Held:
         """What is consumed of the capacity of devices."""
         return self._consumed.get(pool, {})
 
-    def draws(self, pool: NodePool) -> Sequence[Draw]:
-        """What the devices of a pool that anything of is held draw of its counters."""
+    def draws(self, pool: NodePool, *, shares: bool = True) -> Sequence[Draw]:
+        """What the devices of a pool that anything of is held, or only those held whole, draw of its counters."""
         key = (pool.driver, pool.name)
-        names = {*self.devices(key), *self.shares(key), *self.consumed(key)}
+        names = {*self.devices(key), *(self.shares(key) if shares else ()), *(self.consumed(key) if shares else ())}
         return [
             draw
             for one in (*pool.slices, *pool.far)
@@ -109,18 +113,19 @@ def _own_reach(nodes: NodeSelection, one: object, node: NodeView) -> object:
 
 def candidates(pools: Sequence[NodePool], node: NodeView, held: Held) -> tuple[Candidate, ...]:
     """Every device of the pools that devices are allocated from."""
-    found = []
+    found: list[Candidate] = []
     for pool in pools:
         key = (pool.driver, pool.name)
         devices, shares, consumed = held.devices(key), held.shares(key), held.consumed(key)
         for one in pool.slices:
             own = one.nodes is PER_DEVICE
-            for offer in one.content.offers:
+            for number, offer in enumerate(one.content.offers):
                 name = offer.device.name
                 found.append(
                     Candidate(
                         offer,
                         pool,
+                        number,
                         offer.nodes if own else one.nodes,
                         own and not reaches(offer.nodes, node),
                         name in devices,

@@ -221,7 +221,7 @@ def _likeness(task: Task, domains: dict[Bound, int], specs: Sequence[ConstraintS
         candidate.in_use,
         tuple(bool(mask >> place & 1) for mask in domains.values()),
         tuple(bound.everything is not None and place in bound.everything for bound in domains),
-        tuple(spec.values(offer) for spec in specs),
+        tuple(spec.values(candidate) for spec in specs),
         (id(candidate.pool), offer.draws) if offer.draws else None,
         _sharing(task, domains, place) if offer.shared else None,
     )
@@ -250,7 +250,7 @@ def _groups(task: Task) -> Iterator[Group]:
                 continue
             places: dict[Value, int] = {}
             for place, candidate in enumerate(task.candidates):
-                for value in constraint.values(candidate.offer):
+                for value in constraint.values(candidate):
                     places[value] = places.get(value, 0) | 1 << place
             members = (
                 at

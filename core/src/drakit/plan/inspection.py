@@ -139,9 +139,7 @@ def _stage(task: Task, option: Option, candidate: Candidate) -> Stage:
 
 def _counted(task: Task, candidate: Candidate) -> bool:
     pool = candidate.pool
-    return task.profile.features.partitionable and CounterLedger(pool, task.held.draws(pool)).take(
-        candidate.offer.draws
-    )
+    return task.profile.features.partitionable and CounterLedger(pool, task.drawn(pool)).take(candidate.offer.draws)
 
 
 def _view(conjunct: Conjunct, candidate: Candidate) -> ConjunctView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -43,7 +43,8 @@ class Slice:
 class NodePool:
     """A pool as one node sees it. Nothing is allocated from one with a `problem`; `incomplete`: it is being updated.
 
-    `far` are the slices for other nodes, which matter for counters only.
+    `far` are the slices for other nodes, which matter for counters only. With `pools_by_slice` it is a slice of it:
+    one that is incomplete still has devices then.
     """
 
     driver: str
@@ -54,6 +55,16 @@ class NodePool:
     binding: bool = False
     incomplete: bool = False
     problem: str | None = None
+
+    @property
+    def invalid(self) -> bool:
+        """Whether its slices contradict each other."""
+        return self.problem is not None and not self.incomplete
+
+    @property
+    def unused(self) -> bool:
+        """Whether it has a problem for which nothing is allocated from it."""
+        return self.problem is not None and not self.slices
 
 
 class SliceSet:
@@ -98,21 +109,24 @@ class SliceSet:
         if not profile.ordered:
             near.sort(key=lambda one: one.place)
         reached = _newest(near)
+        if not profile.ordered and profile.binding_last:
+            for slices in reached.values():
+                slices.sort(key=lambda one: one.content.binding)
+        if profile.pools_by_slice:
+            return tuple(_in_order(_by_slice(reached), profile))
         found = [pool for key, slices in reached.items() if (pool := self._pool(key, slices, profile))]
         found += (pool for key, pool in self._hollow_pools(profile).items() if key not in reached)
-        if profile.ordered:
-            found.sort(key=lambda pool: (pool.binding, pool.driver, pool.name))
-        return tuple(found)
+        return tuple(_in_order(found, profile))
 
     def _near(self, node: NodeView, profile: KubeProfile) -> list[Slice]:
-        partitions = profile.features.partitionable
-        found = [one for one in self._of_node.get(node.name, ()) if partitions or not one.counters]
+        partitions, alone = profile.features.partitionable, profile.pools_by_slice
+        found = [one for one in self._of_node.get(node.name, ()) if partitions or alone or not one.counters]
         for one in self._others:
-            if not partitions and (one.nodes is PER_DEVICE or one.counters):
+            if not partitions and (one.nodes is PER_DEVICE or (one.counters and not alone)):
                 continue
-            if one.reaches(node) or (profile.counters_reach and one.counters):
+            if one.reaches(node) or (profile.counters_reach and one.counters and not alone):
                 found.append(one)
-        if partitions and profile.counters_reach and self._counters:
+        if partitions and profile.counters_reach and self._counters and not alone:
             own = set(map(id, found))
             pools = dict.fromkeys(one.pool for one in found)
             found += (one for pool in pools for one in self._counters.get(pool, ()) if id(one) not in own)
@@ -155,15 +169,53 @@ class SliceSet:
             self._checked[mark] = _contradiction(near, far, sets if partitions else None)
         if (contradiction := self._checked[mark]) is not None:
             return NodePool(driver=driver, name=name, problem=contradiction)
-        near.sort(key=lambda one: one.name if profile.ordered else one.place)
+        if profile.ordered:
+            near.sort(key=lambda one: one.name)
         return NodePool(
             driver=driver,
             name=name,
             slices=tuple(near),
             far=tuple(far),
-            counters={(one.name, counter): q.nanos for one in sets for counter, q in one.counters.items()},
+            counters=_amounts(sets),
             binding=any(one.content.binding for one in near),
         )
+
+
+def _in_order(pools: Iterable[NodePool], profile: KubeProfile) -> list[NodePool]:
+    """The order in which pools are tried: where it is random, the one in which they come."""
+    if profile.ordered:
+        return sorted(pools, key=lambda pool: (pool.binding, pool.driver, pool.name))
+    return sorted(pools, key=lambda pool: profile.binding_last and pool.binding)
+
+
+def _by_slice(pools: Mapping[PoolKey, Sequence[Slice]]) -> Iterator[NodePool]:
+    """See `pools_by_slice` of a profile.
+
+    Slices that keep counters apart from devices, as later releases want it, stand for the one that holds both here.
+    """
+    for (driver, name), own in pools.items():
+        binding = any(one.content.binding for one in own)
+        twice = _repeated([offer.device.name for one in own for offer in one.content.offers])
+        if twice is not None:
+            yield NodePool(driver=driver, name=name, binding=binding, problem=_TWICE.format(twice))
+            continue
+        wanted = own[0].wanted
+        problem = None if len(own) == wanted else f"it has {len(own)} of {wanted} slices for the node"
+        apart = any(one.counters and not one.content.offers for one in own)
+        for part in [own] if apart else [[one] for one in own]:
+            yield NodePool(
+                driver=driver,
+                name=name,
+                slices=tuple(part),
+                counters=_amounts(counter_set for one in part for counter_set in one.counters),
+                binding=binding,
+                incomplete=problem is not None,
+                problem=problem,
+            )
+
+
+def _amounts(sets: Iterable[CounterSet]) -> dict[tuple[str, str], int]:
+    return {(one.name, counter): amount.nanos for one in sets for counter, amount in one.counters.items()}
 
 
 def _newest(slices: Iterable[Slice]) -> dict[PoolKey, list[Slice]]:
@@ -234,11 +286,14 @@ def _slices_of(pool: ResolvedPool, place: int) -> list[Slice]:
     ]
 
 
+_TWICE = "device {!r} is in it more than once"
+
+
 def _contradiction(near: Sequence[Slice], far: Sequence[Slice], counters: Sequence[CounterSet] | None) -> str | None:
     """What makes a complete pool invalid; the API server cannot see it, since it looks at one slice at a time."""
     devices = [offer.device.name for one in near for offer in one.content.offers]
     if (twice := _repeated(devices)) is not None:
-        return f"device {twice!r} is in it more than once"
+        return _TWICE.format(twice)
     if counters is None:
         return None
     if (twice := _repeated([one.name for one in counters])) is not None:

@@ -1,14 +1,15 @@
 """What decides an allocation in a version of Kubernetes: features, which of upstream's allocators runs, and its bugs.
 
 Upstream keeps three allocators and runs the most stable one that has every enabled feature. Sources: the feature gates
-of kubernetes 1.37.2, and `structured/` of dynamic-resource-allocation 0.34.9, 0.35.6, 0.36.2, 0.36.3
-and 0.37.2.
+of kubernetes 1.37.2, and `structured/` of dynamic-resource-allocation 0.34.0 to 0.34.9, 0.35.0 to 0.35.6,
+0.36.0 to 0.36.3 and 0.37.2.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+import sys
 from collections.abc import Mapping
 
 import attrs
@@ -58,11 +59,31 @@ class Bug(enum.Enum):
     LISTS_STAY_NARROWED = "B5: a matchAttribute over lists stays narrowed when the search turns back (#140300)"
     SHARED_KEEP_COUNTERS = "B6: a shared device keeps its counters when the search turns back (#140436)"
     REFUSED_KEEP_CONSTRAINTS = "a shared device that lacks capacity for All stays in its constraints (with B2)"
+    LATER_ALTERNATIVES_FOR_ALL = "a later alternative for all devices is mixed up with the first (#137347)"
+    ALL_WITH_COUNTERS_CRASHES = "a request for all devices that draw counters crashes the scheduler (#138882)"
+    HELD_SHARES_UNCOUNTED = "the counters of shared devices that are held count as free"
+    SHARES_COUNT_AGAIN = "each share of a device takes its counters again"
+    CAPACITY_OF_ANOTHER = "the capacity of another device of the slice decides too (#133705)"
+    DISTINCT_BY_DEVICE = "distinctAttribute takes equal values of different devices for distinct"
 
 
-_FIXED_IN_1_36_3 = frozenset(
-    {Bug.REFUSED_KEEP_COUNTERS, Bug.SHARED_KEEP_COUNTERS, Bug.REFUSED_KEEP_CONSTRAINTS},
-)
+_EVERY_PATCH = sys.maxsize
+_BEFORE_1_36 = {"1.34": _EVERY_PATCH, "1.35": _EVERY_PATCH}
+_BUGS: Mapping[Bug, Mapping[str, int]] = {
+    Bug.REFUSED_KEEP_COUNTERS: _BEFORE_1_36 | {"1.36": 3},
+    Bug.POOLS_SHARE_COUNTERS: {"1.35": _EVERY_PATCH, "1.36": _EVERY_PATCH},
+    Bug.LAST_DISTINCT_ONLY: _BEFORE_1_36 | {"1.36": _EVERY_PATCH},
+    Bug.LISTS_STAY_NARROWED: {"1.36": _EVERY_PATCH},
+    Bug.SHARED_KEEP_COUNTERS: _BEFORE_1_36 | {"1.36": 3},
+    Bug.REFUSED_KEEP_CONSTRAINTS: _BEFORE_1_36 | {"1.36": 3},
+    Bug.LATER_ALTERNATIVES_FOR_ALL: _BEFORE_1_36,
+    Bug.ALL_WITH_COUNTERS_CRASHES: {"1.35": 6, "1.36": 2},
+    Bug.HELD_SHARES_UNCOUNTED: _BEFORE_1_36 | {"1.36": 2},
+    Bug.SHARES_COUNT_AGAIN: {"1.34": _EVERY_PATCH},
+    Bug.CAPACITY_OF_ANOTHER: {"1.34": _EVERY_PATCH},
+    Bug.DISTINCT_BY_DEVICE: {"1.34": _EVERY_PATCH},
+}
+"""By minor release, the first patch without each bug."""
 
 
 @frozen(kw_only=True, cache_hash=True)
@@ -73,7 +94,10 @@ class KubeProfile:
     are listed, and an answer is one of several. `combinations`: a device of a request comes after the one before it.
     `all_by_size`: All leaves out devices that are too small, not those that are too full. `empties_requests`: the
     configuration that is for every request is written as being for all. `counters_reach`: a slice with counter sets
-    counts for every node, whatever nodes it is for.
+    counts for every node, whatever nodes it is for. `binding_last`: devices with binding conditions come after others.
+    `pools_by_slice`: a pool is what the slices for a node say of it, each with counters of its own; devices of an
+    incomplete one are given out, except to a request for all, and to come to an invalid one is an error.
+    `results_tolerate`: results say what taints their request tolerates.
     `lists_fail`: a selector fails on a device that has a list.
     `cel_without`: what its selectors lack.
     """
@@ -87,6 +111,9 @@ class KubeProfile:
     all_by_size: bool = True
     empties_requests: bool = True
     counters_reach: bool = False
+    binding_last: bool = True
+    pools_by_slice: bool = False
+    results_tolerate: bool = True
     lists_fail: bool = False
     cel_without: frozenset[str] = frozenset()
 
@@ -126,7 +153,7 @@ def kube_profile(
 ) -> KubeProfile:
     """The profile of a version: `1.36`, `v1.36.2` or `newest`, its bugs `as-is` or `fixed`.
 
-    A minor release alone stands for its first patches: 1.36.3 has fewer bugs.
+    A minor release alone stands for its first patches: later ones have fewer bugs.
     `features` are those of its gates by default, and `allocator` is the one it would choose for them. A server drops
     what a gate that is off governs, so slices of a cluster that hold list attributes tell that `lists` is on. The
     scheduler of 1.36 lets selectors look into lists then, but never tells its allocator: constraints know no lists
@@ -152,6 +179,9 @@ def kube_profile(
         all_by_size=minor > "1.36",
         empties_requests=minor > "1.36",
         counters_reach=minor <= "1.36" or kind is AllocatorKind.STABLE,
+        binding_last=minor >= "1.36" or kind is AllocatorKind.EXPERIMENTAL,
+        pools_by_slice=minor < "1.35",
+        results_tolerate=minor > "1.34",
         lists_fail=minor <= "1.36" and not selected,
         cel_without=frozenset({"includes"}) if minor < "1.36" else frozenset(),
     )
@@ -159,9 +189,7 @@ def kube_profile(
 
 
 def _bugs(minor: str, patch: int) -> frozenset[Bug]:
-    if minor > "1.36":
-        return frozenset()
-    return frozenset(Bug) - (_FIXED_IN_1_36_3 if minor == "1.36" and patch >= 3 else frozenset())
+    return frozenset(bug for bug, mended in _BUGS.items() if patch < mended.get(minor, 0))
 
 
 def _parsed(version: str) -> tuple[str, int]:

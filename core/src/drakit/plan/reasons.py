@@ -94,7 +94,7 @@ def _table(task: Task, claim: str, constraint: ConstraintSpec, members: list[Bou
     for bound in members:
         for place, candidate in enumerate(task.candidates):
             if usable(task, bound, place):
-                for value in constraint.values(candidate.offer):
+                for value in constraint.values(candidate):
                     row = counts.setdefault(value, {})
                     row[bound.option.label] = row.get(bound.option.label, 0) + 1
                     together.setdefault(value, set()).add(place)
@@ -115,7 +115,7 @@ def _distinct(task: Task, claim: str, constraint: ConstraintSpec, members: list[
         for bound in members
         for place, candidate in enumerate(task.candidates)
         if usable(task, bound, place)
-        for value in constraint.values(candidate.offer)
+        for value in constraint.values(candidate)
     }
     needed = {bound.option.label: bound.needed for bound in members}
     if sum(needed.values()) <= len(values):

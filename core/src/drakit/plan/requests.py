@@ -11,7 +11,7 @@ from typing import Any
 from attrs import field, frozen
 
 from drakit.documents import claim_ref
-from drakit.model import Quantity
+from drakit.model import DeviceRef, Quantity
 from drakit.plan.candidates import Candidate
 from drakit.plan.capacity import consumption
 from drakit.plan.cel import CelError, Selector, compile_selector
@@ -27,7 +27,7 @@ from drakit.plan.claims import (
 from drakit.plan.constraints import Values, scalar_of, values_of
 from drakit.plan.contents import Offer
 from drakit.plan.errors import InvalidDocument, SelectorFailed, Unallocatable
-from drakit.plan.profiles import KubeProfile
+from drakit.plan.profiles import Bug, KubeProfile
 
 NOT_IN_CLASS, IN_CLASS, SELECTED = 0, 1, 2
 """How far a device gets with a request: not past the class's selectors, not past its own, or through."""
@@ -143,10 +143,12 @@ class ConstraintSpec:
 
     spec: Constraint
     lists: bool
+    by_device: bool
     _known: dict[Offer, Values] = field(factory=dict, repr=False)
 
-    def values(self, offer: Offer) -> Values:
-        """The values a device has."""
+    def values(self, candidate: Candidate) -> Values:
+        """The values a device has; `by_device`, with Bug.DISTINCT_BY_DEVICE, another one each."""
+        offer = candidate.offer
         found = self._known.get(offer)
         if found is None:
             if self.lists:
@@ -154,7 +156,7 @@ class ConstraintSpec:
             else:
                 found = scalar_of(offer.device, offer.driver, self.spec)
             self._known[offer] = found
-        return found
+        return frozenset({(DeviceRef, candidate.ref)}) if found and self.by_device else found
 
 
 @frozen(eq=False)
@@ -190,11 +192,16 @@ def read_claims(
     requests: list[Wanted] = []
     for index, document in enumerate(documents):
         spec = read_claim(document)
-        constraints = tuple(ConstraintSpec(constraint, profile.features.lists) for constraint in spec.constraints)
+        constraints = tuple(_constraint(one, profile) for one in spec.constraints)
         claim = Claimed(claim_name(document), claim_ref(document).uid, spec, constraints)
         claims.append(claim)
         requests += (_wanted(index, claim, place, classes, profile) for place in range(len(spec.requests)))
     return Ask(tuple(claims), tuple(requests), classes, profile)
+
+
+def _constraint(spec: Constraint, profile: KubeProfile) -> ConstraintSpec:
+    by_device = spec.match_attribute is None and Bug.DISTINCT_BY_DEVICE in profile.bugs
+    return ConstraintSpec(spec, profile.features.lists, by_device)
 
 
 def _wanted(index: int, claim: Claimed, place: int, classes: Mapping[str, DeviceClass], profile: KubeProfile) -> Wanted:
@@ -202,27 +209,33 @@ def _wanted(index: int, claim: Claimed, place: int, classes: Mapping[str, Device
     where = f"claim {claim.name}: spec.devices.requests[{place}]"
     if request.first_available and not profile.features.prioritized_list:
         raise Unallocatable(f"{where}: firstAvailable needs the feature DRAPrioritizedList, which is off")
-    options = []
-    for number, (label, alternative) in enumerate(request.alternatives):
-        inside = f"{where}.{'exactly' if request.exactly else f'firstAvailable[{number}]'}"
+    alternatives = [alternative for _, alternative in request.alternatives]
+    places = [f"{where}.{'exactly' if request.exactly else f'firstAvailable[{i}]'}" for i in range(len(alternatives))]
+    criteria = []
+    for inside, alternative in zip(places, alternatives, strict=True):
         _check_features(alternative, inside, profile)
-        device_class = _class_of(alternative, inside, classes)
-        options.append(
-            Option(
-                name=request.name,
-                label=label,
-                where=inside,
-                request=alternative,
-                device_class=device_class,
-                constraints=tuple(i for i, one in enumerate(claim.constraints) if one.spec.covers(label)),
-                profile=profile,
-                criteria=(
-                    *_criteria(f"class {device_class.name!r}", device_class.selectors, NOT_IN_CLASS),
-                    *_criteria(inside, (selector.cel.expression for selector in alternative.selectors), IN_CLASS),
-                ),
-            )
+        criteria.append(_criteria(alternative, inside, _class_of(alternative, inside, classes)))
+    if Bug.LATER_ALTERNATIVES_FOR_ALL in profile.bugs and _both_for_all(alternatives):
+        criteria[1] = criteria[0]
+    options = (
+        Option(
+            name=request.name,
+            label=label,
+            where=places[number],
+            request=alternative,
+            device_class=classes[alternative.device_class_name],
+            constraints=tuple(i for i, one in enumerate(claim.constraints) if one.spec.covers(label)),
+            profile=profile,
+            criteria=criteria[number],
         )
+        for number, (label, alternative) in enumerate(request.alternatives)
+    )
     return Wanted(index, request.name, tuple(options))
+
+
+def _both_for_all(alternatives: Sequence[ExactRequest]) -> bool:
+    """Whether the first two alternatives are for all devices."""
+    return len(alternatives) > 1 and all(one.allocation_mode is AllocationMode.ALL for one in alternatives[:2])
 
 
 def _check_features(request: ExactRequest, where: str, profile: KubeProfile) -> None:
@@ -242,5 +255,13 @@ def _class_of(request: ExactRequest, where: str, classes: Mapping[str, DeviceCla
     return device_class
 
 
-def _criteria(where: str, expressions: Iterable[str], otherwise: int) -> Iterable[Criterion]:
+def _criteria(request: ExactRequest, where: str, device_class: DeviceClass) -> tuple[Criterion, ...]:
+    own = (selector.cel.expression for selector in request.selectors)
+    return (
+        *_numbered(f"class {device_class.name!r}", device_class.selectors, NOT_IN_CLASS),
+        *_numbered(where, own, IN_CLASS),
+    )
+
+
+def _numbered(where: str, expressions: Iterable[str], otherwise: int) -> Iterable[Criterion]:
     return (Criterion(f"{where}: selector {i}", text, otherwise) for i, text in enumerate(expressions))

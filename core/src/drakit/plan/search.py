@@ -126,13 +126,23 @@ class Search:
         for place in self._places(bound, taken, start):
             if not self._take(claim, bound, place):
                 continue
-            ending = yield self._device(number, bound, taken + 1, place + 1)
+            ending = yield self._device(number, self._following(number, bound), taken + 1, place + 1)
             if ending is Ending.FOUND:
                 return ending
             self._give_back()
             if ending is Ending.TOO_MANY:
                 return ending
+        if bound.everything is None and (pool := self._task.dead_end) is not None:
+            raise Unallocatable(
+                f"{bound.option.where}: the scheduler comes to pool {pool.driver}/{pool.name}, where it gives up: "
+                f"{pool.problem}"
+            )
         return Ending.NOTHING
+
+    def _following(self, number: int, bound: Bound) -> Bound:
+        """The alternative that is gone on with after a device is taken for one."""
+        mixed = bound.everything is not None and Bug.LATER_ALTERNATIVES_FOR_ALL in self._bugs
+        return self._task.slots[number].options[0] if mixed else bound
 
     def _places(self, bound: Bound, taken: int, start: int) -> Iterable[int]:
         if bound.everything is not None:
@@ -158,14 +168,16 @@ class Search:
         if not self._free(claim, bound, place) or not self._suits(bound, place):
             return False
         draws = candidate.offer.draws
-        counted = bool(draws) and not (self._is_shared(candidate) and self._shares.begun(place))
-        if counted and not self._ledger(candidate).take(draws):
+        counted = bool(draws) and not (self._is_shared(candidate) and self._begun(place))
+        if counted and not self._draw(bound, candidate):
             return False
         if not option.tolerates(candidate.offer) or not self._constrain(claim, bound, candidate):
             return self._refuse(candidate, counted=counted)
-        if bound.everything is not None and not self._has_room(bound, place):
+        if not self._has_room_after_all(claim, bound, place):
             if Bug.REFUSED_KEEP_CONSTRAINTS not in self._bugs:
                 self._unconstrain(claim, bound, candidate, len(option.constraints))
+            elif Bug.CAPACITY_OF_ANOTHER in self._bugs and not self._is_shared(candidate):
+                self._holders[place].append(claim)
             return self._refuse(candidate, counted=counted)
         if self._is_shared(candidate):
             self._shares.add(place, option.consumes(candidate.offer) or {})
@@ -186,6 +198,36 @@ class Search:
         if not self._features.consumable:
             return True
         return bound.option.fits(self._task.candidates[place], self._shares.used(place))
+
+    def _has_room_after_all(self, claim: int, bound: Bound, place: int) -> bool:
+        """Asked once the device is taken: so far it is not known of one for a request for all."""
+        if not self._features.consumable:
+            return True
+        if Bug.CAPACITY_OF_ANOTHER not in self._bugs:
+            return bound.everything is None or self._has_room(bound, place)
+        candidate = self._task.candidates[place]
+        name = bound.option.name
+        taken = sum(choice.claim == claim and choice.bound.option.name == name for choice in self.chosen)
+        other = place - candidate.number + taken
+        if other >= len(self._task.candidates) or self._task.candidates[other].number != taken:
+            raise Unallocatable(
+                f"{bound.option.where}: the scheduler of {self._task.profile.version} crashes: it looks for device "
+                f"{taken + 1} of the slice that has {candidate.ref}, which has fewer; ask for no more than it has"
+            )
+        return self._has_room(bound, other)
+
+    def _begun(self, place: int) -> bool:
+        """Whether the counters of a shared device are taken."""
+        return Bug.SHARES_COUNT_AGAIN not in self._bugs and self._shares.begun(place)
+
+    def _draw(self, bound: Bound, candidate: Candidate) -> bool:
+        """Take a device's counters, if enough is left of them."""
+        if bound.everything is not None and Bug.ALL_WITH_COUNTERS_CRASHES in self._bugs:
+            raise Unallocatable(
+                f"{bound.option.where}: asks for all devices, and {candidate.ref} draws counters, on which the "
+                f"scheduler of {self._task.profile.version} crashes before its later patches; ask for a count"
+            )
+        return self._ledger(candidate).take(candidate.offer.draws)
 
     def _is_shared(self, candidate: Candidate) -> bool:
         return candidate.offer.shared and self._features.consumable
@@ -211,16 +253,16 @@ class Search:
 
     def _ledger(self, candidate: Candidate) -> CounterLedger:
         pool = candidate.pool
-        key = pool.name if Bug.POOLS_SHARE_COUNTERS in self._bugs else (pool.driver, pool.name)
+        key = pool.name if Bug.POOLS_SHARE_COUNTERS in self._bugs else id(pool)
         if key not in self._ledgers:
-            self._ledgers[key] = CounterLedger(pool, self._task.held.draws(pool))
+            self._ledgers[key] = CounterLedger(pool, self._task.drawn(pool))
         return self._ledgers[key]
 
     def _constrain(self, claim: int, bound: Bound, candidate: Candidate) -> bool:
         """Add a device to its constraints. One that speaks against a request for all devices is an error."""
         specs, states = self._task.ask.claims[claim].constraints, self._states[claim]
         for index, number in enumerate(bound.option.constraints):
-            if states[number].add(bound.option.name, specs[number].values(candidate.offer)):
+            if states[number].add(bound.option.name, specs[number].values(candidate)):
                 continue
             if bound.everything is not None:
                 raise Unallocatable(
@@ -235,4 +277,4 @@ class Search:
         """Undo the first `count` of a device's constraints."""
         specs, states = self._task.ask.claims[claim].constraints, self._states[claim]
         for number in bound.option.constraints[:count]:
-            states[number].remove(bound.option.name, specs[number].values(candidate.offer))
+            states[number].remove(bound.option.name, specs[number].values(candidate))

@@ -62,9 +62,16 @@ def without_bugs(task: Task) -> Task:
 def errs_nowhere(task: Task) -> bool:
     """Whether no way of searching ends in an error.
 
-    One does where a selector fails on a device, and where a request for all devices hits a constraint.
+    One does where a selector fails on a device, where a request for all devices hits a constraint, or devices with
+    counters on which a version crashes, and where an invalid pool is a dead end.
     """
     bounds = [bound for slot in task.slots for bound in slot.options]
+    if task.dead_end is not None:
+        return False
+    if Bug.ALL_WITH_COUNTERS_CRASHES in task.profile.bugs and any(
+        task.candidates[place].offer.draws for bound in bounds for place in bound.everything or ()
+    ):
+        return False
     if any(bound.everything is not None and bound.option.constraints for bound in bounds):
         return False
     try:
@@ -79,17 +86,21 @@ def errs_nowhere(task: Task) -> bool:
 def bugs_that_matter(task: Task) -> set[Bug]:
     """The bugs of the version that may show in this task: with them, the way to a solution matters."""
     bugs = task.profile.bugs
-    found = set()
+    found: set[Bug] = set()
     counted = [candidate for candidate in task.candidates if candidate.offer.draws]
     if counted:
         found.add(Bug.REFUSED_KEEP_COUNTERS)
     if any(candidate.offer.shared for candidate in counted):
-        found.add(Bug.SHARED_KEEP_COUNTERS)
+        found |= {Bug.SHARED_KEEP_COUNTERS, Bug.HELD_SHARES_UNCOUNTED, Bug.SHARES_COUNT_AGAIN}
+    if any(bound.everything is not None for slot in task.slots for bound in slot.options[1:]):
+        found.add(Bug.LATER_ALTERNATIVES_FOR_ALL)
+    if task.profile.features.consumable:
+        found.add(Bug.CAPACITY_OF_ANOTHER)
     if len({candidate.pool.name for candidate in counted}) < len({id(candidate.pool) for candidate in counted}):
         found.add(Bug.POOLS_SHARE_COUNTERS)
     constraints = [one for claim in task.ask.claims for one in claim.constraints]
     if any(one.spec.distinct_attribute for one in constraints):
-        found.add(Bug.LAST_DISTINCT_ONLY)
-    if any(len(one.values(candidate.offer)) > 1 for one in constraints for candidate in task.candidates):
+        found |= {Bug.LAST_DISTINCT_ONLY, Bug.DISTINCT_BY_DEVICE}
+    if any(len(one.values(candidate)) > 1 for one in constraints for candidate in task.candidates):
         found.add(Bug.LISTS_STAY_NARROWED)
     return found & bugs

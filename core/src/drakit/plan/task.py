@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from attrs import frozen
 
 from drakit.plan.candidates import Candidate, Held
+from drakit.plan.contents import Draw
 from drakit.plan.errors import Unallocatable
 from drakit.plan.pools import NodePool
-from drakit.plan.profiles import KubeProfile
+from drakit.plan.profiles import Bug, KubeProfile
 from drakit.plan.requests import Ask, Option
 
 MAX_RESULTS = 32
@@ -42,15 +44,25 @@ class Task:
     candidates: tuple[Candidate, ...]
     held: Held
     slots: tuple[Slot, ...]
+    dead_end: NodePool | None = None
+    """The invalid pool that no search gets past, where the version has such; no candidates come after it."""
 
     @property
     def profile(self) -> KubeProfile:
         """The version it is for."""
         return self.ask.profile
 
+    def drawn(self, pool: NodePool) -> Sequence[Draw]:
+        """What devices that are held take of a pool's counters, as far as the version sees it."""
+        return self.held.draws(pool, shares=Bug.HELD_SHARES_UNCOUNTED not in self.profile.bugs)
+
 
 def bind(ask: Ask, pools: Sequence[NodePool], found: tuple[Candidate, ...], held: Held) -> Task:
     """Check what can be checked before a search. Raises PlanError."""
+    dead_end = next((one for one in pools if one.invalid), None) if ask.profile.pools_by_slice else None
+    if dead_end is not None:
+        reached = set(map(id, itertools.takewhile(lambda pool: pool is not dead_end, pools)))
+        found = tuple(one for one in found if id(one.pool) in reached)
     slots = tuple(
         Slot(wanted.claim, tuple(_bound(option, pools, found, ask.profile) for option in wanted.options))
         for wanted in ask.requests
@@ -59,9 +71,9 @@ def bind(ask: Ask, pools: Sequence[NodePool], found: tuple[Candidate, ...], held
         least = sum(min(bound.needed for bound in slot.options) for slot in slots if slot.claim == index)
         if least > MAX_RESULTS:
             raise Unallocatable(
-                f"claim {claim.name}: asks for {least} devices; one claim can have at most {MAX_RESULTS}, so split it"
+                f"claim {claim.name}: asks for {least} devices; one claim can have at most {MAX_RESULTS}"
             )
-    return Task(ask, tuple(pools), found, held, slots)
+    return Task(ask, tuple(pools), found, held, slots, dead_end)
 
 
 def _bound(option: Option, pools: Sequence[NodePool], found: Sequence[Candidate], profile: KubeProfile) -> Bound:

@@ -41,7 +41,7 @@ VARIANT = "@"
 _FUNCTIONS = ".drakit-functions.json"
 """The PCI functions that were written, by plugin."""
 _NODE = "faked-node"
-_MAX_NAMED = 40
+_MAX_NAMED = 8
 """So many node types are named in a message."""
 _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ROOT = re.compile(r"pci[0-9a-f]{4}:[0-9a-f]{2}")
@@ -129,21 +129,40 @@ def _check_known(node_type: str, plugins: Sequence[LoadedPlugin], problems: Sequ
     declared = sorted({known for plugin in plugins for known in plugin.declarations.node_types})
     if node_type in declared:
         return
-    close = difflib.get_close_matches(node_type, declared, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     machine = machine_type(node_type)
     is_variant = machine in declared and machine != node_type
     known = [one for one in declared if (machine_type(one) == machine if is_variant else VARIANT not in one)]
+    near = _near(node_type, declared if VARIANT in node_type else known)
+    hint = f"did you mean {near[0]!r}? " if near else ""
     failed = "".join(f"; {problem}" for problem in problems)
-    raise ConfigError(f"no plugin knows the node type {node_type!r}; {hint}known are {_named(known, machine)}{failed}")
+    raise ConfigError(f"no plugin knows the node type {node_type!r}; {hint}{_named(known, near)}{failed}")
 
 
-def _named(types: Sequence[str], machine: str) -> str:
-    """Node types for a message: of very many a few, those first that begin as `machine` does up to its size."""
-    family = f"{machine.partition('.')[0]}."
-    ordered = sorted(types, key=lambda one: not one.startswith(family))
-    more = len(ordered) - _MAX_NAMED
-    return (", ".join(ordered[:_MAX_NAMED]) or "none") + (f" and {more} more" if more > 0 else "")
+def _near(node_type: str, types: Sequence[str]) -> list[str]:
+    """The types that are most like one, the likeliest first: by all of the name, then by what is before its size."""
+    families = list(dict.fromkeys(map(_family, types)))
+    like = difflib.get_close_matches(_family(node_type), families, n=3)
+    return list(
+        dict.fromkeys(
+            [
+                *difflib.get_close_matches(node_type, types, n=1, cutoff=0.8),
+                *(one for family in like for one in types if _family(one) == family),
+                *difflib.get_close_matches(node_type, types, n=3),
+            ]
+        )
+    )
+
+
+def _family(node_type: str) -> str:
+    return machine_type(node_type).partition(".")[0]
+
+
+def _named(types: Sequence[str], near: Sequence[str]) -> str:
+    """Node types for a message: all if they are few, else those that are near, and where all are to be had."""
+    if len(types) <= _MAX_NAMED:
+        return f"known are {', '.join(types) or 'none'}"
+    others = f"near are {', '.join(near[1:_MAX_NAMED])}; " if near[1:] else ""
+    return f"{others}`drakit node-types` lists all {len(types)}"
 
 
 def _take(root: Path, node_type: str) -> None:

@@ -12,10 +12,22 @@ only; with the mock, a tree that fakes it.
 {{- if include "drakit.mock.enabled" . }}{{ include "drakit.mock.directory" . }}{{ else }}/{{ end }}
 {{- end }}
 
-{{/* What is read: devices and their state, the device files that there are, and the id of this boot. */}}
+{{/*
+What is read: devices and their state, the device files that there are, and the id of this boot. Not /sys as a whole:
+control groups and what the kernel has for debugging are below it.
+*/}}
 {{- define "drakit.hardware.paths" -}}
-- name: host-sys
-  path: /sys
+- name: host-sys-bus
+  path: /sys/bus
+  type: Directory
+- name: host-sys-class
+  path: /sys/class
+  type: Directory
+- name: host-sys-devices
+  path: /sys/devices
+  type: Directory
+- name: host-sys-module
+  path: /sys/module
   type: Directory
 - name: host-dev
   path: /dev
@@ -38,8 +50,13 @@ only; with the mock, a tree that fakes it.
 - name: {{ .name }}
   mountPath: {{ include "drakit.hardware.root" $ }}{{ .path }}
   readOnly: true
-  # What is mounted below it, such as control groups, is not to be written either.
+  # What is mounted below it is not to be written either.
   recursiveReadOnly: IfPossible
+{{ end }}
+{{- range list "pts" "shm" -}}
+- name: nothing # where it is not possible, the host's terminals and shared memory are hidden
+  mountPath: {{ include "drakit.hardware.root" $ }}/dev/{{ . }}
+  readOnly: true
 {{ end }}
 {{- end }}
 {{- end }}
@@ -53,6 +70,8 @@ only; with the mock, a tree that fakes it.
   hostPath:
     path: {{ .path }}
     type: {{ .type | quote }}
-{{ end }}
+{{ end -}}
+- name: nothing
+  emptyDir: {}
 {{- end }}
 {{- end }}

@@ -28,7 +28,7 @@ from drakit.plan import (
     KubeProfile,
     PlanError,
 )
-from drakit.plan.placing import ClusterState, Placing, fit_of, groups_of
+from drakit.plan.placing import ClusterState, Placing, Remedy, fit_of, groups_of, remedies
 from drakit.plan.workload import KnownNames, PlannedPod, Workload, hints, read_documents
 
 
@@ -218,13 +218,15 @@ def _placed(answer: Answer, state: ClusterState, pods: Sequence[PlannedPod], opt
     before = placing.holdings.allocated()
     while (outcome := next(placed, None)) is not None:
         explanation = None
+        helping: Sequence[Remedy] = ()
         if not outcome.satisfied and outcome.pod.alike not in known:
             known.add(outcome.pod.alike)
             explanation = explained(outcome, placing, placing.holdings.allocated(), types(outcome))
+            helping = remedies(outcome, placing)
         elif outcome.satisfied and options.explain:
             explanation = explained(outcome, placing, before, {})
             before = placing.holdings.allocated()
         reasons = () if outcome.satisfied else tuple(why_not(outcome))
-        told.append(Told(outcome=outcome, reasons=reasons, explanation=explanation))
+        told.append(Told(outcome=outcome, reasons=reasons, explanation=explanation, remedies=helping))
     notes = (*answer.notes, *by_bugs((one.outcome for one in told), state.profile))
     return evolve(answer, pods=told, groups=groups_of(state, placing.holdings), notes=notes)

@@ -11,16 +11,17 @@ from drakit.cli.plan.why import Why
 from drakit.plan import KubeProfile, changed_gates
 from drakit.plan.explain import Explanation
 from drakit.plan.explain import to_document as explained_document
-from drakit.plan.placing import ClaimOutcome, Fit, GroupUse, PlannedNode, PodOutcome
+from drakit.plan.placing import ClaimOutcome, Fit, GroupUse, PlannedNode, PodOutcome, Remedy
 
 
 @frozen(kw_only=True)
 class Told:
-    """One pod's outcome, with the reasons that are told of it. Of pods alike, the first has the explanation."""
+    """One pod's outcome, with the reasons that are told of it. Of pods alike, the first has the others."""
 
     outcome: PodOutcome
     reasons: Sequence[Why] = ()
     explanation: Explanation | None = None
+    remedies: Sequence[Remedy] = ()
 
 
 @frozen(kw_only=True)
@@ -94,6 +95,8 @@ def _pod(told: Told) -> dict[str, Any]:
         "assumedLabels": list(outcome.assumed),
         "reasons": [{"nodes": list(why.nodes), "reason": why.text} for why in told.reasons],
     }
+    if told.remedies:
+        document["remedies"] = [{"node": one.node, "changes": list(one.changes)} for one in told.remedies]
     if told.explanation is not None:
         document["explanation"] = explained_document(told.explanation)
     return document

@@ -153,6 +153,10 @@ def _reasons(pods: Sequence[Told]) -> Iterator[Any]:
             width = console().width if console().is_terminal else WIDTH
             for row in render(explanation, width - 2):
                 yield Padding(Text(f"{row}", style=_TONES[row.tone]), (0, 0, 0, 2))
+        for remedy in next((told.remedies for told in alike if told.remedies), ()):
+            yield Padding(Text(f"it would fit on {remedy.node} with this, tried:", style="bold"), (0, 0, 0, 2))
+            for change in remedy.changes:
+                yield Padding(Text(f"- {change}", style="green"), (0, 0, 0, 4))
 
 
 def _says(explanation: Explanation, why: Why) -> bool:

@@ -33,7 +33,7 @@ def of_node(node: NodeState) -> Iterator[str]:
 
 def keep_away(document: Document) -> str:
     """How a DaemonSet is kept off the nodes that drakit serves; what else it says of nodes stays as it is."""
-    patch = shlex.quote(json.dumps(away(document)))
+    patch = shlex.quote(json.dumps(away(document), separators=(",", ":")))
     return f"kubectl -n {namespace_of(document)} patch daemonset {name_of(document)} --type=json -p {patch}"
 
 

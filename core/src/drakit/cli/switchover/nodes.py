@@ -79,10 +79,10 @@ class Nodes:
         for pod in found.of("Pod"):
             if not is_over(pod):
                 self._pods.setdefault(node_of(pod), []).append(pod)
-        self._slices: dict[tuple[str, str], list[Document]] = {}
+        self._slices: dict[str, dict[str, list[Document]]] = {}
         for one in found.of("ResourceSlice"):
-            place = (str(one["spec"].get("nodeName") or ""), str(one["spec"]["driver"]))
-            self._slices.setdefault(place, []).append(one)
+            of_node = self._slices.setdefault(str(one["spec"].get("nodeName") or ""), {})
+            of_node.setdefault(str(one["spec"]["driver"]), []).append(one)
 
     def states(self) -> Iterator[NodeState]:
         """Every node."""
@@ -91,17 +91,21 @@ class Nodes:
 
     def maker(self, node: str, backend: Backend) -> tuple[str, OtherDriver | None]:
         """Whose slices of a driver there are on a node, in words, and the other driver if it is a known one."""
-        slices = self._slices.get((node, backend.driver), [])
+        slices = self._slices_of(node, backend.driver)
         managers = [manager for manager in map(_manager, slices) if manager]
         if OURS in managers:
             return OURS, None
-        running = {name for pod in self._pods.get(node, ()) for name in image_names(pod["spec"])}
+        # Who does not say so in its slices is known by what it runs.
+        running: set[str] = set() if managers else self._images_on(node)
         for other in backend.others:
-            if set(managers) & set(other.managers) or (not managers and running & set(other.images)):
+            if set(managers) & set(other.managers) or running & set(other.images):
                 return other.title, other
         if not slices:
             return "", None
         return f"a driver that is not known here ({', '.join(sorted(set(managers))) or 'unnamed'})", None
+
+    def _images_on(self, node: str) -> set[str]:
+        return {name for pod in self._pods.get(node, ()) for name in image_names(pod["spec"])}
 
     def _state(self, node: Document) -> NodeState:
         status: Mapping[str, Any] = node.get("status") or {}
@@ -152,7 +156,7 @@ class Nodes:
             driver=backend.driver,
             ours=by == OURS,
             by=by,
-            devices=sum(len(one["spec"].get("devices") or ()) for one in self._slices.get((node, backend.driver), ())),
+            devices=_devices(self._slices_of(node, backend.driver)),
             plugins=plugins,
             plugged=plugged_pods,
             claims=claims,
@@ -194,9 +198,16 @@ class Nodes:
         for name, count in sorted(allocatable.items()):
             if "/" in name and count and name not in self._declared.resources:
                 yield f"{name}: {count} (device plugin)"
-        for (of, driver), slices in sorted(self._slices.items()):
-            if of == node and driver not in own:
-                yield f"{driver}: {sum(len(one['spec'].get('devices') or ()) for one in slices)} (DRA)"
+        for driver, slices in sorted(self._slices.get(node, {}).items()):
+            if driver not in own:
+                yield f"{driver}: {_devices(slices)} (DRA)"
+
+    def _slices_of(self, node: str, driver: str) -> Sequence[Document]:
+        return self._slices.get(node, {}).get(driver, ())
+
+
+def _devices(slices: Sequence[Document]) -> int:
+    return sum(len(one["spec"].get("devices") or ()) for one in slices)
 
 
 def _having(pods: Sequence[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.text import Text
+
 from drakit.cli.output import counted, line, pairs, table
 from drakit.cli.switchover import commands
 from drakit.cli.switchover.classes import MISSING
@@ -51,7 +53,7 @@ def _nodes(report: Report) -> Iterator[Any]:
             first.instance_type or "-",
             _holds(first),
             first.verdict,
-            "; ".join(first.reasons),
+            "\n".join(first.reasons),
         )
         for first, alike in _alike(concerned)
     ]
@@ -71,7 +73,7 @@ def _alike(nodes: Sequence[NodeState]) -> list[tuple[NodeState, list[NodeState]]
 
 
 def _holds(node: NodeState) -> str:
-    return "; ".join([*map(_served, node.served), *node.elsewhere])
+    return "\n".join([*map(_served, node.served), *node.elsewhere])
 
 
 def _served(one: Served) -> str:
@@ -92,7 +94,7 @@ def _workloads(report: Report) -> Iterator[Any]:
         (
             str(one.owner),
             one.pods,
-            pairs(one.asks) or f"claims for {', '.join(one.drivers)}",
+            pairs(one.asks).replace(", ", "\n") or f"claims for {', '.join(one.drivers)}",
             one.change,
             _becomes(report, one),
         )
@@ -115,7 +117,7 @@ def _becomes(report: Report, workload: Workload) -> str:
         there = all(name in report.by_resource for name in becomes.unchanged)
         how = "a DeviceClass serves it already" if there else f"where a DeviceClass has extendedResourceName {names}"
         parts.append(f"or stay as it is, {how}")
-    return "; ".join([*parts, *becomes.notes])
+    return "\n".join([*parts, *becomes.notes])
 
 
 def _templates(becomes: Becomes) -> Iterator[str]:
@@ -131,13 +133,18 @@ def _todo(report: Report) -> Iterator[Any]:
     once = [one.keep_away for one in report.present if one.keep_away]
     if once:
         yield line("Once:", "let others leave the nodes that drakit is to serve, as docs/migration.md says")
-        yield from (line("  $", command) for command in once)
+        yield from map(_command, once)
     for verdict in Verdict:
         names = [node for node in report.nodes if node.served and node.verdict is verdict]
         if names and (given := list(commands.of_node(names[0]))):
             more = f"; likewise {_names([node.name for node in names[1:]])}" if len(names) > 1 else ""
             yield line(f"{verdict.capitalize()}:", names[0].name + more)
-            yield from (line("  $", command) for command in given)
+            yield from map(_command, given)
+
+
+def _command(text: str) -> Text:
+    """A command as it is typed: never wrapped, so that it can be copied."""
+    return Text(f"  $ {text}", no_wrap=True)
 
 
 def _end(report: Report) -> Iterator[Any]:

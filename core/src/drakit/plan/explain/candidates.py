@@ -19,11 +19,10 @@ from drakit.plan.explain.problems import Misspelling, Poison, renamed
 from drakit.plan.explain.question import Question
 from drakit.plan.explain.reasons import Found
 from drakit.plan.explain.selectors import Rewritten, rewritten
+from drakit.plan.explain.splitting import splits_of
 from drakit.plan.explain.words import counted, shown
 from drakit.plan.inspection import RequestView, Stage
-
-MOST_COUNT = 32
-"""No count above this is ever met, so that lower ones begin here."""
+from drakit.plan.task import MAX_RESULTS
 
 MOST = 6
 """So many taints, amounts and claims of a kind are tried."""
@@ -36,6 +35,7 @@ def options_of(found: Found, poisons: Sequence[Poison], misspelt: Sequence[Missp
         *(option for poison in poisons for option in _guards(found, poison)),
         *(option for one in misspelt for option in _spelling(found, one)),
         *(option for view, place in own for option in _tolerations(found.question, view, place)),
+        *splits_of(found.question),
         *counts_of(found.question),
         *(option for view, place in own for option in _less_capacity(found.question, view, place)),
         *(option for view, place in own for option in _fewer_than_all(found.question, view, place)),
@@ -51,7 +51,7 @@ def counts_of(question: Question) -> Iterator[Option]:
         request = place.find(question.claims)
         count = request.get("count") or 1
         if request.get("allocationMode") != "All" and count > 1:
-            lower = range(min(count - 1, MOST_COUNT), 0, -1)
+            lower = range(min(count - 1, MAX_RESULTS), 0, -1)
             steps = tuple((lower_count(question, place, count, fewer),) for fewer in lower)
             yield Option(cost=3, subject=f"{place.claim}/{place.path}.count", steps=steps)
 
@@ -110,7 +110,7 @@ def _amount(question: Question, place: Place, name: str, wanted: Quantity, amoun
 
 
 def _fewer_than_all(question: Question, view: RequestView, place: Place) -> Iterator[Option]:
-    usable = min(len(view.at(Stage.USABLE)), MOST_COUNT)
+    usable = min(len(view.at(Stage.USABLE)), MAX_RESULTS)
     if view.needed is None and usable:
         steps = tuple((_exactly(question, place, count),) for count in range(usable, 0, -1))
         yield Option(cost=4, subject=f"{place.claim}/{place.path}.count", steps=steps)

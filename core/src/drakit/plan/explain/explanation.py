@@ -19,6 +19,7 @@ from drakit.plan.explain.given import Given, given_of
 from drakit.plan.explain.problems import Misspelling, Poison, misspellings, nearest, poisons
 from drakit.plan.explain.question import Answer, Limits, Question, Trials, answer_to
 from drakit.plan.explain.reasons import Found, Reason, reasons_of
+from drakit.plan.explain.splitting import splits_of
 from drakit.plan.explain.values import ValueTable, value_tables
 from drakit.plan.explain.words import shown
 from drakit.plan.inspection import Stage, inspect
@@ -183,7 +184,7 @@ def _look(
         pools=_pools(verdict),
     )
     if verdict.task is None:
-        return seen, own, tuple(counts_of(own))
+        return seen, own, (*splits_of(own), *counts_of(own))
     views = inspect(verdict.task)
     found = Found(
         question=own,
@@ -215,7 +216,7 @@ def _pools(verdict: Verdict) -> tuple[str, ...]:
     return tuple(
         f"pool {shown(pool.driver)}/{shown(pool.name)} is not used: {shown(pool.problem)}"
         for pool in (verdict.task.pools if verdict.task else ())
-        if pool.problem
+        if pool.unused
     )
 
 

@@ -145,7 +145,7 @@ def _draws(device: DeviceView, task: Task) -> str:
         return f"need counters, which are off in {task.profile.version}"
     pool = device.candidate.pool
     taken = Counter[tuple[str, str]]()
-    for counter, amount in task.held.draws(pool):
+    for counter, amount in task.drawn(pool):
         taken[counter] += amount
     for counter, amount in device.candidate.offer.draws:
         left = pool.counters.get(counter, 0) - taken[counter]

@@ -88,7 +88,7 @@ def _common(claim: int, view: RequestView, own: list[int], found: Found) -> Iter
         constraint = found.task.ask.claims[claim].constraints[number]
         if constraint.spec.match_attribute is None:
             continue
-        shared = frozenset.intersection(*(constraint.values(found.task.candidates[place].offer) for place in own))
+        shared = frozenset.intersection(*(constraint.values(found.task.candidates[place]) for place in own))
         attribute, first = constraint.spec.attribute, found.task.candidates[own[0]].offer
         yield attribute, listed(sorted(written(value, attribute, first) for value in shared))
 

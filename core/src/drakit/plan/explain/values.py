@@ -71,7 +71,7 @@ def _table(task: Task, number: int, index: int, members: Sequence[RequestView]) 
         for device in view.devices:
             if device.stage in (Stage.FAILED, Stage.NOT_IN_CLASS, Stage.NOT_SELECTED, Stage.OTHER_NODE):
                 continue
-            for value in constraint.values(device.candidate.offer) or {None}:
+            for value in constraint.values(device.candidate) or {None}:
                 texts.setdefault(value, {})[written(value, constraint.spec.attribute, device.candidate.offer)] = None
                 every.setdefault(value, [0] * len(members))[place] += 1
                 free.setdefault(value, [0] * len(members))[place] += device.stage is Stage.USABLE

@@ -3,6 +3,7 @@
 state = ClusterState(nodes=…, slices=…, classes=…, profile=…, claims=…)
 placing = Placing(state)
 outcomes = list(placing.place_all(workload.pods))     which node, and which devices for which claim
+remedies(outcome, placing)                            what would let a pod onto nodes that it is not for
 fit_of(state, pod)                                    how many copies of a pod fit, per node and in all
 groups_of(state, placing.holdings)                    device groups that are free as a whole; stranded devices
 """
@@ -13,6 +14,7 @@ from drakit.plan.placing.groups import GroupUse, groups_of
 from drakit.plan.placing.holdings import Holdings
 from drakit.plan.placing.nodes import NodeTaint, PlannedNode, eligibility
 from drakit.plan.placing.placing import ClaimOutcome, Placing, PodOutcome, Refusal, reason_of
+from drakit.plan.placing.remedies import Remedy, remedies
 
 __all__ = [
     "ClaimOutcome",
@@ -26,9 +28,11 @@ __all__ = [
     "PlannedNode",
     "PodOutcome",
     "Refusal",
+    "Remedy",
     "check_held",
     "eligibility",
     "fit_of",
     "groups_of",
     "reason_of",
+    "remedies",
 ]

@@ -85,12 +85,12 @@ def eligibility(spec: Mapping[str, Any], node: PlannedNode, *, daemon: bool = Fa
     """
     if (wanted := spec.get("nodeName")) and wanted != node.name:
         return Eligibility(f"the pod is for the node {wanted!r} by its nodeName")
-    if (taint := _untolerated(spec.get("tolerations") or (), node, daemon)) is not None:
+    if (taint := untolerated(spec.get("tolerations") or (), node, daemon=daemon)) is not None:
         return Eligibility(f"the pod does not tolerate the node's taint {taint}")
     assumed: list[str] = []
     for key, value in (spec.get("nodeSelector") or {}).items():
         requirement = {"key": key, "operator": "In", "values": [value]}
-        if not _holds(requirement, node, assumed):
+        if not holds(requirement, node, assumed):
             return Eligibility(f"nodeSelector wants {key}={value}; the node has {_shown(node, key)}")
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
@@ -109,14 +109,15 @@ def matches_terms(selector: Mapping[str, Any], node: PlannedNode, assumed: list[
         fields = term.get("matchFields") or ()
         if not expressions and not fields:
             continue  # an empty term selects nothing
-        if all(_holds(one, node, taken) for one in expressions) and all(_field_holds(one, node) for one in fields):
+        if all(holds(one, node, taken) for one in expressions) and all(_field_holds(one, node) for one in fields):
             if assumed is not None:
                 assumed += taken
             return True
     return False
 
 
-def _holds(requirement: Mapping[str, Any], node: PlannedNode, assumed: list[str]) -> bool:
+def holds(requirement: Mapping[str, Any], node: PlannedNode, assumed: list[str]) -> bool:
+    """Whether a requirement holds of a node's labels; one that is taken for granted is added to `assumed`."""
     key, operator = requirement["key"], requirement["operator"]
     if key not in node.labels and not node.sure and operator not in ("NotIn", "DoesNotExist"):
         assumed.append(f"{key} {operator} {', '.join(requirement.get('values') or ())}".strip())
@@ -146,7 +147,10 @@ def _compare(value: str | None, operator: str, values: Sequence[str]) -> bool:
     return left > right if operator == "Gt" else left < right
 
 
-def _untolerated(tolerations: Iterable[Mapping[str, Any]], node: PlannedNode, daemon: bool) -> NodeTaint | None:
+def untolerated(
+    tolerations: Iterable[Mapping[str, Any]], node: PlannedNode, *, daemon: bool = False
+) -> NodeTaint | None:
+    """The first taint that keeps pods with these tolerations off a node."""
     listed = list(tolerations)
     for taint in node.taints:
         if taint.effect not in ("NoSchedule", "NoExecute") or (daemon and taint.key.startswith("node.kubernetes.io/")):

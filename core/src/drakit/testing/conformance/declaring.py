@@ -14,8 +14,9 @@ import attrs
 
 import drakit
 from drakit import hookspecs
+from drakit.admission import expression
 from drakit.decoding import config_name, decode_config, read_yaml
-from drakit.errors import DRAError, InvalidDeviceConfig
+from drakit.errors import ConfigError, DRAError, InvalidDeviceConfig
 from drakit.model import ConfigSource, OpaqueConfig
 from drakit.plan import DeviceClass
 from drakit.plan.cel import compile_selector
@@ -173,6 +174,19 @@ def configuration_has_working_defaults(subject: Subject) -> None:
             ) from None
 
 
+def configuration_can_be_checked_at_admission(subject: Subject) -> None:
+    """The config types can be written as an admission policy.
+
+    By it the API server refuses wrong parameters when a claim is written. A driver whose classes are beyond it has
+    nothing checked before a pod starts.
+    """
+    require_config_types(subject)
+    try:
+        expression(_config_types(subject))
+    except ConfigError as error:
+        raise Broken(str(error), "state cross checks of fields that there are, and keep classes small") from None
+
+
 def default_configurations(subject: Subject) -> Iterator[OpaqueConfig]:
     """The subject's own parameters, else a document of each config type that its defaults make whole."""
     if subject.parameters:
@@ -211,4 +225,5 @@ RULES = rules(
     configuration_is_told_apart,
     configuration_is_strict,
     configuration_has_working_defaults,
+    configuration_can_be_checked_at_admission,
 )
