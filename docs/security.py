@@ -58,7 +58,8 @@ metrics; `config.metricsPort: 0` turns them off.
 - An agent that was taken over has its node: it can have containers on it be given any file, by CDI. The policies keep
   it from other nodes: it publishes devices of its own node and drivers only. It can read every ResourceClaim of the
   cluster.
-- Before Kubernetes 1.36 it can also write the status of every claim, which RBAC cannot limit further there.
+- Before Kubernetes 1.36 it can also say what it likes of devices of its drivers in the status of every claim. From then
+  on only of claims that are allocated on its node.
 - In a first installation Helm makes the policies after the DaemonSet: until they are in force, for some seconds, RBAC
   alone holds.
 - Opaque configuration in claims is written by users. It is decoded strictly, and says nothing of files or commands.
