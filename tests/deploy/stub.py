@@ -1,4 +1,4 @@
-"""A program that stands in for kind, kubectl, helm or make: it notes how it was called, and does what `state` says.
+"""A program that stands in for kind, kubectl, helm, make or docker: it notes how it was called, and does as told.
 
 STUBS is a directory. `calls` gets a line of JSON for each call: the program, its arguments, its standard input. `fail`
 has words for each call that fails, and `answers` what kubectl says to one, both by the beginning of its arguments. What

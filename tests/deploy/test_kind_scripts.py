@@ -72,10 +72,10 @@ class Stubs:
 def stubs(tmp_path: Path) -> Stubs:
     binaries, stub = tmp_path / "bin", Path(__file__).with_name("stub.py")
     binaries.mkdir()
-    for name in ("bash", "dirname", "sed", "grep", "sort", "tail", "paste", "cat", "seq", "env"):
+    for name in ("bash", "dirname", "sed", "grep", "sort", "tail", "paste", "cat", "seq", "env", "mkdir"):
         (binaries / name).symlink_to(shutil.which(name))
     (binaries / "sleep").symlink_to(shutil.which("true"))  # nobody waits in a test
-    for name in ("kind", "kubectl", "helm", "make"):
+    for name in ("kind", "kubectl", "helm", "make", "docker"):
         (binaries / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -SI "{stub}" {name} "$@"\n')
         (binaries / name).chmod(0o755)
     for name in ("calls", "fail", "clusters"):
@@ -221,19 +221,44 @@ def test_a_cluster_that_cannot_be_made_is_no_success(stubs):
     assert (done.returncode, "kind could not make the cluster" in done.stderr) == (1, True)
 
 
-def test_the_image_is_built_from_the_checkout(stubs):
+def test_on_debian_the_image_is_built_from_the_checkout_without_an_engine(stubs):
+    for name in ("apt-get", "dpkg-deb"):
+        (stubs.directory / "bin" / name).symlink_to(shutil.which("true"))
     assert "dist/drakit-image.tar" in stubs.succeed("build-image.sh")
     assert stubs.said() == [f"make --directory {DIRECTORY.parents[1]} image"]
+    stubs.fail("make")
+    done = stubs.run("build-image.sh")
+    assert (done.returncode, "could not be built" in done.stderr) == (1, True)
+
+
+def test_elsewhere_the_image_is_built_with_docker_and_is_the_same_archive(stubs, checkout):
+    stubs.succeed("build-image.sh")
+    build, save = stubs.said()
+    assert build.startswith(f"docker build --file {checkout}/deploy/container/Containerfile --tag drakit:")
+    assert save.startswith(f"docker save --output {checkout}/dist/drakit-image.tar drakit:")
+    assert build.split()[-1] == str(checkout)
+    stubs.fail("docker build")
+    done = stubs.run("build-image.sh")
+    assert (done.returncode, len(stubs.said())) == (1, 1)
+
+
+def test_an_image_that_is_there_already_is_not_built(stubs):
     done = stubs.run("build-image.sh", DRAKIT_IMAGE="registry.example.com/drakit:1")
     assert (done.returncode, stubs.said(), "is there already" in done.stderr) == (1, [], True)
 
 
-def test_an_image_that_was_not_built_is_asked_for(cluster, monkeypatch, tmp_path):
-    checkout = tmp_path / "checkout"
-    shutil.copytree(DIRECTORY, checkout / "deploy/kind")
-    (checkout / "core").mkdir()
-    shutil.copy(DIRECTORY.parents[1] / "core/pyproject.toml", checkout / "core")
-    monkeypatch.setattr(sys.modules[__name__], "DIRECTORY", checkout / "deploy/kind")
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """Another checkout, to write into."""
+    found = tmp_path / "checkout"
+    shutil.copytree(DIRECTORY, found / "deploy/kind")
+    (found / "core").mkdir()
+    shutil.copy(DIRECTORY.parents[1] / "core/pyproject.toml", found / "core")
+    monkeypatch.setattr(sys.modules[__name__], "DIRECTORY", found / "deploy/kind")
+    return found
+
+
+def test_an_image_that_was_not_built_is_asked_for(cluster, checkout):
     done = cluster.run("load-image.sh")
     assert "make it with deploy/kind/build-image.sh" in done.stderr
     (checkout / "dist").mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drakit.errors import ConfigError
 from drakit.model import Device, DeviceRef, Quantity, RequestPolicy, SharePolicy, Taint, Version
-from drakit.plan import SliceSet
+from drakit.plan import SliceSet, kube_profile
 from drakit.plan.explain import Answer, Limits, explain
 
 from tests.plan.questions import GPU, GROUP, NIC, NODE, claim, edits, grouped, pool, question, request, text
@@ -200,3 +200,16 @@ def test_what_a_node_has_too_little_of_is_not_split():
     pools = [pool(GPU, [Device(name=f"d{number}") for number in range(40)])]
     found = explain(question(pools, claim(request("r", count=70))))
     assert edits(found) == ["request 'r': ask for 32 instead of 70"]
+
+
+def test_of_alternatives_that_a_release_mixes_up_the_selectors_that_decide_are_told():
+    devices = [Device(name=f"d{number}", attributes={"x": 1}) for number in range(2)]
+    alternative = {"deviceClassName": GPU, "allocationMode": "All"}
+    wrong = [{"cel": {"expression": f'device.attributes["{GPU}"].x == 2'}}]
+    asked = claim({"name": "r", "firstAvailable": [{**alternative, "name": "a", "selectors": wrong}]})
+    asked["spec"]["devices"]["requests"][0]["firstAvailable"].append({**alternative, "name": "b"})
+    found = explain(question([pool(GPU, devices)], asked, profile=kube_profile("1.35")))
+    assert found.nodes[0].drift is not None
+    assert "#137347" in text(found)
+    assert edits(found)[0].startswith("request 'r/a':")
+    assert explain(question([pool(GPU, devices)], asked)).satisfied

@@ -92,7 +92,10 @@ def test_the_chart_has_nothing_to_complain_of(helm: Helm, values):
         ({"deviceClasses": {"additional": [{"name": "a.b"}]}}, "a.b selects every device of the cluster"),
         ({"deviceClasses": {"additional": [{"name": "a.b", "capacity": {"memory": 1}}]}}, "give its driver"),
         ({"serviceMonitor": {"enabled": True}, "config": {"metricsPort": 0}}, "the agent serves no metrics"),
-        ({"prometheusRule": {"enabled": True}, "config": {"metricsPort": 0}}, "prometheusRule.enabled: the agent serves"),
+        (
+            {"prometheusRule": {"enabled": True}, "config": {"metricsPort": 0}},
+            "prometheusRule.enabled: the agent serves",
+        ),
         ({"extraPlugins": [ACME, ACME]}, "there are two of the name acme"),
         ({"extraPlugins": [{**ACME, "image": "wheels:latest"}]}, "may have other wheels tomorrow"),
         (
@@ -278,6 +281,8 @@ def test_pods_are_replaced_when_the_configuration_changes_and_only_then(helm: He
 
     assert pod_template({"config": {"healthSeconds": 9}}) != pod_template({})
     assert pod_template({"serviceMonitor": {"enabled": True}}) == pod_template({})
+    pinned, other = ({"extraPlugins": [{**ACME, "requirements": f"acme=={number}"}]} for number in (1, 2))
+    assert pod_template(pinned) != pod_template(other)
     (daemons,) = of_kind(helm.template(), "DaemonSet")
     assert daemons["spec"]["updateStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 

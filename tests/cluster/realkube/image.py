@@ -8,13 +8,16 @@ import io
 import json
 import platform
 import tarfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 BUSYBOX = "localhost/busybox:test"
 PAUSE = "localhost/pause:test"
 APPLETS = (
     "cat",
+    "cp",
     "echo",
     "env",
     "find",
@@ -33,11 +36,16 @@ _WAIT = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!;
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def write_images(busybox: Path, target: Path) -> None:
-    """Write an archive that `ctr images import` takes, with the images BUSYBOX and PAUSE."""
-    layer = _layer(busybox.read_bytes())
+def write_images(
+    busybox: Path,
+    target: Path,
+    names: Iterable[str] = (BUSYBOX, PAUSE),
+    files: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+    """Write an archive that `ctr images import` takes, with images of these names, which have busybox and files."""
+    layer = _layer(busybox.read_bytes(), files)
     blobs: dict[str, bytes] = {}
-    manifests = [_image(name, layer, blobs) for name in (BUSYBOX, PAUSE)]
+    manifests = [_image(name, layer, blobs) for name in names]
     with tarfile.open(target, "w") as archive:
         _add(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
         _add(archive, "index.json", _json({"schemaVersion": 2, "manifests": manifests}))
@@ -45,7 +53,7 @@ def write_images(busybox: Path, target: Path) -> None:
             _add(archive, f"blobs/sha256/{digest}", data)
 
 
-def _layer(busybox: bytes) -> bytes:
+def _layer(busybox: bytes, files: Mapping[str, bytes]) -> bytes:
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as archive:
         for name in ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"):
@@ -58,6 +66,8 @@ def _layer(busybox: bytes) -> bytes:
             entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
             archive.addfile(entry)
         _add(archive, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+        for name, data in files.items():
+            _add(archive, name, data)
     return written.getvalue()
 
 

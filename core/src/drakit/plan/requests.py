@@ -46,7 +46,8 @@ class Criterion:
 class Option:
     """One alternative of a request. `name` is the request's, `label` the one that results carry.
 
-    `constraints` are the places, among the claim's, of those it is under.
+    `constraints` are the places, among the claim's, of those it is under. The `criteria` are those of alternative
+    `judge`, which is another one only by Bug.LATER_ALTERNATIVES_FOR_ALL.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Option:
     constraints: tuple[int, ...]
     profile: KubeProfile
     criteria: tuple[Criterion, ...]
+    judge: int = 0
     _verdicts: dict[Offer, int] = field(factory=dict, repr=False)
     _consumption: dict[Offer, Mapping[str, Quantity] | None] = field(factory=dict, repr=False)
     _compiled: list[Selector] = field(factory=list, repr=False)
@@ -215,8 +217,9 @@ def _wanted(index: int, claim: Claimed, place: int, classes: Mapping[str, Device
     for inside, alternative in zip(places, alternatives, strict=True):
         _check_features(alternative, inside, profile)
         criteria.append(_criteria(alternative, inside, _class_of(alternative, inside, classes)))
+    judges = list(range(len(alternatives)))
     if Bug.LATER_ALTERNATIVES_FOR_ALL in profile.bugs and _both_for_all(alternatives):
-        criteria[1] = criteria[0]
+        judges[1] = 0
     options = (
         Option(
             name=request.name,
@@ -226,7 +229,8 @@ def _wanted(index: int, claim: Claimed, place: int, classes: Mapping[str, Device
             device_class=classes[alternative.device_class_name],
             constraints=tuple(i for i, one in enumerate(claim.constraints) if one.spec.covers(label)),
             profile=profile,
-            criteria=criteria[number],
+            criteria=criteria[judges[number]],
+            judge=judges[number],
         )
         for number, (label, alternative) in enumerate(request.alternatives)
     )

@@ -138,7 +138,7 @@ def _selectors(question: Question, view: RequestView, place: Place) -> Iterator[
         except SelectorFailed:
             continue
         for one in rewritten(selector, devices):
-            yield _selector(question, place, index, one)
+            yield _selector(question, place.judged_by(view.option.judge), index, one)
 
 
 def _selector(question: Question, place: Place, index: int, one: Rewritten) -> Option:
@@ -172,15 +172,16 @@ def _guards(found: Found, poison: Poison) -> Iterator[Option]:
         return
     for view, place in zip(found.views, found.places, strict=True):
         own = [one for one in view.option.criteria if one.otherwise]
+        judge = place.judged_by(view.option.judge)
         for index, criterion in enumerate(own):
             if (criterion.where, criterion.expression) == (poison.where, poison.expression):
                 words = Words(
-                    f"{place.path}.selectors[{index}]",
+                    f"{judge.path}.selectors[{index}]",
                     poison.expression,
                     poison.guarded,
-                    f"{who(found.question, place)}: guard the selector: {shown(poison.guarded)}",
+                    f"{who(found.question, judge)}: guard the selector: {shown(poison.guarded)}",
                 )
-                made = edit(found.question, place.claim, words, at(place, _expression(index, poison.guarded)))
+                made = edit(found.question, judge.claim, words, at(judge, _expression(index, poison.guarded)))
                 yield Option(cost=1, subject=f"{place.claim}/{words.path}", steps=((made,),))
 
 

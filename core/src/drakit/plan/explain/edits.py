@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from drakit.plan.allocator import Claim
 
@@ -26,6 +26,10 @@ class Place:
         """Where it stands in its claim."""
         inside = "exactly" if self.alternative is None else f"firstAvailable[{self.alternative}]"
         return f"spec.devices.requests[{self.request}].{inside}"
+
+    def judged_by(self, alternative: int) -> Place:
+        """The alternative whose selectors decide over this one."""
+        return self if self.alternative is None else evolve(self, alternative=alternative)
 
     def find(self, claims: Sequence[Any]) -> Any:
         """What stands there."""

@@ -132,7 +132,7 @@ def misspellings(
     for view, place in zip(views, places, strict=True):
         own = [number for number, criterion in enumerate(view.option.criteria) if criterion.otherwise]
         for index, number in enumerate(own):
-            path = f"{place.path}.selectors[{index}]"
+            path = f"{place.judged_by(view.option.judge).path}.selectors[{index}]"
             found += (_misspelt(place.claim, path, one, view.devices) for one in _read_by(view, number))
     for table in tables:
         domain, _, name = table.attribute.partition("/")
