@@ -12,16 +12,17 @@ import yaml
 
 VALUES = yaml.safe_load((generate.CHART / "values.yaml").read_text())
 SCHEMA = json.loads((generate.CHART / "values.schema.json").read_text())
+MADE = generate.contents()
 
 
-@pytest.mark.parametrize("path", generate.contents(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MADE, ids=lambda path: path.name)
 def test_a_generated_file_is_what_the_code_says(path):
-    assert path.read_text() == generate.contents()[path], f"{path.name} is stale; run `make chart`"
+    assert path.read_text() == MADE[path], f"{path.name} is stale; run `make chart`"
 
 
 def test_no_generated_file_is_left_of_what_is_no_more():
     files = {path for path in (generate.CHART / "files").rglob("*") if path.is_file()}
-    assert files <= generate.contents().keys(), "remove what no generator makes"
+    assert files <= MADE.keys(), "remove what no generator makes"
 
 
 def keys(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import functools
 import http.server
 import os
-import re
-import shutil
 import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 from attrs import evolve
-from imagery.cache import default_directory
 from imagery.commands import BuildError
 from imagery.debian import ARCHIVE_VARIABLE, PACKAGES, Gone, archives, fetch, pinned, read_lock
 from imagery.image import Description
 from imagery.layers import read_layer, unpack_layer, write_layer
-from imagery.parts import Workshop
-from imagery.platforms import PLATFORMS, native
-from imagery.wheels import Wheel, lay_wheels, runtime_requirements
+from imagery.platforms import PLATFORMS
+from imagery.wheels import Wheel, lay_wheels
 from realkube.built import LOCK
-
-from tests.packaging.conftest import ROOT
 
 PLAIN = (["python3"], dict(os.environ))
 """Any Python can compress."""
@@ -125,15 +119,6 @@ def test_security_updates_are_beside_the_archive_that_is_named(
     assert archives() == {"debian": archive.rstrip("/"), "debian-security": security}
 
 
-@pytest.mark.packaging
-def test_a_requirement_that_is_not_locked_is_refused(checkout: Path, tmp_path: Path):
-    other = shutil.copytree(checkout, tmp_path / "other")
-    lock = (ROOT / "requirements.lock").read_text()
-    (other / "requirements.lock").write_text(re.sub(r"\npluggy==\S+", "\nplugged==1.0", lock))
-    with pytest.raises(BuildError, match=r"requirements\.lock does not pin pluggy==.*run `make lock`"):
-        runtime_requirements(other, native())
-
-
 def test_a_wheel_with_files_for_elsewhere_is_refused(tmp_path: Path):
     path = tmp_path / "acme-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
@@ -162,13 +147,3 @@ def test_a_time_is_said_only_where_one_is_given():
     described = Description(repository="drakit", tag="1", version="1")
     assert "created" not in described.config
     assert evolve(described, time=86400).config["created"] == "1970-01-02T00:00:00Z"
-
-
-@pytest.mark.packaging
-def test_an_upgrade_of_drakit_leaves_the_layers_below_as_they_are(checkout: Path):
-    """So that nodes fetch the smallest layer alone."""
-    before = Workshop(ROOT, LOCK, default_directory()).parts(native()).layers
-    (checkout / "core/src/drakit/another.py").write_text("ANOTHER = 1\n")
-    after = Workshop(checkout, LOCK, default_directory()).parts(native()).layers
-    assert [layer.digest for layer in before[:2]] == [layer.digest for layer in after[:2]]
-    assert before[2].digest != after[2].digest

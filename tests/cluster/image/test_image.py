@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import tarfile
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,7 +23,7 @@ from realkube.built import build
 from tests.packaging.conftest import ROOT
 from tests.packaging.test_projects import MEMBERS, pinned, project
 
-pytestmark = pytest.mark.packaging
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 CONTAINERFILE = ROOT / "deploy/container/Containerfile"
 VALIDATOR = "cyclonedx-python-lib[json-validation]==11.12.0"
@@ -70,36 +69,30 @@ class Image:
         return self.read(attached["layers"][0])
 
 
-@pytest.fixture(scope="session")
-def built(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with an archive of the image, and with its bill of materials."""
-
-    def fill(target: Path) -> None:
-        target.mkdir()
-        build(target)
-
-    return once("image", fill)
+    target = tmp_path_factory.mktemp("image")
+    build(target)
+    return target
 
 
-@pytest.fixture(scope="session")
-def image(built: Path, once: Callable[[str, Callable[[Path], object]], Path]) -> Image:
-    def fill(target: Path) -> None:
-        with tarfile.open(built / "drakit-image.tar") as archive:
-            archive.extractall(target, filter="data")
+@pytest.fixture(scope="module")
+def image(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    target = tmp_path_factory.mktemp("layout")
+    with tarfile.open(built / "drakit-image.tar") as archive:
+        archive.extractall(target, filter="data")
+    return Image(target)
 
-    return Image(once("image-layout", fill))
 
-
-@pytest.fixture(scope="session")
-def root(image: Image, once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+@pytest.fixture(scope="module")
+def root(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image's file system."""
-
-    def fill(target: Path) -> None:
-        for layer in image.manifest["layers"]:
-            with tarfile.open(image.blob(layer)) as archive:
-                archive.extractall(target, filter="tar")
-
-    return once("image-root", fill)
+    target = tmp_path_factory.mktemp("root")
+    for layer in image.manifest["layers"]:
+        with tarfile.open(image.blob(layer)) as archive:
+            archive.extractall(target, filter="tar")
+    return target
 
 
 def test_every_digest_is_that_of_its_blob(image: Image):
