@@ -57,7 +57,9 @@ metrics; `config.metricsPort: 0` turns them off.
   the kubelet's directories. A plugin runs in the agent, with all it may do.
 - An agent that was taken over has its node: it can have containers on it be given any file, by CDI. The policies keep
   it from other nodes: it publishes devices of its own node and drivers only. It can read every ResourceClaim of the
-  cluster.
+  cluster, and write Events about anything.
+- With `admission.slices.sharedPools` it can also write slices that are bound to no node, of the configured drivers, under
+  the name of any pool: such an agent can disturb them on other nodes. Leave it off where no plugin needs it.
 - Before Kubernetes 1.36 it can also write the status of every claim, which RBAC cannot limit further there.
 - In a first installation Helm makes the policies after the DaemonSet: until they are in force, for some seconds, RBAC
   alone holds.
