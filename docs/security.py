@@ -60,7 +60,8 @@ metrics; `config.metricsPort: 0` turns them off.
   cluster, and write Events about anything.
 - With `admission.slices.sharedPools` it can also write slices that are bound to no node, of the configured drivers, under
   the name of any pool: such an agent can disturb them on other nodes. Leave it off where no plugin needs it.
-- Before Kubernetes 1.36 it can also write the status of every claim, which RBAC cannot limit further there.
+- Before Kubernetes 1.36 it can also say what it likes of devices of its drivers in the status of every claim. From then
+  on only of claims that are allocated on its node.
 - In a first installation Helm makes the policies after the DaemonSet: until they are in force, for some seconds, RBAC
   alone holds.
 - Opaque configuration in claims is written by users. It is decoded strictly, and says nothing of files or commands.

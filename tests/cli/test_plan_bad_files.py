@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -201,3 +204,14 @@ def test_whatever_stands_in_a_field_there_is_an_answer_or_a_message_and_no_trace
     assert code in (0, 1, 2)
     assert (code == 2) == (out == "")
     assert code != 2 or "Error: " in said or "Usage" in said
+
+
+@pytest.mark.parametrize("given", ["-", "w.yaml"])
+def test_what_is_no_text_is_refused_from_a_file_and_from_stdin(tmp_path, monkeypatch, given):
+    (tmp_path / "w.yaml").write_bytes(b"\xff\xfe kind: Pod")
+    monkeypatch.chdir(tmp_path)
+    command = [str(Path(sys.executable).with_name("drakit")), "plan", "-f", given, "--node", "generic-gpu-nic"]
+    with (tmp_path / "w.yaml").open("rb") as stdin:
+        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == f"Error: cannot read {'stdin' if given == '-' else given}: it is not text in UTF-8\n"

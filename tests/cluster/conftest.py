@@ -38,6 +38,7 @@ IDLE = "other.example.com"
 MATRIX_VARIABLE = "DRAKIT_MATRIX"
 """Where the record of what works on which release is written, if anywhere."""
 _TOLD = pytest.StashKey[list[str]]()
+_WORKERS_TOLD = "drakit-told"
 _MATRIX = pytest.StashKey[Matrix]()
 
 
@@ -45,6 +46,32 @@ def pytest_configure(config: pytest.Config) -> None:
     """What is to be said at the end."""
     config.stash[_TOLD] = []
     config.stash[_MATRIX] = Matrix()
+    if _is_worker(config) and os.environ.get(MATRIX_VARIABLE):
+        raise pytest.UsageError(f"no worker sees all that {MATRIX_VARIABLE} is to record; run the tests without -n")
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for another one: see pytest-xdist."""
+    return hasattr(config, "workeroutput")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give one worker all tests of a directory: they have their clusters in common."""
+    # xdist is no part of the cluster; where it is not installed, nobody asks for its scheduler
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByDirectory(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0].rpartition("/")[0]
+
+    return ByDirectory(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker had to say, unless it has died."""
+    node.config.stash[_TOLD].extend(getattr(node, "workeroutput", {}).get(_WORKERS_TOLD, ()))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -59,9 +86,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the record, where one is asked for."""
+    """Write the record, where one is asked for; and hand over what is to be said."""
+    config = session.config
+    if _is_worker(config):
+        config.workeroutput[_WORKERS_TOLD] = config.stash[_TOLD]  # type: ignore[attr-defined]
     if path := os.environ.get(MATRIX_VARIABLE):
-        session.config.stash[_MATRIX].write(Path(path), time.strftime("%Y-%m-%d", time.gmtime()))
+        config.stash[_MATRIX].write(Path(path), time.strftime("%Y-%m-%d", time.gmtime()))
 
 
 def _release_of(item: pytest.Item) -> str:

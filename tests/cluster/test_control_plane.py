@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from realkube.cluster import Cluster
 from realkube.helm import NAMESPACE
 from realkube.node import ACCOUNT
 from realkube.waiting import until
-from realkube.workspace import Workspace, claim_spec, pod, template
+from realkube.workspace import Workspace, claim, claim_spec, pod, template
 
+RBAC = "rbac.authorization.k8s.io/v1"
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 
@@ -120,6 +122,72 @@ def test_the_agent_may_not_write_the_slices_of_a_foreign_driver(agent: Api, clus
     with pytest.raises(Refused, match=r"may not write a slice of driver foreign\.example\.com"):
         agent.delete("ResourceSlice", foreign["metadata"]["name"])
     cluster.api.delete("ResourceSlice", foreign["metadata"]["name"])
+
+
+def saying(held: dict[str, Any], driver: str) -> dict[str, Any]:
+    """The status of a claim with one thing more to say of the device of a driver."""
+    (result,) = (it for it in held["status"]["allocation"]["devices"]["results"] if it["driver"] == driver)
+    device = {name: result[name] for name in ("driver", "pool", "device")} | {"data": {"said": "by a test"}}
+    metadata = {name: held["metadata"][name] for name in ("name", "namespace")}
+    return {key: held[key] for key in ("apiVersion", "kind")} | {"metadata": metadata, "status": {"devices": [device]}}
+
+
+@pytest.fixture
+def held(workspace: Workspace, cluster: Cluster) -> dict[str, Any]:
+    """A claim with a device of a driver of the agent's and one of another driver, on the agent's node."""
+    requests = [{"name": name, "exactly": {"deviceClassName": "neuron.aws.com"}} for name in ("ours", "theirs")]
+    workspace.submit(claim("both", {"devices": {"requests": requests}}))
+    devices = ("neuron.aws.com", "neurondevice0"), ("foreign.example.com", "device")
+    return workspace.allocate("both", cluster.nodes[0].name, *devices)
+
+
+@pytest.fixture
+def unbounded(cluster: Cluster) -> Iterator[None]:
+    """What RBAC bounds from 1.36 on is let be, as before: then the policy stands alone."""
+    verbs = ["arbitrary-node:patch", "patch"]
+    resources = ["resourceclaims/driver", "resourceclaims/binding"]
+    role = {"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": "test-unbounded"}}
+    reference = {"apiGroup": RBAC.partition("/")[0], "kind": "ClusterRole", "name": "test-unbounded"}
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
+    cluster.api.create(role | {"rules": [{"apiGroups": ["resource.k8s.io"], "resources": resources, "verbs": verbs}]})
+    cluster.api.create(role | {"kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]})
+    yield
+    cluster.api.delete("ClusterRoleBinding", "test-unbounded")
+    cluster.api.delete("ClusterRole", "test-unbounded")
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_the_agent_may_say_nothing_of_the_devices_of_a_foreign_driver(agent: Api, cluster: Cluster, held):
+    said = agent.apply(saying(held, "neuron.aws.com"), subresource="status", manager="ours")
+    assert [it["driver"] for it in said["status"]["devices"]] == ["neuron.aws.com"]
+    with pytest.raises(Refused, match=r"may not write status\.devices of driver foreign\.example\.com, but of neuron"):
+        agent.apply(saying(held, "foreign.example.com"), subresource="status", manager="ours")
+    cluster.api.apply(saying(held, "foreign.example.com"), subresource="status", manager="theirs")
+    whole = cluster.api.get("ResourceClaim", "both", held["metadata"]["namespace"])
+    for changed in ({"said": "by us"}, None):
+        document = json.loads(json.dumps(whole))
+        (theirs,) = (it for it in document["status"]["devices"] if it["driver"] == "foreign.example.com")
+        if changed:
+            theirs["data"] = changed
+        else:
+            document["status"]["devices"].remove(theirs)
+        with pytest.raises(Refused, match=r"may not write status\.devices of driver foreign\.example\.com"):
+            merge_status(agent, document)
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_the_agent_may_not_write_what_is_allocated_and_for_whom(agent: Api, held):
+    somebody = [{"resource": "pods", "name": "somebody", "uid": "0b8b9a10-7f2e-4a53-9d3e-5f3a6c1d2e4f"}]
+    for changed in ({"allocation": None}, {"reservedFor": somebody}):
+        with pytest.raises(Refused, match="and not what is allocated and for whom"):
+            merge_status(agent, held | {"status": changed})
+
+
+def merge_status(agent: Api, document: dict[str, Any]) -> None:
+    """Patch the status of a claim with what a document has of it, which needs no more than the agent may."""
+    name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
+    path = f"/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaims/{name}/status"
+    agent.call("PATCH", path, {"status": document["status"]}, content_type="application/merge-patch+json")
 
 
 def test_a_token_that_names_no_node_writes_no_slice(cluster: Cluster):

@@ -7,6 +7,7 @@ from drakit.errors import ConfigError
 from drakit.model import Device, DeviceRef, Quantity, RequestPolicy, SharePolicy, Taint, Version
 from drakit.plan import SliceSet, kube_profile
 from drakit.plan.explain import Answer, Limits, explain
+from drakit.plan.explain.question import Trials
 
 from tests.plan.questions import GPU, GROUP, NIC, NODE, claim, edits, grouped, pool, question, request, text
 
@@ -213,3 +214,14 @@ def test_of_alternatives_that_a_release_mixes_up_the_selectors_that_decide_are_t
     assert "#137347" in text(found)
     assert edits(found)[0].startswith("request 'r/a':")
     assert explain(question([pool(GPU, devices)], asked)).satisfied
+
+
+def test_what_was_tried_last_is_told_however_few_trials_there_may_be():
+    holders = {DeviceRef(GPU, "n1", "d0"): "claim ns/a"}
+    told = set()
+    for trials in range(1, 30):
+        asked = question([pool(GPU, [Device(name="d0")])], claim(request("r")), held=[f"{GPU}/n1/d0"], holders=holders)
+        found = explain(asked, Limits(trials=trials))
+        told |= set(edits(found))
+        assert all(Trials(Limits()).ask(change.question) is Answer.FITS for change in found.changes)
+    assert told

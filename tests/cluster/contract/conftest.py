@@ -17,6 +17,7 @@ from realkube.controlplane import PORT
 from realkube.debian import Debian
 from realkube.kubernetes import Kubernetes
 from realkube.network import CONTROL_PLANE, inside
+from realkube.waiting import until
 
 _fixtures = borrow("apiserver/conftest.py")
 a_slice, a_claim, allocation, watch = _fixtures.a_slice, _fixtures.a_claim, _fixtures.allocation, _fixtures.watch
@@ -24,6 +25,8 @@ a_node, apply_labels, update_labels = _fixtures.a_node, _fixtures.apply_labels, 
 NEWEST = (1, 37)
 """The release that the in-memory server behaves as, unless it is told otherwise."""
 _NAMESPACES = ("one", "two")
+_OF_CONTROLLERS = "node.alpha.kubernetes.io/ttl"
+"""What the controller manager writes on every new node, some time after it was created."""
 
 
 class RealServer:
@@ -42,7 +45,13 @@ class RealServer:
     def create(self, document: dict[str, Any]) -> dict[str, Any]:
         """Create an object, with its status."""
         created = self._refusing(self.api.create, document)
+        if document["kind"] == "Node":
+            return until("its controllers to know the node", lambda: self._annotated(document["metadata"]["name"]))
         return self._with_status(created, document)
+
+    def _annotated(self, node: str) -> dict[str, Any] | None:
+        found = self.api.get("Node", node)
+        return found if _OF_CONTROLLERS in found["metadata"].get("annotations", {}) else None
 
     def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
         """One object."""

@@ -49,8 +49,8 @@ def featured(request: pytest.FixtureRequest, obtain: Callable[[str], tuple[Kuber
     """The cluster."""
     with Cluster(*obtain(request.param)) as cluster, artifacts.kept_on_failure(cluster, request.session):
         backends = [{"plugin": "mock", "driver": driver} for driver in DRIVERS]
-        # The devices of one of them belong to a zone.
-        policies = {"slices": {"sharedPools": True}}
+        # The devices of one of them belong to a zone. What RBAC bounds is seen where no policy comes before it.
+        policies = {"slices": {"sharedPools": True}, "claims": {"enabled": False}}
         cluster.deploy({"config": {"backends": backends}, "admission": policies}, speechless=UNNAMED)
         for document in [*yaml.safe_load_all((HERE / "classes.yaml").read_text()), *examples("DeviceClass")]:
             cluster.api.apply(document)

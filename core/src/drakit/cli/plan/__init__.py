@@ -17,7 +17,7 @@ from drakit.cli.plan.documents import Answer, Told, to_document
 from drakit.cli.plan.drawing import DRAWN, draw_answer
 from drakit.cli.plan.release import by_bugs, release_of
 from drakit.cli.plan.screens import screens
-from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_text
+from drakit.cli.plan.sources import STDIN, Source, of_file, of_types, read_input
 from drakit.cli.plan.trying import types_to_try
 from drakit.cli.plan.why import explained, why_not
 from drakit.errors import LimitExceeded
@@ -167,7 +167,7 @@ def _source(options: Options) -> Source:
 def _asked(options: Options, source: Source) -> Asked:
     if not options.files:
         return Asked(pods=pending_pods(source, options.objects, options.namespace))
-    documents = [one for path in options.files for one in read_documents(*read_text(path))]
+    documents = [one for path in options.files for one in read_documents(*read_input(path))]
     workload = Workload.of(documents, namespace=options.namespace or "default", others=source.others)
     return Asked(pods=workload.pods, workload=workload)
 

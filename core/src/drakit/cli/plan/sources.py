@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from drakit.cli import BadInput
 from drakit.cli.nodetypes import survey_of
+from drakit.decoding import read_text
 from drakit.documents import API_VERSION, Document
 from drakit.errors import ConfigError, DRAError, describe
 from drakit.loading import load_installed
@@ -47,16 +48,14 @@ class Source:
     version: str | None = None
 
 
-def read_text(path: Path) -> tuple[str, str]:
+def read_input(path: Path) -> tuple[str, str]:
     """The text of a file, or of stdin for `-`, and what it is called. Raises ConfigError."""
-    if str(path) == STDIN:
-        return sys.stdin.read(), "stdin"
+    if str(path) != STDIN:
+        return read_text(path), str(path)
     try:
-        return path.read_text(encoding="utf-8"), str(path)
+        return sys.stdin.buffer.read().decode(), "stdin"
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text in UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+        raise ConfigError("cannot read stdin: it is not text in UTF-8") from None
 
 
 def shipped_classes() -> Iterator[Document]:
@@ -69,7 +68,7 @@ def shipped_classes() -> Iterator[Document]:
         for plugin in load_installed().loaded.values():
             if (data := plugin.declarations.data) is not None:
                 for path in sorted((data / folder).glob("*.yaml")):
-                    for one in read_documents(*read_text(path)):
+                    for one in read_documents(*read_input(path)):
                         found.setdefault(one.document["metadata"]["name"], one.document)
     yield from found.values()
 
@@ -154,7 +153,7 @@ class _Sorted:
 
 def of_file(path: Path) -> Source:
     """Slices as kubectl prints them, and Nodes, DeviceClasses and ResourceClaims where they are in the file too."""
-    text, name = read_text(path)
+    text, name = read_input(path)
     by_kind = _Sorted()
     for one in read_documents(text, name):
         kind = one.document.get("kind") if isinstance(one.document, Mapping) else None

@@ -68,27 +68,38 @@ def applied(question: Question, edits: Sequence[Edit]) -> Question:
 
 def changes_of(questions: Sequence[tuple[Question, Sequence[Option]]], trials: Trials, most: int) -> tuple[Change, ...]:
     """The smallest changes, at most so many, least first. Each question is of one kind of node, with its options."""
-    found: list[tuple[int, tuple[Edit, ...]]] = []
+    found: list[_Tried] = []
     subjects: set[str] = set()
     every = [(option, question) for question, options in questions for option in options]
     every.sort(key=lambda one: one[0].cost)
     for option, question in every:
         if len(found) >= most or option.subject in subjects:
             continue
-        if (edits := _least(question, option, trials)) is not None:
-            found.append((option.cost, edits))
+        if (tried := _least(question, option, trials)) is not None:
+            found.append(tried)
             subjects.add(option.subject)
     if not found:
         found = list(islice(_pairs(questions, trials), most))
-    return tuple(_change(edits, [question for question, _ in questions], trials) for _, edits in found)
+    return tuple(_change(tried, [question for question, _ in questions], trials) for tried in found)
 
 
-def _least(question: Question, option: Option, trials: Trials) -> tuple[Edit, ...] | None:
+@frozen
+class _Tried:
+    """Edits that are enough for one question, and what that is with them."""
+
+    edits: tuple[Edit, ...]
+    of: Question
+    changed: Question
+
+
+def _least(question: Question, option: Option, trials: Trials) -> _Tried | None:
     """The first of the steps that is enough: if the last one is, by halving, and what is told was tried itself."""
     steps = option.steps
+    found: dict[int, Question] = {}
 
     def enough(place: int) -> bool:
-        return trials.ask(applied(question, steps[place])) is Answer.FITS
+        found[place] = applied(question, steps[place])
+        return trials.ask(found[place]) is Answer.FITS
 
     low, high = 0, len(steps) - 1
     if high < 0 or not enough(high):
@@ -96,33 +107,30 @@ def _least(question: Question, option: Option, trials: Trials) -> tuple[Edit, ..
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle + 1, high)
-    return steps[high]
+    return _Tried(steps[high], question, found[high])
 
 
-def _pairs(
-    questions: Sequence[tuple[Question, Sequence[Option]]], trials: Trials
-) -> Iterator[tuple[int, tuple[Edit, ...]]]:
+def _pairs(questions: Sequence[tuple[Question, Sequence[Option]]], trials: Trials) -> Iterator[_Tried]:
     for question, options in questions:
         smallest = sorted(options, key=lambda one: one.cost)[:PAIRED]
         pairs = sorted(combinations(smallest, 2), key=lambda pair: pair[0].cost + pair[1].cost)
         for first, second in pairs:
             if first.subject == second.subject:
                 continue
-            edits = (*first.steps[-1], *second.steps[-1])
-            if trials.ask(applied(question, edits)) is not Answer.FITS:
-                continue
             held = Option(cost=0, subject="", steps=tuple((*one, *second.steps[-1]) for one in first.steps))
-            edits = _least(question, held, trials) or edits
-            own = edits[: len(edits) - len(second.steps[-1])]
+            if (tried := _least(question, held, trials)) is None:
+                continue
+            own = tried.edits[: len(tried.edits) - len(second.steps[-1])]
             held = Option(cost=0, subject="", steps=tuple((*own, *one) for one in second.steps))
-            yield first.cost + second.cost, _least(question, held, trials) or edits
+            yield _least(question, held, trials) or tried
 
 
-def _change(edits: tuple[Edit, ...], questions: Sequence[Question], trials: Trials) -> Change:
-    changed = [applied(question, edits) for question in questions]
-    fitting = [one for one in changed if trials.ask(one) is Answer.FITS]
+def _change(tried: _Tried, questions: Sequence[Question], trials: Trials) -> Change:
+    """What was tried of one kind of node, tried of the others too."""
+    changed = [tried.changed if one is tried.of else applied(one, tried.edits) for one in questions]
+    fitting = [one for one in changed if one is tried.changed or trials.ask(one) is Answer.FITS]
     nodes = tuple(node.name for one in fitting for node in one.nodes)
-    return Change(edits=edits, nodes=nodes, question=fitting[0])
+    return Change(edits=tried.edits, nodes=nodes, question=tried.changed)
 
 
 def types_of(question: Question, trials: Trials) -> tuple[str, ...]:
