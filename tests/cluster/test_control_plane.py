@@ -176,6 +176,16 @@ def test_the_agent_may_say_nothing_of_the_devices_of_a_foreign_driver(agent: Api
 
 
 @pytest.mark.usefixtures("unbounded")
+def test_the_agent_may_say_nothing_of_the_devices_of_another_node(agent: Api, workspace: Workspace, cluster: Cluster):
+    other = cluster.nodes[1].name
+    request = {"name": "it", "exactly": {"deviceClassName": "neuron.aws.com"}}
+    workspace.submit(claim("there", {"devices": {"requests": [request]}}))
+    there = workspace.allocate("there", other, ("neuron.aws.com", "neurondevice0"))
+    with pytest.raises(Refused, match=rf"may not write status\.devices of pool {other}"):
+        agent.apply(saying(there, "neuron.aws.com"), subresource="status", manager="ours")
+
+
+@pytest.mark.usefixtures("unbounded")
 def test_the_agent_may_not_write_what_is_allocated_and_for_whom(agent: Api, held):
     somebody = [{"resource": "pods", "name": "somebody", "uid": "0b8b9a10-7f2e-4a53-9d3e-5f3a6c1d2e4f"}]
     for changed in ({"allocation": None}, {"reservedFor": somebody}):
