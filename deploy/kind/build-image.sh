@@ -4,9 +4,15 @@
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+# Ubuntu has the tools, and other packages.
+has_debian() {
+  command -v dpkg-deb > /dev/null &&
+    grep -qx Debian <<< "$(apt-get indextargets --format "\$(LABEL)" 2> /dev/null)"
+}
+
 [[ -z ${DRAKIT_IMAGE:-} ]] || fail "DRAKIT_IMAGE names an image that is there already; deploy/kind/load-image.sh loads it"
 say "building $IMAGE"
-if command -v apt-get > /dev/null && command -v dpkg-deb > /dev/null; then
+if [[ -n ${DEBIAN_ARCHIVE:-} ]] || has_debian; then
   need make "install it"
   make --directory "$REPOSITORY" image || fail "the image could not be built; the message is above"
 else

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 releases=$(cd "$KIND_DIRECTORY/kubernetes" && printf '%s\n' ./*.yaml | sed 's|^\./||; s|\.yaml$||' | sort --version-sort)
 release=${1:-$(tail -n 1 <<< "$releases")}
 features=$KIND_DIRECTORY/kubernetes/$release.yaml
-[[ -f $features ]] || fail "there is no configuration for Kubernetes $release; there are $(paste -sd ' ' <<< "$releases")"
+[[ -f $features ]] || fail "there is no configuration for Kubernetes $release; there are $(paste -sd ' ' - <<< "$releases")"
 image=$(sed -n 's/^# image: //p' "$features")
 
 need_kind

@@ -61,7 +61,7 @@ until_true() {
 run_demo() {
   local file=$KIND_DIRECTORY/demos/$demo.yaml
   say "demo $demo"
-  sed '/^#/!Q; s/^# \{0,1\}//' "$file"
+  sed -n '/^#/!q; s/^# \{0,1\}//p' "$file"
   on_cluster apply --filename "$file" > /dev/null
   wait_for_pods
   show_claims

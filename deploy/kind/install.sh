@@ -6,6 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 need_cluster
 need helm "see https://helm.sh/docs/intro/install/"
+[[ ${IMAGE##*/} == *:* && $IMAGE != *@* ]] || fail "DRAKIT_IMAGE is $IMAGE; name it with a tag, as in $IMAGE:dev"
 say "installing drakit on cluster $CLUSTER"
 helm --kube-context "$CONTEXT" upgrade drakit "$REPOSITORY/deploy/helm/drakit" --install \
   --namespace "$NAMESPACE" --create-namespace --values "$KIND_DIRECTORY/values.yaml" \

@@ -100,6 +100,15 @@ def test_the_agent_may_not_write_the_slices_of_another_node(agent: Api, cluster:
         agent.delete("ResourceSlice", published["metadata"]["name"])
 
 
+def test_the_agent_may_not_write_slices_of_its_own_node_into_the_pool_of_another(agent: Api, cluster: Cluster):
+    own, other = cluster.nodes[0].name, cluster.nodes[1].name
+    into = a_slice(own)
+    for name in (other, f"{own}x", f"{other}/{own}"):
+        into["spec"]["pool"]["name"] = name
+        with pytest.raises(Refused, match=f"may not write a slice of pool {name}"):
+            agent.create(into)
+
+
 def test_the_agent_may_not_write_slices_that_are_bound_to_no_node(agent: Api):
     with pytest.raises(Refused, match="may not write a slice of no node in particular"):
         agent.create(a_slice(None))
@@ -164,6 +173,16 @@ def test_the_agent_may_say_nothing_of_the_devices_of_a_foreign_driver(agent: Api
             document["status"]["devices"].remove(theirs)
         with pytest.raises(Refused, match=r"may not write status\.devices of driver foreign\.example\.com"):
             merge_status(agent, document)
+
+
+@pytest.mark.usefixtures("unbounded")
+def test_the_agent_may_say_nothing_of_the_devices_of_another_node(agent: Api, workspace: Workspace, cluster: Cluster):
+    other = cluster.nodes[1].name
+    request = {"name": "it", "exactly": {"deviceClassName": "neuron.aws.com"}}
+    workspace.submit(claim("there", {"devices": {"requests": [request]}}))
+    there = workspace.allocate("there", other, ("neuron.aws.com", "neurondevice0"))
+    with pytest.raises(Refused, match=rf"may not write status\.devices of pool {other}"):
+        agent.apply(saying(there, "neuron.aws.com"), subresource="status", manager="ours")
 
 
 @pytest.mark.usefixtures("unbounded")

@@ -64,6 +64,13 @@ class Stubs:
     def fail(self, *starts: str) -> None:
         (self.directory / "fail").write_text("\n".join(starts))
 
+    def apt_knows(self, archive: str) -> None:
+        """Have the machine be one with apt, whose packages come from there."""
+        binaries = self.directory / "bin"
+        (binaries / "dpkg-deb").symlink_to(shutil.which("true"))
+        (binaries / "apt-get").write_text(f"#!/bin/sh\necho {archive}\necho {archive}\n")
+        (binaries / "apt-get").chmod(0o755)
+
     def answer(self, answers: Mapping[str, Any]) -> None:
         (self.directory / "answers").write_text(json.dumps(answers))
 
@@ -222,8 +229,7 @@ def test_a_cluster_that_cannot_be_made_is_no_success(stubs):
 
 
 def test_on_debian_the_image_is_built_from_the_checkout_without_an_engine(stubs):
-    for name in ("apt-get", "dpkg-deb"):
-        (stubs.directory / "bin" / name).symlink_to(shutil.which("true"))
+    stubs.apt_knows("Debian")
     assert "dist/drakit-image.tar" in stubs.succeed("build-image.sh")
     assert stubs.said() == [f"make --directory {DIRECTORY.parents[1]} image"]
     stubs.fail("make")
@@ -231,7 +237,10 @@ def test_on_debian_the_image_is_built_from_the_checkout_without_an_engine(stubs)
     assert (done.returncode, "could not be built" in done.stderr) == (1, True)
 
 
-def test_elsewhere_the_image_is_built_with_docker_and_is_the_same_archive(stubs, checkout):
+@pytest.mark.parametrize("archive", [None, "Ubuntu"])
+def test_elsewhere_the_image_is_built_with_docker_and_is_the_same_archive(stubs, checkout, archive):
+    if archive:
+        stubs.apt_knows(archive)
     stubs.succeed("build-image.sh")
     build, save = stubs.said()
     assert build.startswith(f"docker build --file {checkout}/deploy/container/Containerfile --tag drakit:")
@@ -274,6 +283,12 @@ def test_another_image_is_loaded_and_installed_by_its_name(cluster):
     load, install, *_ = cluster.said()
     assert load == "kind load docker-image localhost:5000/team/drakit:dev --name drakit"
     assert "--set image.repository=localhost:5000/team/drakit --set-string image.tag=dev" in install
+
+
+@pytest.mark.parametrize("image", ["localhost:5000/drakit", "drakit", "drakit@sha256:0"])
+def test_an_image_without_a_tag_is_refused_before_anything_is_installed(cluster, image):
+    done = cluster.run("install.sh", DRAKIT_IMAGE=image)
+    assert (done.returncode, "with a tag" in done.stderr, cluster.said()) == (1, True, [])
 
 
 def test_installing_upgrades_restarts_waits_and_passes_arguments_on(cluster):

@@ -36,7 +36,10 @@ PACKAGES = (
 )
 """Chosen one by one and not by dependencies, which would bring a shell, Perl, and an installer of packages."""
 ARCHIVE_VARIABLE = "DEBIAN_ARCHIVE"
-_RENEW = "`make image-lock` pins what it has now; or name an archive that keeps old versions in DEBIAN_ARCHIVE"
+_RENEW = (
+    "`make image-lock` pins what it has now; or name an archive that keeps old versions in DEBIAN_ARCHIVE"
+    " (docs/image.md, Pins)"
+)
 
 
 class Gone(BuildError):

@@ -31,6 +31,7 @@ from tests.cluster.deploy.practice import (
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 TEAM, SMALL, OPEN, ELSEWHERE = "team-a", "team-b", "team-c", "elsewhere"
+OLDER = "resource.k8s.io/v1beta1"
 NODES = {"trn2-1": "trn2.48xlarge", "trn2-2": "trn2.48xlarge", "trn1-1": "trn1.32xlarge"}
 GROUP = "resource.aws.com/devicegroup8_id"
 OFFER = {"nodeType": "trn2.48xlarge", "templates": [f"{LARGE[:-5]}*", "xs"], "namespaces": [TEAM]}
@@ -60,7 +61,7 @@ LIKE_NO_TEMPLATE = f"it is like no template of the catalog of namespace {TEAM}; 
 @pytest.fixture(scope="module")
 def practice(components: tuple[Kubernetes, Debian], helm: Helm, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster with the release, whose practitioners may have pods, and whose nodes run nothing."""
-    with Cluster(*components, nodes=0) as cluster, artifacts.kept_on_failure(cluster, request.session):
+    with Cluster(*components, nodes=0, apis=[OLDER]) as cluster, artifacts.kept_on_failure(cluster, request.session):
         api = cluster.api
         for name, node_type in NODES.items():
             add_node(api, name, node_type)
@@ -160,6 +161,19 @@ def test_a_claim_like_a_template_is_admitted_with_what_the_server_adds(scientist
         del request["exactly"]["allocationMode"], request["exactly"]["count"]
     assert refusal(scientist, claim(devices), TEAM) == ""
     assert refusal(scientist, template(devices), TEAM) == ""
+
+
+def test_a_claim_of_an_older_version_is_held_to_the_same(scientist: Api):
+    path = f"/apis/{OLDER}/namespaces/{TEAM}/resourceclaims?dryRun=All"
+
+    def older(count: int) -> Document:
+        asked = {**devices_of(scientist, "xs")["requests"][0]["exactly"], "count": count}
+        devices = {**devices_of(scientist, "xs"), "requests": [{"name": "neurons", **asked}]}
+        return claim(devices) | {"apiVersion": OLDER}
+
+    scientist.call("POST", path, older(1))
+    with pytest.raises(Refused, match=LIKE_NO_TEMPLATE):
+        scientist.call("POST", path, older(2))
 
 
 def test_a_template_that_is_offered_in_another_namespace_is_none_here(scientist: Api, intern: Api):

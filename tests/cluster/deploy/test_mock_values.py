@@ -102,7 +102,9 @@ def test_plugins_that_are_not_in_the_image_are_there_when_the_node_is_laid_out(h
     *_, install, mock = pod(daemon_set)["initContainers"]
     assert (install["name"], mock["name"]) == ("install-wheels", "mock")
     (path,) = (it["mountPath"] for it in mock["volumeMounts"] if it["name"] == "extra-plugins")
-    assert mock["env"] == [{"name": "PYTHONPATH", "value": path}]
+    (target,) = (it.removeprefix("--target=") for it in install["args"] if it.startswith("--target="))
+    assert mock["env"] == [{"name": "PYTHONPATH", "value": target}]
+    assert target.startswith(path)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,10 @@ def test_the_chart_has_nothing_to_complain_of(helm: Helm, values):
             {"prometheusRule": {"enabled": True}, "config": {"metricsPort": 0}},
             "prometheusRule.enabled: the agent serves",
         ),
+        (
+            backends({"plugin": "efa", "options": {"imds": {"enabled": True, "endpoint": "http://metadata.local"}}}),
+            "imds.endpoint http://metadata.local names no address",
+        ),
         ({"extraPlugins": [ACME, ACME]}, "there are two of the name acme"),
         ({"extraPlugins": [{**ACME, "image": "wheels:latest"}]}, "may have other wheels tomorrow"),
         (
@@ -146,6 +150,13 @@ def test_a_cluster_that_has_no_claims_is_refused(helm: Helm):
         backends({"plugin": "efa", "options": {"addresses": "0000:10:1b.0"}}),
         backends({"plugin": "mock", "options": {"inline": {"devices": [{"nme": "x"}]}}}),
         backends({"plugin": "mock", "options": {"inline": {"devices": [{"count": 4}]}}}),
+        {"image": {"repository": "drakit:0.1"}},
+        {"kubelet": {"rootDirectory": "/var/lib/kubelet # ours"}},
+        {"cdi": {"directory": "/var/run/cdi/"}},
+        {"mock": {"directory": "/var/lib/mock, --x"}},
+        {"admission": {"nodeLabels": {"additional": ["example.com/rack\\"]}}},
+        {"deviceClasses": {"extendedResourceNames": {"neuron.aws.com": "example.com/it's"}}},
+        {"catalog": {"rendered": {"x.large": {"a\nb": {"title": "x", "claims": {"a": {"requests": []}}}}}}},
         {"extraPlugins": [{"name": "acme", "plugins": ["acme"]}]},
         {"extraPlugins": [{**ACME, "volume": {"emptyDir": {}}, "requirements": "x"}]},
     ],
@@ -154,6 +165,21 @@ def test_a_cluster_that_has_no_claims_is_refused(helm: Helm):
 def test_a_value_that_nobody_reads_or_of_another_type_is_refused(helm: Helm, values):
     with pytest.raises(HelmFailed, match="values don't meet the specifications of the schema"):
         helm.template(values)
+
+
+@pytest.mark.parametrize("values", COMBINATIONS, ids=lambda path: path.stem)
+def test_names_that_look_like_numbers_are_names(helm: Helm, values):
+    renamed = {**yaml.safe_load(values.read_text()), "fullnameOverride": "12", "nameOverride": "78"}
+    for document in helm.template(renamed, release="34", namespace="56"):
+        names = [document["metadata"][key] for key in ("name", "namespace") if key in document["metadata"]]
+        assert all(isinstance(it, str) for it in [*names, *document["metadata"]["labels"].values()])
+
+
+def test_the_name_of_the_service_is_one_for_any_release(helm: Helm):
+    for release in ("a" * 53, "a.b.c", "1" * 53):
+        documents = helm.template({"serviceMonitor": {"enabled": True}}, release=release)
+        (service,) = of_kind(documents, "Service")
+        assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", service["metadata"]["name"])
 
 
 @pytest.mark.parametrize("values", COMBINATIONS, ids=lambda path: path.stem)

@@ -178,8 +178,8 @@ The catalog: which claim templates are published where. Whatever cannot be fails
 apiVersion: resource.k8s.io/v1
 kind: ResourceClaimTemplate
 metadata:
-  name: {{ .name }}
-  namespace: {{ .namespace }}
+  name: {{ .name | quote }}
+  namespace: {{ .namespace | quote }}
   labels:
     {{- include "drakit.labels" .root | nindent 4 }}
     drakit/template: {{ .claim.template | quote }}

@@ -15,8 +15,8 @@
 {{- end }}
 
 {{- define "drakit.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "drakit.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "drakit.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "drakit.labels" -}}

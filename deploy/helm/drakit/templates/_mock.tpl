@@ -36,7 +36,7 @@ for one of them `.Mock` is its entry of `mock.nodes`; elsewhere there is none.
 {{/* What tells the pods of one DaemonSet from those of another. */}}
 {{- define "drakit.mock.labels" -}}
 {{- with .Mock -}}
-mock.drakit/node-type: {{ include "drakit.mock.word" . }}
+mock.drakit/node-type: {{ include "drakit.mock.word" . | quote }}
 {{- end }}
 {{- end }}
 
@@ -79,7 +79,7 @@ mock.drakit/node-type: {{ include "drakit.mock.word" . }}
   {{- if $.Values.extraPlugins }}
   env:
   - name: PYTHONPATH
-    value: {{ include "drakit.extraPlugins.directory" $ }}
+    value: {{ include "drakit.extraPlugins.path" $ }}
   {{- end }}
   securityContext:
     runAsUser: 0 # the tree belongs to root, as the agent is

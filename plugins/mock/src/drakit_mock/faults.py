@@ -5,12 +5,10 @@ One file for all mock drivers of a node. It is replaced as a whole, and stays as
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +18,7 @@ from attrs import evolve, field, frozen
 from drakit import DeviceRef, FaultEnd, PluginContext, TaintEffect, read_document
 from drakit.errors import ConfigError
 
+from drakit_mock.locking import locked
 from drakit_mock.profile import API_VERSION
 
 STATE = "/var/lib/drakit-mock"
@@ -209,23 +208,13 @@ def _change(path: Path, change: Callable[[MockFaults], MockFaults]) -> None:
     """Replace the file by a changed one. Several at a time wait for one another."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.parent):
+        with locked(path.parent):
             before = read_state(path)
             after = change(before)
             if after != before:
                 _replace(path, after)
     except OSError as error:
         raise ConfigError(f"cannot write the faults to {path}: {error.strerror or error}") from None
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _replace(path: Path, state: MockFaults) -> None:

@@ -6,21 +6,19 @@ files, see one tree or the other and never half of each.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
 from drakit.errors import ConfigError
 from drakit.testing import NodeLayout, lay_out, read_layout
 
+from drakit_mock.locking import locked
 from drakit_mock.numbers import give_idle_numbers, is_idle, stand_ins
 
 RECORD = ".drakit-live.json"
@@ -56,7 +54,7 @@ def lay_out_live(node_type: str, root: Path, machine: Path = Path("/")) -> LiveT
         if root.exists() and not root.is_symlink():
             raise ConfigError(f"{root} was not laid out to be live; give another directory, or remove this one first")
         root.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(root.parent):
+        with locked(root.parent):
             return _laid_out(node_type, root, machine)
     except OSError as error:
         raise ConfigError(f"cannot lay out a faked node at {root}: {error}") from error
@@ -151,13 +149,3 @@ def _content(path: Path) -> tuple[object, ...]:
     if stat.S_ISREG(status.st_mode):
         return (status.st_mode, path.read_bytes())
     return (status.st_mode, status.st_rdev)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
