@@ -58,9 +58,9 @@ metrics; `config.metricsPort: 0` turns them off.
 - An agent that was taken over has its node: it can have containers on it be given any file, by CDI. The policies keep
   it from other nodes: it publishes devices of its own node and drivers only. It can read every ResourceClaim of the
   cluster, and write Events about anything.
-- With `admission.slices.sharedPools` it can also write slices that are bound to no node, of the configured drivers, under
-  the name of any pool, and before Kubernetes 1.36 say what it likes of their devices in the status of every claim: it can
-  disturb these drivers on other nodes. Leave it off where no plugin needs it.
+- With `admission.slices.sharedPools` it can also write slices that are bound to no node, of the configured drivers,
+  under the name of any pool, and before Kubernetes 1.36 say what it likes of their devices in the status of every
+  claim: it can disturb these drivers on other nodes. Leave it off where no plugin needs it.
 - In a first installation Helm makes the policies after the DaemonSet: until they are in force, for some seconds, RBAC
   alone holds.
 - Opaque configuration in claims is written by users. It is decoded strictly, and says nothing of files or commands.
