@@ -22,7 +22,7 @@ demo: $(READY)
 # The two runs are counted apart, and the second is made whatever the first came to. A cluster waits more than it works,
 # so that two workers, with clusters of their own, take little more than half the time of one.
 test: lint
-	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS); quick=$$?; \
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/cluster $(PYTEST_ARGS); quick=$$?; \
 	$(BIN)/pytest tests/cluster -m "control_plane or node" -n 2 -v --durations=25; cluster=$$?; \
 	test $$quick -eq 0 && test $$cluster -eq 0
 

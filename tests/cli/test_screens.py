@@ -23,7 +23,7 @@ BOUND_SECONDS = 60
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def screen():
     """Run the installed program on a terminal: `(*arguments)`; returns the lines it showed, without colours."""
 
@@ -65,9 +65,14 @@ def words(lines):
     return {word.strip(",;:") for line in lines for word in line.split()}
 
 
-@pytest.fixture
-def inventory(screen, two_drivers, trn2):
-    return screen("inventory", "--config", two_drivers, "--root", trn2)
+@pytest.fixture(scope="module")
+def inventory(screen, trn2, tmp_path_factory):
+    config = tmp_path_factory.mktemp("config") / "agent.yaml"
+    config.write_text(
+        "apiVersion: drakit/v1alpha1\nkind: AgentConfiguration\nnodeName: node-7\n"
+        "backends: [{plugin: neuron}, {plugin: efa}]\n"
+    )
+    return screen("inventory", "--config", config, "--root", trn2)
 
 
 def test_no_line_is_wider_than_the_screen(inventory):
