@@ -143,6 +143,10 @@ class SlicesServer(InMemoryApiServer):
 class Publisher(SlicePublisher):
     """A publisher that can be waited for."""
 
+    async def close(self) -> None:
+        """Close the connections that it has, also those of a second run."""
+        await self._client.close()
+
     async def until(self, condition, seconds: float = 20.0):
         """Wait for `condition(status)` to be true, and return what it said."""
         async with asyncio.timeout(seconds):
@@ -178,8 +182,10 @@ def publishing():
 
     @contextlib.asynccontextmanager
     async def work(server, *pools, node=NODE, timing=QUICK, timeout_seconds=5.0, again=None):
-        client = KubeClient(Credentials(server=server.url), timeout_seconds=timeout_seconds)
-        publisher = again or Publisher(client, DRIVER, node, timing=timing)
+        publisher = again
+        if publisher is None:
+            client = KubeClient(Credentials(server=server.url), timeout_seconds=timeout_seconds)
+            publisher = Publisher(client, DRIVER, node, timing=timing)
         if pools:
             publisher.desired(pools)
         task = asyncio.create_task(publisher.run())
@@ -189,7 +195,7 @@ def publishing():
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            await client.close()
+            await publisher.close()
 
     return work
 
