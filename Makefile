@@ -19,11 +19,12 @@ READY := .venv/ready.stamp
 demo: $(READY)
 	@$(BIN)/drakit demo --all
 
-# The two runs are counted apart, and the second is made whatever the first came to. A cluster waits more than it works,
+# The two runs are counted apart, and the second is made whatever the first came to: all of it that needs something from
+# outside, an index of packages or Kubernetes. A cluster waits more than it works,
 # so that two workers, with clusters of their own, take little more than half the time of one.
 test: lint
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/cluster $(PYTEST_ARGS); quick=$$?; \
-	$(BIN)/pytest tests/cluster -m "control_plane or node" -n 2 -v --durations=25; cluster=$$?; \
+	$(BIN)/pytest tests/packaging tests/cluster -m "packaging or control_plane or node" -n 2 -v --durations=25; cluster=$$?; \
 	test $$quick -eq 0 && test $$cluster -eq 0
 
 # All tiers, on the newest release or on that of KUBE: make test-cluster KUBE=1.35. Without KUBE it is also noted which
