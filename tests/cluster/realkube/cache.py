@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from imagery.cache import kept
 
 
 def cache_directory() -> Path:
@@ -21,17 +20,4 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
 
     Of several processes one makes it, and the others wait. A directory that could not be filled is not kept.
     """
-    directory = cache_directory()
-    target = directory / name
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.is_dir():
-            partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=directory))
-            try:
-                make(partial)
-                partial.chmod(0o755)
-                partial.rename(target)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    return target
+    return kept(cache_directory(), name, make)
