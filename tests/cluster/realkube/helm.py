@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,13 +13,12 @@ from typing import Any
 import yaml
 from attrs import frozen
 
-from realkube.cache import cached
 from realkube.errors import ClusterFailure
-from realkube.golang import Toolchain, found, toolchain
+from realkube.golang import program
 
 CHART = Path(__file__).parents[3] / "deploy" / "helm" / "drakit"
 NAMESPACE = RELEASE = "drakit"
-_MODULE = Path(__file__).parents[1] / "harness" / "helm"
+_MODULES = Path(__file__).parents[1] / "harness" / "helm"
 _PACKAGE = "helm.sh/helm/v4"
 _BOUND_SECONDS = 120
 Document = dict[str, Any]
@@ -77,18 +73,7 @@ def _values(values: Mapping[str, Any] | Path | None, directory: Path) -> list[st
 
 @functools.cache
 def helm() -> Helm:
-    """The helm that ../harness/helm names, from the cache or built, which takes minutes. Raises Lacking."""
-    module = (_MODULE / "go.mod").read_text()
-    version = found(rf"{_PACKAGE} v(\S+)", module)
-    go = toolchain("helm", module)
-    sources = [_MODULE / "go.mod", _MODULE / "go.sum"]
-    key = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources) + go.version.encode())
-    directory = cached(f"helm-{version}-{key.hexdigest()[:12]}", lambda target: _build(go, version, sources, target))
-    return Helm(version, directory / "helm")
-
-
-def _build(go: Toolchain, version: str, sources: list[Path], target: Path) -> None:
-    sys.stderr.write(f"building helm {version} from its Go module; this takes some minutes\n")
-    for source in sources:
-        shutil.copy(source, target)
-    go.build(target, "helm", f"{_PACKAGE}/cmd/helm", {f"{_PACKAGE}/internal/version.version": f"v{version}"})
+    """The helm that ../harness/helm names. Raises Lacking."""
+    stamp = f"{_PACKAGE}/internal/version.version"
+    built = program("helm", _MODULES, _PACKAGE, f"{_PACKAGE}/cmd/helm", stamp=stamp)
+    return Helm(built.version, built.path)
